@@ -1,0 +1,147 @@
+"""Settings: every choice, its default and its reason; one schema for command line, Python and page.
+
+`None` means "chosen from the data, and the decision log says how".
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from nudgenet.errors import SettingError, did_you_mean
+
+
+class Settings(BaseModel):
+    """Every choice of a run. Frozen: a run's settings never change under it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    # The question
+    target: str | int | None = Field(
+        None, description="the column to predict: a name, or a 1-based position (-1 is the last)"
+    )
+    task: Literal["binary", "multiclass", "regression"] | None = Field(
+        None, description="what kind of answer: classes or a number"
+    )
+
+    # The data
+    test: str | None = Field(None, description="a source of test rows; without it a part is held out")
+    validation_share: float = Field(0.15, gt=0, lt=0.5, description="the part that tunes the training")
+    test_share: float = Field(0.15, gt=0, lt=0.5, description="the part that is read once, at the end")
+    group: str | None = Field(
+        None, description="a column whose equal values must stay in one part (a patient, a house)"
+    )
+    time: str | None = Field(None, description="a column to split by: train on the past, test on the future")
+    ignore: tuple[str, ...] = Field((), description="columns that the network must not see")
+    header: bool | None = Field(None, description="whether the first line of a text file names the columns")
+    keep_data: bool = Field(
+        True, description="copy dataframe and query sources into the run, so that it can be resumed"
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="drives every random choice")
+
+    # The network
+    network: str = Field("mlp", description="which network (see networks.NETWORKS)")
+    layers: int | None = Field(None, ge=0, le=64, description="hidden layers; 0 is a linear model")
+    width: int | None = Field(None, ge=1, le=16384, description="neurons in each hidden layer")
+    activation: Literal["relu", "gelu", "silu", "tanh", "sigmoid", "none"] = Field(
+        "relu", description="the kink after each weighted sum"
+    )
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="share of neurons silenced at random in each training step"
+    )
+    normalisation: Literal["none", "layer", "batch"] = Field(
+        "none", description="re-standardise the sums inside each layer"
+    )
+    residual: bool = Field(False, description="add each layer's input to its output")
+
+    # The objective
+    objective: str | None = Field(None, description="the loss (see training.OBJECTIVES)")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="how much certainty is taken from the true class")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced: rare classes count as much as common ones"
+    )
+
+    # The loop
+    optimizer: str = Field("adamw", description="how a gradient becomes a nudge (see training.OPTIMIZERS)")
+    learning_rate: float | None = Field(None, gt=0, description="the size of the nudge")
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD: how much of the last nudge is kept")
+    weight_decay: float | None = Field(None, ge=0, description="how strongly weights are pulled to zero")
+    schedule: str = Field("cosine", description="the learning rate over time (see training.SCHEDULES)")
+    warmup: float = Field(0.05, ge=0, le=1, description="share of the training in which the learning rate rises")
+    clip: float | None = Field(1.0, gt=0, description="longest gradient that is let through; none: no limit")
+    epochs: int | None = Field(None, ge=1, description="passes over the training rows, at most")
+    batch_size: int | None = Field(None, ge=1, description="rows in one step")
+    patience: int | None = Field(
+        None, ge=1, description="epochs without a better validation loss before stopping early"
+    )
+    ema: float = Field(0.0, ge=0, lt=1, description="average the weights over steps with this memory; 0: off")
+    time_limit: float | None = Field(None, gt=0, description="seconds for the training, at most")
+
+    # The place
+    device: str = Field("cpu", description="where the arithmetic runs: cpu, cuda, mps")
+    threads: int | None = Field(None, ge=1, le=1024, description="processor threads for the arithmetic")
+
+    # Honesty
+    baselines: bool = Field(True, description="also fit the simple models that a network must beat")
+
+    @field_validator("clip", "learning_rate", "weight_decay", "time_limit", mode="before")
+    @classmethod
+    def _none_by_name(cls, value: Any) -> Any:
+        return None if isinstance(value, str) and value.lower() in ("none", "off", "auto") else value
+
+    @field_validator("time_limit", mode="before")
+    @classmethod
+    def _seconds(cls, value: Any) -> Any:
+        return parse_seconds(value) if isinstance(value, str) else value
+
+    @field_validator("ignore", mode="before")
+    @classmethod
+    def _comma_list(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def make_settings(**values: Any) -> Settings:
+    """Settings from keywords; a wrong name or value is one clear line.
+
+    Raises:
+        SettingError: an unknown name ("did you mean"), or a value that the setting cannot have.
+    """
+    for name in values:
+        if name not in Settings.model_fields:
+            raise SettingError(f"There is no setting `{name}`", fix=did_you_mean(name, Settings.model_fields))
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = str(problem["loc"][0]) if problem["loc"] else "settings"
+        described = Settings.model_fields[name].description if name in Settings.model_fields else ""
+        message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "it should be")
+        message = message[0].lower() + message[1:]
+        raise SettingError(
+            f"The setting `{name}` ({described}) cannot be that: {message}", got=repr(problem["input"])
+        ) from None
+
+
+def parse_assignments(assignments: list[str]) -> dict[str, str]:
+    """`["dropout=0.2", ...]` from the command line -> `{"dropout": "0.2", ...}`."""
+    values: dict[str, str] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals or not name.strip():
+            raise SettingError("`--set` takes name=value", got=repr(assignment), fix="For example: --set dropout=0.2")
+        values[name.strip().replace("-", "_")] = value.strip()
+    return values
+
+
+def parse_seconds(text: str) -> float:
+    """`90`, `90s`, `1.5m` or `2h` -> seconds."""
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    body = text.strip().lower()
+    scale = units.get(body[-1:], 1.0)
+    try:
+        return float(body.rstrip("smh")) * scale
+    except ValueError:
+        raise SettingError(
+            "A time limit is a number with s, m or h", got=repr(text), fix="For example: 60s or 5m"
+        ) from None
