@@ -1,0 +1,54 @@
+"""How a gradient becomes a nudge. `OPTIMIZERS` is the plug point: name -> builder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from nudgenet.errors import SettingError, did_you_mean
+from nudgenet.training.plan import Plan
+
+ParamGroups = list[dict[str, Any]]
+
+
+def sgd(groups: ParamGroups, plan: Plan) -> Optimizer:
+    """Stochastic gradient descent with momentum."""
+    return SGD(groups, lr=plan.learning_rate, momentum=plan.momentum, fused=True)
+
+
+def adam(groups: ParamGroups, plan: Plan) -> Optimizer:
+    """Adam (Kingma & Ba, arXiv 1412.6980): a step size per knob from the recent size of its gradient."""
+    return Adam(groups, lr=plan.learning_rate, fused=True)
+
+
+def adamw(groups: ParamGroups, plan: Plan) -> Optimizer:
+    """AdamW (Loshchilov & Hutter, arXiv 1711.05101): Adam with the decay taken out of the gradient."""
+    return AdamW(groups, lr=plan.learning_rate, fused=True)
+
+
+OPTIMIZERS: dict[str, Callable[[ParamGroups, Plan], Optimizer]] = {"sgd": sgd, "adam": adam, "adamw": adamw}
+
+
+def make_optimizer(network: nn.Module, plan: Plan) -> Optimizer:
+    """The optimizer of a network; biases and normalisation scales are not decayed.
+
+    Decay keeps sums of many inputs from growing; a bias or a scale is one number per neuron, and
+    pulling it to zero only shifts the neuron.
+    """
+    if plan.optimizer not in OPTIMIZERS:
+        raise SettingError(f"There is no optimizer `{plan.optimizer}`", fix=did_you_mean(plan.optimizer, OPTIMIZERS))
+    parameters = list(network.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": plan.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return OPTIMIZERS[plan.optimizer]([group for group in groups if group["params"]], plan)
+
+
+def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
+    """The size of the next nudge."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate

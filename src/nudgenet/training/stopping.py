@@ -1,0 +1,79 @@
+"""When to stop: early, because nothing gets better; or at once, because somebody asked."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+
+@dataclass
+class Stopping:
+    """Early stopping on the validation loss. Its four numbers are part of the loop's state.
+
+    An epoch is better if its validation loss is finite and strictly lower than the best so far.
+    """
+
+    patience: int
+    best_loss: float = float("inf")
+    best_epoch: int = 0  # 0: none yet
+    waited: int = 0  # epochs since the best
+    cuts: int = 0  # plateaus of the learning rate so far
+
+    def update(self, epoch: int, validation_loss: float) -> bool:
+        """Take note of an epoch; True if it is the best so far (NaN never is)."""
+        if validation_loss < self.best_loss:
+            self.best_loss, self.best_epoch, self.waited = validation_loss, epoch, 0
+            return True
+        self.waited += 1
+        if self.waited % max(1, self.patience // 3) == 0:
+            self.cuts += 1  # only the plateau schedule looks at it
+        return False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether patience has run out."""
+        return self.waited >= self.patience
+
+
+@dataclass
+class StopSignal:
+    """Asks the work to stop at the next step boundary. Set by a signal handler, a page, or a test.
+
+    `reason` is empty while the work may go on; `exit_code` is what a command then ends with.
+    """
+
+    reason: str = ""
+    exit_code: int = 130
+
+    def request(self, reason: str, exit_code: int = 130) -> None:
+        """Ask once; later requests change nothing."""
+        if not self.reason:
+            self.reason, self.exit_code = reason, exit_code
+
+
+@contextmanager
+def stop_on_signals(stop: StopSignal, on_request: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Turn the first Ctrl-C (or SIGTERM) into a request to stop, which saves first; the second stops at once.
+
+    Signal handlers belong to the main thread; elsewhere this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if stop.reason:
+            raise KeyboardInterrupt
+        stop.request("Ctrl-C" if number == signal.SIGINT else "a request to terminate", exit_code=128 + number)
+        on_request()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,82 @@
+"""What many tests need: small tables, prepared tensors, a way to run the command."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nudgenet.records import Part, Prepared, Shape, Task
+
+
+def make_prepared(
+    num_rows: int = 200,
+    *,
+    kind: str = "binary",
+    num_numbers: int = 4,
+    cardinalities: tuple[int, ...] = (3,),
+    seed: int = 0,
+) -> Prepared:
+    """Random tensors with a signal in them, as `data.prepare` would make them."""
+    random = np.random.default_rng(seed)
+    numbers = random.normal(size=(num_rows, num_numbers)).astype(np.float32)
+    columns = [random.integers(0, cardinality, num_rows) for cardinality in cardinalities]
+    categories = np.stack(columns, axis=1) if columns else np.zeros((num_rows, 0), np.int64)
+    signal = numbers[:, 0] * 2 - np.abs(numbers[:, 1]) + (categories[:, 0] if columns else 0)
+    if kind == "regression":
+        targets = torch.from_numpy(((signal - signal.mean()) / signal.std()).astype(np.float32))
+        task = Task("y", "regression")
+    else:
+        num_classes = 2 if kind == "binary" else 3
+        edges = np.quantile(signal, np.linspace(0, 1, num_classes + 1)[1:-1])
+        targets = torch.from_numpy(np.digitize(signal, edges))
+        task = Task("y", "binary" if num_classes == 2 else "multiclass", tuple(range(num_classes)))
+    inputs = {"numbers": torch.from_numpy(numbers), "categories": torch.from_numpy(categories)}
+
+    def part(rows: np.ndarray) -> Part:
+        return Part({name: tensor[rows] for name, tensor in inputs.items()}, targets[rows], rows)
+
+    cut, end = int(num_rows * 0.7), int(num_rows * 0.85)
+    shape = Shape(num_numbers, cardinalities, len(task.classes) or 1, cut)
+    return Prepared(part(np.arange(cut)), part(np.arange(cut, end)), part(np.arange(end, num_rows)), task, shape)
+
+
+def write_houses(path: Path, num_rows: int = 240, seed: int = 0) -> Path:
+    """A small table of every kind: numbers, a category, a date, a missing cell now and then, an identifier."""
+    random = np.random.default_rng(seed)
+    area, age = random.uniform(40, 250, num_rows), random.integers(0, 90, num_rows)
+    city = random.choice(["Bern", "Lyon", "Turin"], num_rows)
+    price = 2000 * area - 900 * age + 30_000 * (city == "Bern") + random.normal(0, 8_000, num_rows)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "area", "age", "city", "sold", "price", "dear"])
+        for row in range(num_rows):
+            sold = f"20{random.integers(10, 24)}-{random.integers(1, 13):02}-{random.integers(1, 28):02}"
+            shown_age = "" if random.random() < 0.05 else age[row]
+            dear = "yes" if price[row] > 250_000 else "no"
+            writer.writerow([f"H{row:05}", f"{area[row]:.1f}", shown_age, city[row], sold, f"{price[row]:.0f}", dear])
+    return path
+
+
+@pytest.fixture
+def houses(tmp_path: Path) -> Path:
+    """A CSV file; `price` is a number to predict, `dear` is yes or no."""
+    return write_houses(tmp_path / "houses.csv")
+
+
+@pytest.fixture
+def nudge(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the command in this process: (exit code, stdout, stderr)."""
+    from nudgenet.cli import run_command
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        exit_code = run_command([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return exit_code, captured.out, captured.err
+
+    return run

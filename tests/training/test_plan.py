@@ -1,0 +1,138 @@
+"""Plans, schedules, optimizers, early stopping, the place."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+import torch
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from conftest import make_prepared
+from nudgenet.errors import SettingError
+from nudgenet.networks.mlp import MLP
+from nudgenet.records import Shape
+from nudgenet.settings import Settings
+from nudgenet.training.optimizers import OPTIMIZERS, make_optimizer
+from nudgenet.training.place import choose_place
+from nudgenet.training.plan import make_plan
+from nudgenet.training.schedules import SCHEDULES
+from nudgenet.training.stopping import Stopping, StopSignal, stop_on_signals
+
+
+@pytest.mark.parametrize("num_rows", [10, 100, 1_000, 30_000, 1_000_000])
+def test_more_rows_need_fewer_passes(num_rows: int) -> None:
+    plan, decisions = make_plan(Settings(), Shape(4, (), 1, num_rows))
+    more, _ = make_plan(Settings(), Shape(4, (), 1, num_rows * 4))
+    assert 1 <= plan.batch_size <= num_rows and plan.steps_per_epoch >= 1
+    assert more.epochs <= plan.epochs and more.batch_size >= plan.batch_size
+    assert all(decision.override.startswith("--set") for decision in decisions)
+
+
+def test_a_setting_always_wins_and_a_chosen_value_chooses_itself_again() -> None:
+    shape = Shape(4, (), 1, 500)
+    given = Settings(epochs=7, batch_size=33, learning_rate=0.5, patience=3, weight_decay=0.0)
+    plan, _ = make_plan(given, shape)
+    assert (plan.epochs, plan.batch_size, plan.learning_rate, plan.patience, plan.weight_decay) == (7, 33, 0.5, 3, 0.0)
+    free, _ = make_plan(Settings(), shape)
+    again, _ = make_plan(
+        Settings(
+            epochs=free.epochs, batch_size=free.batch_size, learning_rate=free.learning_rate, patience=free.patience
+        ),
+        shape,
+    )
+    assert again == free
+
+
+@pytest.mark.parametrize("name", sorted(SCHEDULES))
+@pytest.mark.parametrize("warmup", [0.0, 0.05, 1.0])
+def test_schedules_stay_between_zero_and_one(name: str, warmup: float) -> None:
+    factors = [SCHEDULES[name](step / 1000, warmup) for step in range(1001)]
+    assert all(0 <= factor <= 1 for factor in factors)
+    assert max(factors) > 0.9
+
+
+def test_cosine_equals_pytorchs() -> None:
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    reference = CosineAnnealingLR(optimizer, T_max=50)
+    for step in range(50):
+        assert SCHEDULES["cosine"](step / 50, 0.0) == pytest.approx(reference.get_last_lr()[0], abs=1e-9)
+        optimizer.step()
+        reference.step()
+
+
+def test_one_cycle_rises_then_falls() -> None:
+    factors = [SCHEDULES["one_cycle"](step / 100, 0.0) for step in range(101)]
+    peak = factors.index(max(factors))
+    assert peak == 30
+    assert factors[:peak] == sorted(factors[:peak]) and factors[peak:] == sorted(factors[peak:], reverse=True)
+    assert factors[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_plateau_cuts_after_standing_still() -> None:
+    plan, _ = make_plan(Settings(schedule="plateau", patience=9, warmup=0), Shape(4, (), 1, 500))
+    stopping = Stopping(patience=9)
+    stopping.update(1, 1.0)
+    for epoch in range(2, 8):
+        stopping.update(epoch, 1.5)
+    assert stopping.cuts == 2
+    assert plan.learning_rate_at(10, stopping.cuts) == pytest.approx(plan.learning_rate * 0.04)
+
+
+def test_biases_and_norms_are_not_decayed() -> None:
+    data = make_prepared()
+    network = MLP(data.shape, num_layers=2, width=8, normalisation="layer")
+    plan, _ = make_plan(Settings(weight_decay=0.3), data.shape)
+    optimizer = make_optimizer(network, plan)
+    decays = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert len(decays) == len(list(network.parameters()))
+    for name, parameter in network.named_parameters():
+        assert decays[id(parameter)] == (0.3 if parameter.ndim > 1 else 0.0), name
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_textbook_learning_rates(name: str) -> None:
+    plan, _ = make_plan(Settings(optimizer=name), Shape(4, (), 1, 500))
+    assert plan.learning_rate == {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}[name]
+
+
+def test_wrong_names() -> None:
+    data = make_prepared()
+    plan, _ = make_plan(Settings(optimizer="adamm"), data.shape)
+    with pytest.raises(SettingError, match="Did you mean `adam`"):
+        make_optimizer(MLP(data.shape, num_layers=1, width=4), plan)
+    with pytest.raises(SettingError, match="Did you mean `cosine`"):
+        make_plan(Settings(schedule="cosin"), data.shape)
+    with pytest.raises(SettingError, match="device"):
+        choose_place(Settings(device="warp-drive"), 10)
+
+
+def test_stopping_counts_and_never_takes_nan() -> None:
+    stopping = Stopping(patience=2)
+    assert stopping.update(1, float("nan")) is False
+    assert stopping.update(2, 1.0) and not stopping.update(3, 1.0) and not stopping.is_over
+    assert not stopping.update(4, float("inf")) and stopping.is_over and stopping.best_epoch == 2
+
+
+def test_the_first_signal_asks_the_second_stops_at_once() -> None:
+    stop, asked = StopSignal(), []
+    before = signal.getsignal(signal.SIGINT)
+    with stop_on_signals(stop, lambda: asked.append(1)):
+        signal.raise_signal(signal.SIGINT)
+        assert stop.reason == "Ctrl-C" and stop.exit_code == 130 and asked == [1]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+    stop = StopSignal()
+    with stop_on_signals(stop):
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.exit_code == 143
+
+
+def test_threads_follow_from_shapes() -> None:
+    small, _ = choose_place(Settings(), 1_000)
+    again, _ = choose_place(Settings(), 1_000)
+    assert small == again and small.threads == 1
+    given, _ = choose_place(Settings(threads=2), 1_000)
+    assert given.threads == 2
