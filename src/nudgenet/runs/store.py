@@ -1,0 +1,236 @@
+"""A run is a folder: this is the one place that knows what lies in it.
+
+settings.json          what was set and what was chosen; the versions
+decisions.json         every automatic choice, and the warnings
+data.json              source, fingerprint, split, columns
+data.parquet           a copy of the rows, if the source was not a file
+preparation.*          what was learned from the training part to prepare rows
+metrics.sqlite         epochs, and the results (scores, verdict ...)
+checkpoints/           the whole state of the loop
+test_predictions.parquet, report.html, DONE
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from nudgenet.errors import RunError, did_you_mean
+from nudgenet.records import Epoch
+from nudgenet.runs.checkpoint import cannot_write, write_whole
+
+if sys.platform == "win32":
+    fcntl = None  # no such locks there
+else:
+    import fcntl
+
+FORMAT = 1
+TABLES = """
+create table if not exists epochs (epoch integer primary key, step integer not null, content text not null);
+create table if not exists results (name text primary key, content text not null);
+"""
+
+
+class Store:
+    """The files of one run. Every write is whole or not at all; every failure is one line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path) -> Store:
+        """A new run's folder. Raises RunError if it exists already or cannot be made."""
+        check_free(path)
+        try:
+            path.mkdir(parents=True)
+            store = cls(path)
+            with store._database() as database:
+                database.execute("pragma journal_mode=wal")
+                database.executescript(TABLES)
+        except OSError as error:
+            raise cannot_write(path, error) from None
+        return store
+
+    @classmethod
+    def open(cls, run: str | Path, runs: str | Path = "runs") -> Store:
+        """The run with this path, or with this name under `runs`. Raises RunError if there is none."""
+        for path in (Path(run), Path(runs) / run):
+            if (path / "settings.json").is_file():
+                return cls(path)
+        names = [store.path.name for store in all_runs(Path(runs))]
+        fix = did_you_mean(str(run), names) if names else f"There are no runs in {runs}/ yet: nudge train makes one."
+        raise RunError("There is no such run", got=str(run), fix=fix)
+
+    # Files
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file that holds the loop's state."""
+        return self.path / "checkpoints" / "state.safetensors"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether everything was finished, the report too."""
+        return (self.path / "DONE").exists()
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write `name` with a format version in it."""
+        text = json.dumps({"format": FORMAT, **content}, indent=2, ensure_ascii=False, allow_nan=False, default=str)
+        self.write(name, text.encode())
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read `name` back. Raises RunError if it is absent, damaged or of a later format."""
+        try:
+            content: dict[str, Any] = json.loads((self.path / name).read_bytes())
+            version = content.pop("format")
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise RunError(
+                "This run's folder is damaged", got=f"{self.path / name}: {error}", fix="Train again."
+            ) from None
+        if version != FORMAT:
+            raise RunError(
+                "This run was written by a later version", got=f"{self.path / name}", fix="Upgrade nudgenet."
+            )
+        return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write any file of the run."""
+        write_whole(self.path / name, content)
+
+    # Numbers
+
+    def add_epoch(self, epoch: Epoch) -> None:
+        """Record an epoch (again, if it was there)."""
+        row = (epoch.epoch, epoch.step, json.dumps(_finite(asdict(epoch))))
+        with self._database() as database:
+            database.execute("insert or replace into epochs values (?, ?, ?)", row)
+
+    def epochs(self) -> list[Epoch]:
+        """All recorded epochs in order; a loss that was not finite comes back as NaN."""
+        names = {field.name for field in fields(Epoch)}
+        with self._database() as database:
+            rows = database.execute("select content from epochs order by epoch").fetchall()
+        epochs = []
+        for (text,) in rows:
+            values: dict[str, Any] = {name: value for name, value in json.loads(text).items() if name in names}
+            values |= {name: float("nan") for name, value in values.items() if value is None}
+            epochs.append(Epoch(**values))
+        return epochs
+
+    def forget_epochs_after(self, epoch: int) -> None:
+        """Delete what was recorded after the checkpoint that a run resumes from."""
+        with self._database() as database:
+            database.execute("delete from epochs where epoch > ?", (epoch,))
+
+    def save_result(self, name: str, content: Any) -> None:
+        """Keep a JSON-able result (scores, verdict, ...) under a name."""
+        text = json.dumps(_finite(content), ensure_ascii=False, default=str)
+        with self._database() as database:
+            database.execute("insert or replace into results values (?, ?)", (name, text))
+
+    def result(self, name: str) -> Any:
+        """A result by name; None if it is not there yet."""
+        with self._database() as database:
+            row = database.execute("select content from results where name = ?", (name,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Everything is there: make the database one plain file and say so."""
+        with self._database() as database:
+            database.execute("pragma journal_mode=delete")
+        self.write("DONE", json.dumps(_finite(summary), ensure_ascii=False).encode())
+
+    # One process at a time
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from training this run. Raises RunError if one does already."""
+        if fcntl is None:
+            yield
+            return
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system takes it off when we end, also in a crash
+        except OSError:
+            os.close(folder)
+            raise RunError(
+                "This run is being trained by another process", got=str(self.path), fix="Wait for it, or stop it."
+            ) from None
+        try:
+            yield
+        finally:
+            os.close(folder)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a process is training this run now."""
+        try:
+            with self.held():
+                return False
+        except RunError:
+            return True
+        except OSError:
+            return False
+
+    @contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        path = self.path / "metrics.sqlite"
+        try:
+            database = sqlite3.connect(path, timeout=30)
+            try:
+                with database:  # one transaction
+                    yield database
+            finally:
+                database.close()
+        except sqlite3.Error as error:
+            raise RunError(
+                "The run's numbers cannot be read or written",
+                got=f"{path}: {error}",
+                fix="Free some space, or check the folder's permissions.",
+            ) from None
+
+
+def all_runs(runs: Path) -> list[Store]:
+    """All runs under a folder, the newest first."""
+    try:
+        folders = [folder for folder in runs.iterdir() if (folder / "settings.json").is_file()]
+        return [
+            Store(folder)
+            for folder in sorted(folders, key=lambda f: (f / "settings.json").stat().st_mtime, reverse=True)
+        ]
+    except OSError:
+        return []
+
+
+def check_free(path: Path, *, exists_ok: bool = False) -> None:
+    """Raises RunError if a run's folder is there already or could not be made: before any work is done."""
+    if path.exists() and not exists_ok:
+        raise RunError("There is already a run with this name", got=str(path), fix="Choose another --name.")
+    folders = [path.absolute(), *path.absolute().parents]
+    parent = next(folder for folder in folders if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise RunError(
+            "The folder for runs cannot be written", got=str(parent), fix="Choose another folder with --runs."
+        )
+
+
+def _finite(content: Any) -> Any:
+    """Numbers that JSON does not know become null."""
+    if isinstance(content, float):
+        return content if content == content and abs(content) != float("inf") else None
+    if isinstance(content, Mapping):
+        return {str(name): _finite(value) for name, value in content.items()}
+    if isinstance(content, Sequence) and not isinstance(content, str | bytes):
+        return [_finite(value) for value in content]
+    return content
