@@ -1,0 +1,100 @@
+"""Curves: what the losses of the epochs say, and how to show them small.
+
+Pure functions over epochs and numbers. Values that are not finite never crash one of them: a run that
+diverged has curves, too.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from nudgenet.records import Epoch
+
+Point = tuple[float, float]
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def best_epoch(epochs: Sequence[Epoch]) -> Epoch | None:
+    """The epoch with the lowest finite validation loss, the first of ties; None if there is none."""
+    finite = [epoch for epoch in epochs if math.isfinite(epoch.validation_loss)]
+    return min(finite, key=lambda epoch: epoch.validation_loss, default=None)
+
+
+def overfit_since(epochs: Sequence[Epoch]) -> int | None:
+    """The number of the first epoch of the overfit region: from there to the end validation loss is clearly
+    above its best while training loss is below its value at the best epoch. None if there is no such region.
+
+    "Clearly" is half a standard error over rows (the same rows are measured at every epoch, so most of the
+    row-to-row noise cancels in a difference) or twice the epoch-to-epoch wiggle, whichever is more.
+    """
+    best = best_epoch(epochs)
+    if best is None:
+        return None
+    later = [epoch for epoch in epochs if epoch.epoch > best.epoch]
+    row_noise = best.validation_loss_se if math.isfinite(best.validation_loss_se) else 0.0
+    margin = max(0.5 * row_noise, 2 * wiggle([epoch.validation_loss for epoch in epochs]))
+    since = None
+    for epoch in reversed(later):
+        if not (epoch.validation_loss - best.validation_loss > margin and epoch.train_loss < best.train_loss):
+            break
+        since = epoch.epoch
+    return since
+
+
+def wiggle(values: Sequence[float]) -> float:
+    """How much a curve jumps from one epoch to the next beside its trend, as a standard deviation.
+
+    From third differences, which a steady rise or fall does not move and a levelling-off hardly does: of white
+    noise with deviation s they have deviation sqrt(20) s. Their median makes a steep start or one spike harmless.
+    0 for fewer than 5 values.
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    jumps = [abs(a - 3 * b + 3 * c - d) for a, b, c, d in zip(finite, finite[1:], finite[2:], finite[3:], strict=False)]
+    if len(jumps) < 2:
+        return 0.0
+    spread = statistics.median(jumps) / (0.6745 * math.sqrt(20))  # 0.6745: median of |normal| over its deviation
+    return spread if math.isfinite(spread) else 0.0
+
+
+def sparkline(values: Sequence[float], width: int = 30) -> str:
+    """A curve as one line of block characters, at most `width` of them; a gap where a value is not finite."""
+    shown = [y for _, y in thin(list(enumerate(values)), width)]
+    finite = [value for value in shown if math.isfinite(value)]
+    if not finite:
+        return " " * len(shown)
+    scale = max(map(abs, finite)) or 1.0  # dividing first keeps the range of huge values finite
+    low, high = min(finite) / scale, max(finite) / scale
+    if high == low:
+        return "".join(BLOCKS[0] if math.isfinite(value) else " " for value in shown)
+    top = len(BLOCKS) - 1
+    return "".join(
+        BLOCKS[round((value / scale - low) / (high - low) * top)] if math.isfinite(value) else " " for value in shown
+    )
+
+
+def thin(points: Sequence[Point], limit: int) -> list[Point]:
+    """At most `limit` of the points, in order: the first, the last, and the lowest and highest of each stretch
+    between them, so that no spike is lost (for a limit of at least 4).
+
+    A stretch without any finite y keeps its first point, so that a gap in the curve stays a gap.
+    """
+    if len(points) <= limit:
+        return list(points)
+    if limit < 2:
+        return list(points[len(points) - max(limit, 0) :])
+    inner = range(1, len(points) - 1)
+    stretches = (limit - 2) // 2
+    kept = [0]
+    for stretch in range(stretches):
+        start, end = len(inner) * stretch // stretches, len(inner) * (stretch + 1) // stretches
+        finite = [index for index in inner[start:end] if math.isfinite(points[index][1])]
+        if finite:
+            lowest = min(finite, key=lambda index: points[index][1])
+            highest = max(finite, key=lambda index: points[index][1])
+            kept += sorted({lowest, highest})
+        else:
+            kept += inner[start:end][:1]
+    return [points[index] for index in [*kept, len(points) - 1]]
