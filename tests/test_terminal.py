@@ -72,6 +72,17 @@ def train(display: Display, num_epochs: int, run: int | None = None, first: int 
     display.stop()
 
 
+def training_display(target: Console, stream: Bytes) -> Display:
+    """A display whose training has begun (until then it holds its lines back), with what it said so far cleared."""
+    display = Display(console=target)
+    display.start(1, 1)
+    display.stop()
+    stream.flush()
+    stream.seek(0)
+    stream.truncate()
+    return display
+
+
 def full(display: Display) -> None:
     display.stage("Reading houses.csv")
     display.decision(Decision("task", "binary", "`sold` is yes or no", "--set task=multiclass"))
@@ -162,8 +173,20 @@ def test_an_ascii_terminal_gets_ascii() -> None:
 
 def test_a_latin_terminal_keeps_its_letters() -> None:
     target, stream = console(encoding="latin-1")
-    Display(console=target).stage("Reading été.csv")
+    training_display(target, stream).stage("Reading été.csv")
     assert "Reading été.csv" in stream.text()
+
+
+def test_nothing_is_said_before_the_training() -> None:
+    """So that a user's mistake, found until then, is one line on its own."""
+    target, stream = console()
+    display = Display(console=target)
+    display.stage("Reading houses.csv")
+    display.warning("odd")
+    display.stop()
+    assert stream.text() == ""
+    display.start(1, 1)
+    assert stream.text().splitlines()[:2] == ["Reading houses.csv", "  Worth a look: odd"]
 
 
 def test_quiet_prints_nothing() -> None:
@@ -175,7 +198,7 @@ def test_quiet_prints_nothing() -> None:
 
 def test_names_cannot_steer_the_terminal() -> None:
     target, stream = console()
-    display = Display(console=target)
+    display = training_display(target, stream)
     display.warning("a\x1b[2Jb \x07\u202e\ud800 \\")
     display.decision(Decision("[red]", "x\\", "why\n\nnot", ""))
     assert stream.text() == "  Worth a look: a?[2Jb ??? \\\n  [red]: x\\ (why not)\n"
@@ -184,7 +207,7 @@ def test_names_cannot_steer_the_terminal() -> None:
 def test_a_long_decision_stays_on_one_line_and_keeps_what_to_type() -> None:
     for terminal, limit in ((True, 80), (False, 164)):
         target, stream = console(terminal=terminal)
-        Display(console=target).decision(Decision("network", "2 layers of 32", "because " * 40, "--set width=16"))
+        training_display(target, stream).decision(Decision("network", "2 layers of 32", "because " * 40, "--set width=16"))
         (line,) = re.sub("\x1b\\[[0-9;]*m", "", stream.text()).splitlines()
         assert len(line) <= limit
         assert line.endswith("--set width=16)")

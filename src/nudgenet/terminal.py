@@ -51,6 +51,7 @@ _PLAIN = str.maketrans(
     | {"”": '"', "\xa0": " ", "’": "'", "×": "x", "²": "2", "━": "=", "╸": "=", "╺": " "}
     | dict(zip("▁▂▃▄▅▆▇█", "__..--^^", strict=True))
 )
+Piece = str | tuple[str, str]  # a text, or (text, style)
 _STYLES = {"good": "green", "warn": "yellow", "bad": "red", "unknown": "cyan"}
 
 
@@ -72,14 +73,19 @@ class Display:
         self._training = _Training(0, 0)
         self._live: Live | None = None
         self._status: Status | None = None
-        self._held: list[str] | None = []  # lines before the training; None once they are out
+        self._held: list[tuple[Piece, ...]] | None = []  # lines before the training; None once they are out
         self._is_training = False
         self._countdown = self._pause = 1
         self._next_redraw = 0.0
 
     def stage(self, name: str) -> None:
         """A new stage begins."""
-        self._out.line((shortened(name, 200), "bold"))
+        self._say((shortened(name, 200), "bold"))
+        if self._held is not None and self._out.is_live:
+            if self._status is None:
+                self._status = self._out.console.status("", spinner="dots" if self._out.can_draw else "line")
+                self._status.start()
+            self._status.update(Text(self._out.text(shortened(name, 60))))
 
     def decision(self, decision: Decision) -> None:
         """An automatic choice, on one line."""
@@ -90,11 +96,11 @@ class Display:
         if len(said) + len(why) > room and override:  # what to type is worth more than the reason
             rest = room - len(said) - len(override) - 3
             why = f" ({shortened(decision.why, rest)}{override})" if rest > 20 else f" ({decision.override})"
-        self._out.line("  ", (shortened(said + why, room), "dim"))
+        self._say("  ", (shortened(said + why, room), "dim"))
 
     def warning(self, text: str) -> None:
         """Something is odd; said in full."""
-        self._out.line("  ", ("Worth a look:", "yellow"), f" {' '.join(text.split())}")
+        self._say("  ", ("Worth a look:", "yellow"), f" {' '.join(text.split())}")
 
     def start(self, num_epochs: int, num_steps_per_epoch: int) -> None:
         """Training begins: the live area opens."""
@@ -174,17 +180,17 @@ class Display:
             for step in next_steps:
                 self._out.command(f"  {step}")
 
-    def _say(self, markup: str) -> None:
+    def _say(self, *pieces: Piece) -> None:
         """Print a line, but not before the training: a mistake that is found until then is the only line printed."""
         if self._held is None:
-            self._out.line(markup)
+            self._out.line(*pieces)
         else:
-            self._held.append(markup)
+            self._held.append(pieces)
 
     def _let_out(self) -> None:
         held, self._held = self._held or [], None
-        for markup in held:
-            self._out.line(markup)
+        for pieces in held:
+            self._out.line(*pieces)
 
     def _redraw(self) -> None:
         self._next_redraw = time.monotonic() + REDRAW_S
@@ -288,17 +294,17 @@ class _Printer:
             .decode(encoding, "replace")
         )
 
-    def line(self, *pieces: str | tuple[str, str]) -> None:
+    def line(self, *pieces: Piece) -> None:
         """A line of pieces, each a text or (text, style). No markup: a name may hold brackets."""
         if not self.quiet:
             self.console.print(self._assembled(pieces), soft_wrap=not self.console.is_terminal)
 
-    def command(self, *pieces: str | tuple[str, str]) -> None:
+    def command(self, *pieces: Piece) -> None:
         """A line that a person copies: never broken by us."""
         if not self.quiet:
             self.console.print(self._assembled(pieces), soft_wrap=True)
 
-    def _assembled(self, pieces: Iterable[str | tuple[str, str]]) -> Text:
+    def _assembled(self, pieces: Iterable[Piece]) -> Text:
         parts = [(piece, "") if isinstance(piece, str) else piece for piece in pieces]
         return Text.assemble(*((self.text(text), style) for text, style in parts))
 

@@ -165,7 +165,7 @@ def test_large_tables_are_sampled_and_say_so(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_wide_tables_get_fewer_boosting_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "MAX_BOOSTING_WORK", 20_000)
+    monkeypatch.setattr(baselines, "MAX_BOOSTING_WORK", 37_500)
     found = fit("binary", make_parts("binary"))
     assert "stopped after 50 iterations" in found["boosting"].description
 

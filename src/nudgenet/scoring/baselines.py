@@ -20,7 +20,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import OneHotEncoder
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from nudgenet.records import TaskKind
 from nudgenet.scoring.metrics import Array
@@ -28,11 +28,11 @@ from nudgenet.scoring.metrics import Array
 # Limits that keep a baseline to tens of seconds on two cores; what they cut is said in `description`.
 MAX_CELLS = 50_000_000  # training rows x features that a model is handed (as float64: 400 MB)
 MAX_BOOSTING_WORK = 60_000_000  # (training rows + HISTOGRAM_ROWS) x features x trees per iteration
-HISTOGRAM_ROWS = 8_000  # a tree's histograms take about as long per feature as this many rows
+HISTOGRAM_ROWS = 15_000  # a tree's histograms take about as long per feature as this many rows
 MAX_TREES = 20_000  # iterations x trees per iteration
 MAX_LINEAR_WORK = 20_000_000_000  # training rows x features x classes x iterations
 MAX_CATEGORIES = 255  # HistGradientBoosting: more levels than this cannot be a category for it
-ONE_THREAD_BELOW = 1_000_000  # training rows x features: several threads gain little, and on a busy machine lose much
+ONE_THREAD_BELOW = 1_000_000  # (training rows + HISTOGRAM_ROWS) x features: more threads would gain little
 SPARSE_FROM = 256  # one-hot columns from which a sparse matrix is the smaller one
 
 
@@ -248,11 +248,12 @@ def _quiet_solvers() -> Iterator[None]:
 
 @contextmanager
 def _few_threads(train: TableArrays) -> Iterator[None]:
-    """One thread for a small table; the caller's thread counts are given back.
+    """One thread for a small table, else one less than the caller allows; the caller's counts are given back.
 
-    Boosting meets its threads thousands of times. While other programs use the processor each meeting waits for
-    them, and 300 rows were seen to take ten seconds instead of a tenth of one.
+    Boosting's threads wait for one another thousands of times, and while another program holds one of their
+    processors, all wait for that one: 300 rows were seen to take ten seconds instead of a tenth of one.
     """
-    is_small = len(train) * train.num_features < ONE_THREAD_BELOW
-    with threadpool_limits(limits=1 if is_small else None):
+    allowed = max((pool["num_threads"] for pool in threadpool_info()), default=1)
+    is_small = (len(train) + HISTOGRAM_ROWS) * train.num_features < ONE_THREAD_BELOW
+    with threadpool_limits(limits=1 if is_small else max(1, allowed - 1)):
         yield

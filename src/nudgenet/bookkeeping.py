@@ -1,0 +1,226 @@
+"""What a run's folder remembers about its beginning, and the checks when it is opened to go on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from nudgenet.errors import Interrupted, RunError
+from nudgenet.job import Job, Log, Table
+from nudgenet.networks.capacity import Capacity
+from nudgenet.records import Parts, Raw
+from nudgenet.runs.checkpoint import cannot_write, load_checkpoint, save_checkpoint
+from nudgenet.runs.store import Store, check_free
+from nudgenet.settings import Settings
+from nudgenet.training.place import Place
+from nudgenet.training.plan import Plan
+from nudgenet.training.state import State, pack, unpack
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Where a new run is to be: `runs/name`, or `runs/<source>-<time>` without a name."""
+
+    runs: Path
+    name: str | None
+
+    @classmethod
+    def at(cls, runs: str | Path, name: str | None) -> Wanted:
+        """Checked before any work is done. Raises RunError if the folder is there already or cannot be made."""
+        if name is not None:
+            check_name(name)
+        check_free(Path(runs) / (name or "."), exists_ok=name is None)
+        return cls(Path(runs), name)
+
+    def folder(self, source_name: str) -> Path:
+        """The folder; two runs that start in one second get a number behind the time."""
+        if self.name is not None:
+            return self.runs / self.name
+        stem = f"{source_name}-{datetime.now():%Y%m%d-%H%M%S}"
+        folder, number = self.runs / stem, 2
+        while folder.exists():
+            folder, number = self.runs / f"{stem}-{number}", number + 1
+        return folder
+
+
+def check_name(name: str) -> None:
+    """A run's name is one folder's name: nothing that leads elsewhere or that a file system refuses."""
+    if not re.fullmatch(r"[^/\\:*?\"<>|\x00-\x1f]{1,200}", name) or name.startswith(".") or name.strip() != name:
+        raise RunError("A run's name must be a plain folder name", got=repr(name), fix="For example: --name houses-1")
+
+
+def chosen_settings(settings: Settings, capacity: Capacity, plan: Plan, place: Place) -> dict[str, Any]:
+    """The values behind every setting that was left open: with them a run starts the same way again."""
+    values = asdict(plan) | asdict(capacity) | {"threads": place.threads}
+    return {name: values[name] for name in values if name in Settings.model_fields and name != "clip"}
+
+
+def open_run(wanted: Wanted, table: Table, settings: Settings, chosen: Mapping[str, Any], log: Log, job: Job) -> Store:
+    """Make a run's folder and write down everything that is known before the first step."""
+    store = Store.create(wanted.folder(table.raw.source.name))
+    data = {
+        "source": asdict(table.raw.source),
+        "names": table.raw.table.column_names,
+        "has_header": table.raw.has_header,
+        "task": asdict(table.task),
+        "shape": asdict(table.prepared.shape),
+        "columns": [asdict(column) for column in table.columns],
+        "split": split_record(table.parts),
+    }
+    if table.raw.source.kind != "file" and settings.keep_data:
+        data["copy_sha256"] = copy_rows(store, table.raw)
+    store.write_json("data.json", data)
+    store.write_json(
+        "decisions.json", {"decisions": [asdict(item) for item in log.decisions], "warnings": log.warnings}
+    )
+    table.preparation.save(store.path)
+    # Last, because a folder with settings.json in it is a run.
+    store.write_json(
+        "settings.json",
+        {
+            "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "versions": {name: version(name) for name in ("nudgenet", "torch", "numpy", "duckdb", "pyarrow")},
+            "settings": settings.model_dump(mode="json", exclude_unset=True),
+            "chosen": chosen,
+            "own_functions": job.own_functions,
+            "command": train_command(table.raw, settings),
+        },
+    )
+    return store
+
+
+def split_record(parts: Parts) -> dict[str, Any]:
+    """Sizes of the three parts, and a digest that recognises the same split."""
+    digest = hashlib.sha256()
+    for rows in (parts.train, parts.validation, parts.test):
+        digest.update(rows.astype("<i8").data)
+    sizes = {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)}
+    return sizes | {"sha256": digest.hexdigest()}
+
+
+def copy_rows(store: Store, raw: Raw) -> str:
+    """Keep rows that come from memory or from a query in the run: they may be gone tomorrow."""
+    path = store.path / "data.parquet"
+    try:
+        pq.write_table(raw.table, path)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def train_command(raw: Raw, settings: Settings) -> str:
+    """The command, or the line of Python, that makes this run again."""
+    given = settings.model_dump(mode="json", exclude_unset=True)
+    target = given.pop("target", None)
+    if raw.source.location is None:
+        rest = "".join(f", {name}={value!r}" for name, value in given.items())
+        return f"nudgenet.train(data, {target!r}{rest})"
+    words = ["nudge", "train", _short(raw.source.location, raw.source.kind)]
+    words += [] if target is None else ["--target", str(target)]
+    for name, value in given.items():
+        if name in ("seed", "test"):
+            words += [f"--{name}", str(value)]
+        elif name == "time_limit":
+            words += ["--time-limit", f"{value:g}s"]
+        elif name == "baselines":
+            words += [] if value else ["--no-baselines"]
+        else:
+            words += ["--set", f"{name}={','.join(value) if isinstance(value, list) else value}"]
+    return shlex.join(words)
+
+
+def _short(location: str, kind: str) -> str:
+    """A path below the working folder without the folders above it."""
+    if kind != "file":
+        return location
+    relative = os.path.relpath(location)
+    return location if relative.startswith("..") else relative
+
+
+# Going on
+
+
+def check_own_functions(store: Store, given: Sequence[str]) -> None:
+    """A run that was trained with a function of the user's goes on only with it."""
+    needed: list[str] = store.read_json("settings.json")["own_functions"]
+    if sorted(needed) != sorted(given):
+        missing = ", ".join(f"{name}=" for name in needed) or "none"
+        raise RunError(
+            "This run was trained with other functions of your own than were passed",
+            got=", ".join(given) or "none",
+            fix=f"It needs: {missing}. Use nudgenet.resume(run, ...) in Python.",
+        )
+
+
+def stored_source(store: Store) -> Any:
+    """The source that a run goes on with: the file it was read from, or the copy in its folder."""
+    data = store.read_json("data.json")
+    source = data["source"]
+    if source["kind"] == "file":
+        return Path(source["location"])
+    path = store.path / "data.parquet"
+    if "copy_sha256" not in data or not path.is_file():
+        raise RunError(
+            "This run kept no copy of its rows, so it cannot go on",
+            got=str(path),
+            fix="Train again without keep_data=false.",
+        )
+    if hashlib.sha256(path.read_bytes()).hexdigest() != data["copy_sha256"]:
+        raise RunError("The run's copy of its rows has changed", got=str(path), fix="Train again.")
+    return pq.read_table(path)
+
+
+def check_unchanged(store: Store, table: Table) -> None:
+    """The rows and their split are those that the run began with. Raises RunError otherwise."""
+    data = store.read_json("data.json")
+    source = data["source"]
+    if source["kind"] == "file" and source["fingerprint"] != table.raw.source.fingerprint:
+        raise RunError(
+            "The source has changed since this run began, so it cannot go on",
+            got=str(source["location"]),
+            fix="Put the old file back, or train again.",
+        )
+    if data["split"] != split_record(table.parts):
+        raise RunError(
+            "This version of nudgenet or its libraries splits these rows differently, so the run cannot go on",
+            got=str(store.path),
+            fix="Resume with the versions in settings.json, or train again.",
+        )
+
+
+def catch_up(store: Store, table: Table, state: State) -> None:
+    """Bring a freshly started state to where the run's last checkpoint left it (a new run has none).
+
+    What was recorded after that checkpoint is deleted: those steps will be done again.
+    """
+    check_unchanged(store, table)
+    if store.checkpoint.exists():
+        unpack(state, *load_checkpoint(store.checkpoint))
+    store.forget_epochs_after(state.epoch)
+
+
+def save(store: Store, state: State) -> None:
+    """Checkpoint the whole state of the loop."""
+    save_checkpoint(store.checkpoint, *pack(state))
+
+
+def leave_if_stopped(job: Job, store: Store, state: State) -> None:
+    """Raises Interrupted if somebody asked to stop; the state is saved by then."""
+    if not job.stop.reason:
+        return
+    done = f"epoch {state.epoch} of {state.plan.epochs}"
+    raise Interrupted(
+        f"Stopped by {job.stop.reason} after {done}; everything is saved. "
+        f"Go on: nudge resume {shlex.quote(str(store.path))}",
+        exit_code=job.stop.exit_code,
+    )

@@ -1,0 +1,236 @@
+"""The command line face: thin. Every command loads what it needs when it runs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nudgenet.errors import Interrupted, NudgeError, UserError
+
+if TYPE_CHECKING:
+    from nudgenet.run import Run
+    from nudgenet.terminal import Display
+    from nudgenet.training.stopping import StopSignal
+
+app = typer.Typer(
+    name="nudge",
+    help="Your data in, a trained neural network out: trained as it should be done, tested honestly, explained.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RunsOption = Annotated[Path, typer.Option("--runs", help="The folder that runs are in.", metavar="DIR")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors and the JSON line.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name under --runs.")]
+RUNS = Path("runs")
+
+
+@app.command()
+def train(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A table's file, or a query that starts with SELECT.")
+    ],
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column to predict: a name, or a 1-based position (-1: the last)."),
+    ] = None,
+    runs: RunsOption = RUNS,
+    name: Annotated[
+        str | None, typer.Option(help="The run's folder under --runs; by default the source's name and the time.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Drives every random choice.")] = 0,
+    time_limit: Annotated[
+        str | None, typer.Option(metavar="TIME", help="The longest that training may take: 60s, 5m, 1h.")
+    ] = None,
+    test: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="Rows to test on; by default a part is held out.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as dropout=0.2; can be repeated."),
+    ] = None,
+    baselines: Annotated[
+        bool, typer.Option("--baselines/--no-baselines", help="Also fit the simple models that a network must beat.")
+    ] = True,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train a network on a table, test it, and explain it."""
+    from nudgenet.settings import parse_assignments
+
+    settings: dict[str, Any] = dict(parse_assignments(assignments or []))
+    given = {"seed": seed or None, "time_limit": time_limit, "test": test, "baselines": None if baselines else False}
+    settings |= {key: value for key, value in given.items() if value is not None}
+
+    def work(display: Display, stop: StopSignal) -> Run:
+        from nudgenet import pipeline
+
+        return pipeline.train(source, target, runs=runs, name=name, observer=display, stop=stop, **settings)
+
+    _train_or_resume(work, as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def resume(run: RunArgument, runs: RunsOption = RUNS, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+    """Go on with an interrupted run, bit for bit as if it had not been interrupted."""
+
+    def work(display: Display, stop: StopSignal) -> Run:
+        from nudgenet import pipeline
+
+        return pipeline.resume(run, runs=runs, observer=display, stop=stop)
+
+    _train_or_resume(work, as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def predict(
+    run: RunArgument,
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="The rows to answer for: a table's file, or a query.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to write (.csv, .parquet, .jsonl); by default CSV to the standard output.",
+        ),
+    ] = None,
+    runs: RunsOption = RUNS,
+    quiet: QuietOption = False,
+) -> None:
+    """Answer for new rows: one row out per row in, in the same order."""
+    from nudgenet.predictions import predict_table, write_table
+    from nudgenet.run import load
+
+    table, warnings = predict_table(load(run, runs), source)
+    if not quiet:
+        for warning in warnings:
+            typer.echo(f"warning: {warning}", err=True)
+    write_table(table, output)
+    if output is not None and not quiet:
+        typer.echo(f"{table.num_rows:,} predictions in {output}", err=True)
+
+
+@app.command()
+def show(run: RunArgument, runs: RunsOption = RUNS, as_json: JsonOption = False) -> None:
+    """Show a run: its verdict, scores and curve."""
+    from nudgenet.run import load
+
+    opened = load(run, runs)
+    if as_json:
+        typer.echo(json.dumps(opened.summary))
+        return
+    from nudgenet.terminal import make_console, print_run
+
+    summary = opened.summary if opened.is_done else {"run": str(opened.path), "target": opened.task.target}
+    print_run(summary, opened.epochs, make_console(stderr=False), opened.comparisons)
+    if opened.is_done:
+        typer.echo(f"\nReport  {opened.report}")
+    else:
+        typer.echo(f"\nNot finished. Go on: nudge resume {shlex.quote(str(opened.path))}")
+
+
+@app.command()
+def runs(runs: RunsOption = RUNS, as_json: JsonOption = False) -> None:
+    """List the runs in a folder, the newest first."""
+    from nudgenet.run import overview
+
+    rows = overview(runs)
+    if as_json:
+        for row in rows:
+            typer.echo(json.dumps(row))
+        return
+    from nudgenet.terminal import make_console, print_runs
+
+    print_runs(rows, make_console(stderr=False))
+
+
+@app.command()
+def demo(runs: RunsOption = RUNS, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+    """Train on a real data set that comes with scikit-learn, from start to end."""
+
+    new_rows = runs / "demo-data" / "new_tumours.csv"
+
+    def work(display: Display, stop: StopSignal) -> Run:
+        from nudgenet import pipeline
+        from nudgenet.demo import write_demo_data
+
+        table = runs / "demo-data" / "breast_cancer.csv"
+        write_demo_data(table, new_rows)
+        return pipeline.train(table, "diagnosis", runs=runs, observer=display, stop=stop)
+
+    _train_or_resume(work, as_json=as_json, quiet=quiet, new_rows=str(new_rows))
+
+
+def _train_or_resume(
+    work: Callable[[Display, StopSignal], Run], *, as_json: bool, quiet: bool, new_rows: str = "NEW_ROWS.csv"
+) -> None:
+    """Listen to Ctrl-C from the first moment (importing torch takes seconds), work, and tell the result."""
+    from nudgenet.training.stopping import StopSignal, stop_on_signals
+
+    stop = StopSignal()
+
+    def on_request() -> None:
+        if not quiet:
+            os.write(2, b"\nStopping: saving first. Press Ctrl-C again to stop at once.\n")
+
+    with stop_on_signals(stop, on_request):
+        from nudgenet.terminal import Display
+
+        display = Display(quiet=quiet)
+        try:
+            run = work(display, stop)
+        finally:
+            display.stop()
+        path = shlex.quote(str(run.path))
+        next_steps = [f"nudge predict {path} {shlex.quote(new_rows)}", f"nudge show {path}"]
+        display.result(run.summary, report=str(run.report), next_steps=next_steps, comparisons=run.comparisons)
+        if as_json:
+            typer.echo(json.dumps(run.summary))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command and give its exit code: 0 done, 2 the user can fix it, 130 / 143 interrupted, 1 our bug."""
+    try:
+        result = app(arguments, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except (UserError, Interrupted) as error:
+        return _one_line(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _one_line("Stopped at once; nothing more was saved.", 130)
+    except BrokenPipeError:  # the reader of our output, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except NudgeError as error:
+        return _one_line(str(error), error.exit_code)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a usage error of the command line library
+            message = error.format_message().strip()
+            return (
+                _one_line(
+                    f"{message}{'' if message.endswith(('.', '?')) else '.'} `nudge --help` lists what there is.", 2
+                )
+                if message
+                else 2
+            )
+        traceback.print_exc()
+        return _one_line("This is a bug in nudgenet: please report it with the lines above.", 1)
+
+
+def _one_line(text: str, exit_code: int) -> int:
+    typer.echo(f"nudge: {' '.join(text.split())}", err=True)
+    return exit_code

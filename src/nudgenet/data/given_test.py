@@ -1,0 +1,70 @@
+"""`--test SOURCE`: the given test rows are put below the others, and split() keeps them apart."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+
+from nudgenet.data.read import read
+from nudgenet.errors import ColumnError, shorten
+from nudgenet.records import Decision, Raw
+from nudgenet.settings import Settings
+
+
+def read_with_test(source: Any, settings: Settings) -> tuple[Raw, int]:
+    """The rows of `source`, then those of `settings.test` if it is set, and how many the latter are.
+
+    Raises:
+        SourceError: one of the two cannot be read.
+        ColumnError: the test rows have none of the columns.
+    """
+    raw = read(source, settings)
+    if settings.test is None:
+        return raw, 0
+    test = read(settings.test, settings, columns=raw.table.column_names)
+    return below(raw, test, settings.test), test.table.num_rows
+
+
+def below(raw: Raw, test: Raw, name: str) -> Raw:
+    """One table from two; columns that the test rows lack are missing in them, their own extra ones are left out."""
+    names = raw.table.column_names
+    absent = [column for column in names if column not in test.table.column_names]
+    extra = [column for column in test.table.column_names if column not in names]
+    if len(absent) == len(names):
+        raise ColumnError(
+            "The test rows have no column in common with the training rows",
+            got=f"{shorten(test.table.column_names, 5)} in {name}",
+            fix="Check --test, or whether the first line names the columns: --set header=true.",
+        )
+    warnings = [*raw.warnings, *test.warnings]
+    if absent:
+        warnings.append(f"The test rows lack {shorten(absent)}: missing there")
+    if extra:
+        warnings.append(f"The test rows have {shorten(extra)}, which the training rows lack: left out")
+    columns = {column: _joined(raw.table[column], _column(test.table, column)) for column in names}
+    both = hashlib.sha256(f"{raw.source.fingerprint}{test.source.fingerprint}".encode()).hexdigest()
+    decision = Decision("test rows", f"{test.table.num_rows:,} from {name}", "as set", "--test")
+    return Raw(
+        replace(raw.source, fingerprint=both),
+        pa.table(columns),
+        (*raw.decisions, decision),
+        tuple(warnings),
+        raw.has_header,
+    )
+
+
+def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
+    return table[name] if name in table.column_names else pa.chunked_array([pa.nulls(table.num_rows)])
+
+
+def _joined(upper: pa.ChunkedArray, lower: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Two columns as one; where their types differ and do not convert exactly, both become text."""
+    if lower.type != upper.type:
+        try:
+            lower = lower.cast(upper.type)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            upper, lower = upper.cast(pa.string()), lower.cast(pa.string())
+    return pa.chunked_array([*upper.chunks, *lower.chunks], upper.type)

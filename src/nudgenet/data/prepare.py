@@ -1,0 +1,340 @@
+"""From rows to tensors: learned on the training part only, applied to any rows, saved as JSON and tensors.
+
+`learn` looks at training rows and nothing else; the `Preparation` that it returns does the same thing to
+every row ever after, in the run and at prediction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from nudgenet.data.cells import parse_dates, parse_numbers
+from nudgenet.data.columns import encode_target
+from nudgenet.data.features import (
+    SKEWED,
+    CategoryFeature,
+    DateFeature,
+    Feature,
+    NumberFeature,
+    learn_category,
+    learn_date,
+    learn_number,
+)
+from nudgenet.errors import ColumnError, RunError, shorten
+from nudgenet.records import Column, Decision, Part, Parts, Prepared, Raw, Shape, Task
+from nudgenet.settings import Settings
+
+FORMAT_VERSION = 1
+MOST_BAD_CELLS = 0.05  # more cells than this that are not numbers (or dates): not the column of the training
+LONG_LIST = 100  # level lists longer than this are kept beside the JSON, which people may want to read
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What was learned from the training part; enough to prepare any rows and to read the network's answers.
+
+    names: every column of the training table, in its order: target, group and ignored ones too.
+    columns: what each column is that could be a feature, used or not.
+    features: one per used column.
+    target_center, target_scale: a regression's standardised output * scale + center is in the user's unit.
+    """
+
+    names: tuple[str, ...]
+    columns: tuple[Column, ...]
+    features: tuple[Feature, ...]
+    task: Task
+    target_center: float = 0.0
+    target_scale: float = 1.0
+
+    @property
+    def number_names(self) -> tuple[str, ...]:
+        """The name of every float input, such as "age", "age:missing", "sold:year", "sold:weekday_sin"."""
+        return tuple(
+            name for feature in self.features if not isinstance(feature, CategoryFeature) for name in feature.names
+        )
+
+    @property
+    def category_names(self) -> tuple[str, ...]:
+        """The name of every category input."""
+        return tuple(feature.column for feature in self.features if isinstance(feature, CategoryFeature))
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """The number of codes of every category input, the unknown code 0 included."""
+        return tuple(feature.cardinality for feature in self.features if isinstance(feature, CategoryFeature))
+
+    def shape(self, num_rows: int) -> Shape:
+        """What a network for `num_rows` training rows must take in and give out."""
+        return Shape(len(self.number_names), self.cardinalities, len(self.task.classes) or 1, num_rows)
+
+    def apply(self, raw: Raw) -> tuple[dict[str, torch.Tensor], list[str]]:
+        """Inputs for every row, in order (see `records.Part.inputs`), and warnings that count and name.
+
+        Raises:
+            ColumnError: no feature column is there, or more than 5 % of a column's cells are not numbers (dates).
+        """
+        table, warnings = self._match_columns(raw)
+        inputs = self.encode(table, warnings)
+        return inputs, warnings
+
+    def encode(self, table: pa.Table, warnings: list[str] | None = None) -> dict[str, torch.Tensor]:
+        """Inputs for every row of a table that has all the feature columns.
+
+        warnings: rows from elsewhere are checked, and what is odd about them is added to this list.
+        """
+        numbers = np.empty((table.num_rows, len(self.number_names)), np.float32)
+        categories = np.empty((table.num_rows, len(self.category_names)), np.int64)
+        next_number = next_category = 0
+        for feature in self.features:
+            cells = table.column(feature.column)
+            if isinstance(feature, CategoryFeature):
+                categories[:, next_category], num_new = feature.encode(cells)
+                next_category += 1
+                if warnings is not None and num_new:
+                    warnings.append(f"{_rows_have(num_new)} a `{feature.column}` never seen in training")
+                continue
+            values, bad = feature.parse(cells)
+            if warnings is not None:
+                warnings += _check_cells(feature, cells, values, bad)
+            for encoded in feature.encode(values):
+                numbers[:, next_number] = encoded
+                next_number += 1
+        return {"numbers": torch.from_numpy(numbers), "categories": torch.from_numpy(categories)}
+
+    def restore(self, outputs: np.ndarray) -> np.ndarray:
+        """Standardised outputs of a regression -> float64 in the user's unit."""
+        return np.asarray(outputs, np.float64) * self.target_scale + self.target_center
+
+    def standardise_targets(self, values: np.ndarray) -> np.ndarray:
+        """Targets of a regression in the user's unit -> float64 with mean 0 and standard deviation 1 in training."""
+        return (np.asarray(values, np.float64) - self.target_center) / self.target_scale
+
+    def save(self, folder: Path) -> None:
+        """Write `preparation.json` and `preparation.safetensors`."""
+        stored: dict[str, Any] = {"format_version": FORMAT_VERSION, **asdict(self)}
+        tensors: dict[str, np.ndarray] = {}
+        for i, feature in enumerate(stored["features"]):
+            for key in ("levels", "rare"):
+                if len(feature.get(key, ())) > LONG_LIST:
+                    tensors |= _pack(f"{i}.{key}", feature[key])
+                    feature[key] = f"{i}.{key}"
+        _replace(folder / "preparation.safetensors", lambda path: save_file(tensors, path))
+        text = json.dumps(stored, indent=2, ensure_ascii=False, allow_nan=False)
+        _replace(folder / "preparation.json", lambda path: path.write_text(text, encoding="utf-8"))
+
+    @classmethod
+    def load(cls, folder: Path) -> Preparation:
+        """Read what `save` wrote.
+
+        Raises:
+            RunError: a file is absent, damaged, or of a version that this one cannot read.
+        """
+        path = folder / "preparation.json"
+        fix = "Restore the run's folder from a copy, or train again."
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            version = stored.pop("format_version")
+            if version != FORMAT_VERSION:
+                raise RunError(
+                    f"`{path}` has a format that this version of nudgenet cannot read",
+                    got=f"format {version!r}, known is {FORMAT_VERSION}",
+                    fix="Use the version of nudgenet that wrote it, or train again.",
+                )
+            tensors = load_file(folder / "preparation.safetensors")
+            for feature in stored["features"]:
+                for key in ("levels", "rare"):
+                    if isinstance(feature.get(key), str):
+                        feature[key] = _unpack(feature[key], tensors)
+            return TypeAdapter(cls).validate_python(stored)
+        except RunError:
+            raise
+        except FileNotFoundError as error:
+            raise RunError(f"`{error.filename or path}` is not there", fix=fix) from None
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(map(str, problem["loc"]))
+            raise RunError(f"`{path}` is damaged", got=f"{where}: {problem['msg']}", fix=fix) from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, SafetensorError) as error:
+            raise RunError(f"`{path}` is damaged", got=f"{type(error).__name__}: {error}", fix=fix) from None
+
+    def _match_columns(self, raw: Raw) -> tuple[pa.Table, list[str]]:
+        """A table with exactly the feature columns; absent ones hold nothing."""
+        table = raw.table
+        numbered = tuple(f"column_{i + 1}" for i in range(len(self.names)))
+        if not raw.has_header and self.names == numbered and table.num_columns == len(numbered) - 1:
+            # Neither file names its columns and this one has no target: what stands after it has moved up by one.
+            table = table.rename_columns([name for name in numbered if name != self.task.target])
+        wanted = [feature.column for feature in self.features]
+        absent = [name for name in wanted if name not in table.column_names]
+        if wanted and len(absent) == len(wanted):
+            raise ColumnError(
+                "None of the columns that the network learned from is there",
+                got=shorten(table.column_names) or "no columns",
+                fix=f"Needed are: {shorten(wanted)}.",
+            )
+        warnings = []
+        if absent:
+            what = "column is" if len(absent) == 1 else "columns are"
+            warnings.append(f"{len(absent)} {what} absent, taken as missing values: {shorten(absent)}")
+        if extra := [name for name in table.column_names if name not in self.names]:
+            what = "column was" if len(extra) == 1 else "columns were"
+            warnings.append(f"{len(extra)} {what} not in training: {shorten(extra)} left out")
+        columns = {
+            name: pa.chunked_array([pa.nulls(table.num_rows, pa.string())]) if name in absent else table.column(name)
+            for name in wanted
+        }
+        return pa.table(columns) if columns else table.select([]), warnings
+
+
+def learn(
+    raw: Raw, parts: Parts, columns: Sequence[Column], task: Task, settings: Settings
+) -> tuple[Preparation, list[Decision]]:
+    """Everything that preparing needs, from the training rows alone, and the decisions that it took."""
+    features: list[Feature] = []
+    for column in columns:
+        if not column.used:
+            continue
+        cells = raw.table.column(column.name).take(parts.train)
+        if column.kind == "number":
+            features.append(learn_number(column, parse_numbers(cells, column.format)[0]))
+        elif column.kind == "date":
+            features.append(learn_date(column, parse_dates(cells, column.format)[0].astype("datetime64[us]")))
+        else:
+            features.append(learn_category(column, cells))
+    preparation = Preparation(tuple(raw.table.column_names), tuple(columns), tuple(features), task)
+    if task.kind == "regression":
+        targets = encode_target(raw.table.column(task.target).take(parts.train), task)[0]
+        magnitude = float(np.abs(targets).max()) or 1.0  # divided by first, so that no square overflows
+        center, scale = float((targets / magnitude).mean()) * magnitude, float((targets / magnitude).std()) * magnitude
+        preparation = replace(preparation, target_center=center, target_scale=scale if scale > 0 else 1.0)
+    return preparation, _decisions(preparation)
+
+
+def prepare(raw: Raw, parts: Parts, preparation: Preparation) -> Prepared:
+    """The tensors of all three parts. Each column is parsed once, over all rows."""
+    task = preparation.task
+    inputs = preparation.encode(raw.table)
+    encoded, _ = encode_target(raw.table.column(task.target), task)
+    if task.kind == "regression":
+        targets = torch.from_numpy(preparation.standardise_targets(encoded).astype(np.float32))
+    else:
+        targets = torch.from_numpy(encoded.astype(np.int64))
+
+    def part(rows: np.ndarray) -> Part:
+        index = torch.from_numpy(rows)
+        return Part({name: tensor[index] for name, tensor in inputs.items()}, targets[index], rows)
+
+    return Prepared(
+        part(parts.train),
+        part(parts.validation),
+        part(parts.test),
+        task,
+        preparation.shape(len(parts.train)),
+        preparation.target_center,
+        preparation.target_scale,
+    )
+
+
+def _decisions(preparation: Preparation) -> list[Decision]:
+    """What was chosen for the columns, in words."""
+    numbers = [feature for feature in preparation.features if isinstance(feature, NumberFeature)]
+    dates = [feature for feature in preparation.features if isinstance(feature, DateFeature)]
+    categories = [feature for feature in preparation.features if isinstance(feature, CategoryFeature)]
+    decisions = []
+    if numbers:
+        why = "networks learn best from inputs of like size; outliers are pulled in so that they decide nothing"
+        decisions.append(Decision("scaling", f"{len(numbers)} numbers to mean 0, standard deviation 1", why, ""))
+    if logs := [feature.column for feature in numbers if feature.unit]:
+        why = f"their training values are heavily skewed (skewness above {SKEWED:g})"
+        decisions.append(Decision("logarithm", shorten(logs), why, ""))
+    if missing := [feature.column for feature in preparation.features if feature.has_missing]:
+        why = "a number becomes the average, and an extra input says that it was missing; a category gets its own level"
+        decisions.append(Decision("missing values", shorten(missing), why, ""))
+    if dates:
+        chosen = ", ".join(f"`{feature.column}` as {_date_words(feature)}" for feature in dates)
+        decisions.append(Decision("dates", chosen, "the parts that vary in training", ""))
+    if rare := [feature for feature in categories if feature.rare]:
+        counts = [f"{len(f.rare):,} of {len(f.rare) + len(f.levels):,} of `{f.column}`" for f in rare]
+        why = f"too few training rows to learn from, such as {shorten([feature.rare[0] for feature in rare], 3)}"
+        decisions.append(Decision("rare levels count as unknown", ", ".join(counts), why, ""))
+    return decisions
+
+
+def _date_words(feature: DateFeature) -> str:
+    return ", ".join(part.name for part in feature.parts) or "nothing"
+
+
+# --- warnings at prediction -----------------------------------------------------------------------
+
+
+def _check_cells(
+    feature: NumberFeature | DateFeature, cells: pa.ChunkedArray, values: np.ndarray, bad: np.ndarray
+) -> list[str]:
+    """Warnings about cells that cannot be read or that lie outside what training saw."""
+    noun = "number" if isinstance(feature, NumberFeature) else "date"
+    warnings = []
+    if num_bad := int(bad.sum()):
+        row = int(np.flatnonzero(bad)[0])
+        example = f"{str(cells[row].as_py())!r} in row {row + 1}"
+        if num_bad > MOST_BAD_CELLS * len(bad):
+            raise ColumnError(
+                f"The column `{feature.column}` held {noun}s in training, but {num_bad:,} of {len(bad):,} cells are none",
+                got=example,
+                fix=f"At most {MOST_BAD_CELLS:.0%} of the cells may be taken as missing.",
+            )
+        are = (
+            f"cell of `{feature.column}` is not a {noun}"
+            if num_bad == 1
+            else f"cells of `{feature.column}` are not {noun}s"
+        )
+        warnings.append(f"{num_bad:,} {are}, taken as missing ({example}, for example)")
+    if noun == "number" and (num_infinite := int(np.isinf(values).sum())):
+        what = "cell is" if num_infinite == 1 else "cells are"
+        warnings.append(f"{num_infinite:,} `{feature.column}` {what} infinite, taken as missing")
+    if num_outside := feature.outside(values):
+        article = "an" if feature.column[:1].lower() in "aeiou" else "a"
+        warnings.append(
+            f"{_rows_have(num_outside)} {article} `{feature.column}` outside the {feature.range_text()} seen in training"
+        )
+    return warnings
+
+
+def _rows_have(count: int) -> str:
+    return "1 row has" if count == 1 else f"{count:,} rows have"
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Write under a temporary name in the same folder, then take the real name: never half a file."""
+    temporary = path.with_name(path.name + ".tmp")
+    write(temporary)
+    temporary.replace(path)
+
+
+def _pack(name: str, texts: Sequence[str]) -> dict[str, np.ndarray]:
+    """A list of texts as two tensors: UTF-8 bytes, and the end of each text in them."""
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+    ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+    return {f"{name}.bytes": np.frombuffer(b"".join(encoded), np.uint8).copy(), f"{name}.ends": ends}
+
+
+def _unpack(name: str, tensors: Mapping[str, np.ndarray]) -> list[str]:
+    """What `_pack` packed."""
+    content = tensors[f"{name}.bytes"].tobytes()
+    ends = tensors[f"{name}.ends"].tolist()
+    return [
+        content[start:end].decode("utf-8", "surrogatepass") for start, end in zip([0, *ends[:-1]], ends, strict=True)
+    ]

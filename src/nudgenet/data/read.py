@@ -1,0 +1,211 @@
+"""What a source is, and who reads it: `READERS` is the list of everything that can be read."""
+
+from __future__ import annotations
+
+import difflib
+import gzip
+import hashlib
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+import pyarrow as pa
+
+from nudgenet.data.arff import read_arff
+from nudgenet.data.excel import read_excel
+from nudgenet.data.frames import fingerprint, is_frame, read_arrays, read_frame
+from nudgenet.data.tables import read_text
+from nudgenet.data.typed import File, Reading, quiet_duckdb, read_arrow, read_json, read_parquet, tidy
+from nudgenet.errors import SourceError
+from nudgenet.records import Raw, Source
+from nudgenet.settings import Settings
+
+Reader = Callable[[Any, Settings, Sequence[str] | None], Reading]
+_QUERY = re.compile(r"\s*(SELECT|FROM|WITH)\s", re.IGNORECASE)
+_KNOWN_BINARY = {  # first bytes -> what it is, for a message that says more than "binary"
+    b"\x89PNG": "an image", b"\xff\xd8\xff": "an image", b"GIF8": "an image", b"RIFF": "a sound or image",
+    b"%PDF": "a PDF", b"SQLite format 3": "an SQLite database", b"\x89HDF": "an HDF5 file",
+    b"\x80\x04\x95": "a pickle", b"\x80\x05\x95": "a pickle", b"7z\xbc\xaf": "a 7z archive",
+    b"BZh": "a bz2 file", b"\xfd7zXZ": "an xz file", b"\x28\xb5\x2f\xfd": "a zstd file", b"Rar!": "a RAR archive",
+}  # fmt: skip
+
+
+def read(source: Any, settings: Settings, *, columns: Sequence[str] | None = None) -> Raw:
+    """Rows from anything that holds a table; nothing is learned from them, nothing is dropped.
+
+    Args:
+        source: a path (CSV, TSV, Parquet, JSON, Excel, ARFF, also .gz and .zip; content decides), a query
+            (starts with SELECT, FROM or WITH), a dataframe, a 2-D array, (X, y), a dict of columns, a list of dicts.
+        columns: the names that the training data had, when predicting: they decide whether there is a header.
+
+    Raises:
+        SourceError: the source cannot be found, opened, or is no table.
+        MissingExtra: a library for this kind of file is not installed.
+    """
+    if isinstance(source, str) and _QUERY.match(source):
+        reading = READERS["query"](source, settings, columns)
+        digest = hashlib.sha256(source.encode() + fingerprint(reading.table).encode()).hexdigest()
+        return _raw(reading, Source("query", "query", source, digest))
+    if isinstance(source, (str, Path)):
+        path = find_file(source)
+        file = open_file(path)
+        reading = READERS[kind_of_file(file)](file, settings, columns)
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        return _raw(reading, Source("file", _name_of(path), str(path), digest))
+    kind: Literal["frame", "arrays"] = "frame" if is_frame(source) else "arrays"
+    reading = READERS[kind](source, settings, columns)
+    return _raw(reading, Source(kind, kind, None, fingerprint(reading.table)))
+
+
+def _raw(reading: Reading, source: Source) -> Raw:
+    return Raw(source, reading.table, reading.decisions, reading.warnings, reading.has_header)
+
+
+# ------------------------------------------------------------------ queries
+
+
+def read_query(query: str, settings: Settings, columns: Sequence[str] | None = None) -> Reading:
+    """The rows of a query that DuckDB runs; files named in it are looked for from the current folder.
+
+    Raises:
+        SourceError: more than one statement, an error in it, or no rows.
+    """
+    try:
+        with quiet_duckdb() as connection:
+            statements = connection.extract_statements(query)
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                raise SourceError("A query must be one SELECT", got=f"{len(statements)} statement(s)")
+            table: pa.Table = connection.sql(query).to_arrow_table()
+    except duckdb.Error as error:
+        raise SourceError("The query failed", got=" ".join(str(error).split())[:300]) from None
+    if table.num_rows == 0:
+        raise SourceError("The query gives no rows", fix="Check its conditions.")
+    return tidy(table)
+
+
+# ------------------------------------------------------------------ files
+
+READERS: dict[str, Reader] = {
+    "text": read_text,
+    "parquet": read_parquet,
+    "arrow": read_arrow,
+    "json": read_json,
+    "excel": read_excel,
+    "arff": read_arff,
+    "query": read_query,
+    "frame": read_frame,
+    "arrays": read_arrays,
+}
+
+
+def find_file(source: str | Path) -> Path:
+    """The file that a path names, as an absolute path.
+
+    Raises:
+        SourceError: nothing is there ("did you mean"), or it is a folder.
+    """
+    try:
+        path = Path(source).expanduser().absolute()
+        is_folder, exists = path.is_dir(), path.exists()
+    except (OSError, ValueError, RuntimeError):  # a name that no file can have
+        raise SourceError("That is not the name of a file", got=repr(str(source)[:80])) from None
+    if is_folder:
+        raise SourceError(
+            f"`{source}` is a folder: folders of images, sounds or texts cannot be read yet",
+            fix="This version reads tables: give a file, for example a CSV.",
+        )
+    if exists:
+        return path
+    fix = "Check the path."
+    if path.parent.is_dir():
+        others = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
+        near = difflib.get_close_matches(path.name, others, n=1, cutoff=0.5)
+        fix = f"Did you mean `{Path(source).parent / near[0]}`?" if near else fix
+    elif not path.parent.exists():
+        fix = f"There is no folder `{path.parent}`."
+    raise SourceError("There is no such file", got=str(source), fix=fix)
+
+
+def open_file(path: Path) -> File:
+    """A file's bytes, out of its gz or zip wrapping.
+
+    Raises:
+        SourceError: no permission, an empty or damaged file, a zip that holds several.
+    """
+    try:
+        data = path.read_bytes()
+    except PermissionError:
+        raise SourceError(
+            "No permission to read the file", got=str(path), fix="Check the file's permissions."
+        ) from None
+    except OSError as error:
+        raise SourceError("The file cannot be read", got=f"{path}: {error.strerror}") from None
+    try:
+        if data.startswith(b"\x1f\x8b"):
+            data = gzip.decompress(data)
+        elif data.startswith(b"PK\x03\x04"):
+            data = _unzip(data, path)
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise SourceError("The file is damaged: it cannot be unpacked", got=f"{path.name}: {error}") from None
+    if not data.strip():
+        raise SourceError(f"`{path.name}` is empty", fix="Give a file with a header and rows.")
+    return File(path, data)
+
+
+def _unzip(data: bytes, path: Path) -> bytes:
+    """The one file in a zip; a spreadsheet (a zip, too) is left as it is."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = archive.namelist()
+        if "[Content_Types].xml" in names or "mimetype" in names:
+            return data
+        files = [name for name in names if not name.endswith("/") and not name.startswith("__MACOSX/")]
+        if len(files) != 1:
+            raise SourceError(f"`{path.name}` holds {len(files)} files", fix="Unpack it and name the one to read.")
+        return archive.read(files[0])
+
+
+def kind_of_file(file: File) -> str:
+    """The reader for a file's content; its extension only helps where the content leaves it open.
+
+    Raises:
+        SourceError: the content is of a known kind that is no table.
+    """
+    head = file.data[:4096]
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith((b"ARROW1", b"FEA1")):
+        return "arrow"
+    if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        return "excel"
+    for start, kind in _KNOWN_BINARY.items():
+        if head.startswith(start):
+            raise SourceError(
+                f"`{file.name}` is {kind}, not a table that can be read",
+                fix="Tables are read from CSV, TSV, Parquet, JSON, Excel and ARFF files.",
+            )
+    text = head.decode("utf-8-sig", errors="ignore").lstrip()
+    if re.search(r"(?im)^\s*@relation\b", text) or re.search(r"(?im)^\s*@attribute\b", text):
+        return "arff"
+    extensions = "".join(file.path.suffixes).lower()
+    if re.match(r'\{\s*("|\}\s*$)|\[\s*\{', text) or (
+        re.search(r"\.(json|jsonl|ndjson)\b", extensions) and text[:1] in "[{"
+    ):
+        return "json"
+    return "text"
+
+
+def _name_of(path: Path) -> str:
+    """A short word for a run's folder: the file's name without its extensions."""
+    stem = re.sub(
+        r"(\.(gz|zip|csv|tsv|txt|data|parquet|jsonl?|ndjson|xlsx?|ods|arff|feather|arrow))+$",
+        "",
+        path.name,
+        flags=re.IGNORECASE,
+    )
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "data"

@@ -1,0 +1,207 @@
+"""Tables whose columns have types: Parquet, Arrow and JSON files, results of queries, frames.
+
+`tidy` brings all of them to plain types: numbers, booleans, text, dates.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
+
+from nudgenet.data.dialect import unique_names
+from nudgenet.data.encoding import to_utf8
+from nudgenet.errors import SourceError, shorten
+from nudgenet.records import Decision
+from nudgenet.settings import Settings
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that was opened: its content, decompressed."""
+
+    path: Path
+    data: bytes
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.path.name
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A table as a reader hands it over, and what the reader had to decide."""
+
+    table: pa.Table
+    decisions: tuple[Decision, ...] = ()
+    warnings: tuple[str, ...] = ()
+    has_header: bool = True
+
+
+def read_parquet(file: File, settings: Settings, columns: Sequence[str] | None = None) -> Reading:
+    """A Parquet file.
+
+    Raises:
+        SourceError: the file is damaged.
+    """
+    try:
+        table = pq.read_table(pa.BufferReader(file.data))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise SourceError(f"`{file.name}` is a damaged Parquet file", got=str(error)[:120]) from None
+    return tidy(table)
+
+
+def read_arrow(file: File, settings: Settings, columns: Sequence[str] | None = None) -> Reading:
+    """An Arrow (Feather) file.
+
+    Raises:
+        SourceError: the file is damaged.
+    """
+    try:
+        table = feather.read_table(pa.BufferReader(file.data))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise SourceError(f"`{file.name}` is a damaged Arrow file", got=str(error)[:120]) from None
+    return tidy(table)
+
+
+def read_json(file: File, settings: Settings, columns: Sequence[str] | None = None) -> Reading:
+    """JSON lines, or one JSON array of objects.
+
+    Raises:
+        SourceError: the text is no JSON, or holds no objects.
+    """
+    text = to_utf8(file.data, file.name)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.json"
+        path.write_bytes(text.data)
+        try:
+            with quiet_duckdb() as connection:
+                relation = connection.read_json(str(path), sample_size=-1, maximum_depth=4, records="true")
+                table = _unpack(relation.project(_bare_columns(relation)).to_arrow_table())
+        except duckdb.Error as error:
+            message = str(error).split("\n")[0].replace(str(path), file.name)
+            raise SourceError(
+                f"`{file.name}` cannot be read as rows of JSON", got=message[:200], fix="Give one object per line."
+            ) from None
+    reading = tidy(table)
+    return replace(
+        reading, decisions=(*text.decisions, *reading.decisions), warnings=(*text.warnings, *reading.warnings)
+    )
+
+
+def _bare_columns(relation: duckdb.DuckDBPyRelation) -> str:
+    """SQL for all columns; where values of several types meet, their bare text instead of JSON."""
+    parts = []
+    for name, kind in zip(relation.columns, relation.types, strict=True):
+        quoted = '"' + name.replace('"', '""') + '"'
+        parts.append(f"{quoted} ->> '$' AS {quoted}" if str(kind) == "JSON" else quoted)
+    return ", ".join(parts)
+
+
+def _unpack(table: pa.Table) -> pa.Table:
+    """One object that holds whole columns, or one list of rows: take the table out of it."""
+    lists = [column for column in table.columns if pa.types.is_list(column.type)]
+    if table.num_rows != 1 or not lists or len(lists) < table.num_columns:
+        return table
+    cells = [column.combine_chunks().flatten() for column in lists]
+    if len({len(column) for column in cells}) > 1:
+        return table
+    if len(cells) == 1 and pa.types.is_struct(cells[0].type):
+        return pa.Table.from_struct_array(cells[0])
+    return pa.table(cells, names=table.column_names)
+
+
+def quiet_duckdb() -> duckdb.DuckDBPyConnection:
+    """A database in memory that downloads nothing and sees no variables of the program."""
+    connection = duckdb.connect(
+        config={
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "python_enable_replacements": "false",
+        }
+    )
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
+# ------------------------------------------------------------------ typed tables
+
+
+def tidy(table: pa.Table) -> Reading:
+    """A typed table with unique names and plain types: numbers, booleans, text, dates.
+
+    Nested columns are taken apart (objects) or become text (lists).
+    """
+    while any(pa.types.is_struct(column.type) for column in table.columns):
+        table = table.flatten()
+    names, empty, twice = unique_names(table.column_names)
+    columns = [_plain_column(column) for column in table.columns]
+    warnings = [
+        f"`{name}` holds lists or objects; each counts as one text"
+        for name, column in zip(names, table.columns, strict=True)
+        if pa.types.is_nested(column.type)
+    ]
+    plain = strip_cells(pa.table(columns, names=names)) if names else table
+    return Reading(plain, tuple(name_decisions(empty, twice)), tuple(warnings))
+
+
+def _plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """One column in one of the plain types."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _plain_column(column.cast(kind.value_type))
+    if pa.types.is_large_string(kind) or kind == pa.string_view() or pa.types.is_null(kind):
+        return column.cast(pa.string())
+    if pa.types.is_decimal(kind) or pa.types.is_float16(kind):
+        return column.cast(pa.float64())
+    if pa.types.is_time(kind):
+        return pc.utf8_slice_codeunits(column.cast(pa.string()), 0, 8)
+    if pa.types.is_duration(kind):
+        return pc.divide(column.cast(pa.duration("us")).cast(pa.int64()).cast(pa.float64()), 1e6)
+    if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_string(kind):
+        return column
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        return column
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        try:
+            return column.cast(pa.string())
+        except pa.ArrowInvalid:
+            return _as_text(column)
+    return _as_text(column)
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Any column as text, value by value."""
+    values = [None if value is None else str(value) for value in column.to_pylist()]
+    return pa.chunked_array([pa.array(values, pa.string())])
+
+
+def strip_cells(table: pa.Table) -> pa.Table:
+    """Text cells without outer blanks; those that hold nothing become null."""
+    columns = []
+    for column in table.columns:
+        if pa.types.is_string(column.type):
+            column = pc.utf8_trim_whitespace(column)
+            column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+        columns.append(column)
+    return pa.table(columns, names=table.column_names)
+
+
+def name_decisions(empty: list[str], twice: list[str]) -> list[Decision]:
+    """What was done to names that were empty or taken."""
+    decisions = []
+    if empty:
+        why = f"{len(empty)} column(s) had no name"
+        decisions.append(Decision("column names", f"named {shorten(empty)}", why, "name them in the source"))
+    if twice:
+        why = f"{len(twice)} name(s) occurred before"
+        decisions.append(Decision("column names", f"renamed to {shorten(twice)}", why, "rename them in the source"))
+    return decisions

@@ -1,0 +1,181 @@
+"""The story of a run on one screen: read -> split -> prepare -> network -> loop -> verdict."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nudgenet import bookkeeping
+from nudgenet.bookkeeping import Wanted
+from nudgenet.data.check import check
+from nudgenet.data.columns import choose_task, describe
+from nudgenet.data.given_test import read_with_test
+from nudgenet.data.prepare import learn, prepare
+from nudgenet.data.split import split
+from nudgenet.errors import SettingError, did_you_mean
+from nudgenet.job import Job, Log, Table
+from nudgenet.networks import NETWORKS
+from nudgenet.networks.capacity import Capacity, choose_capacity, explain_capacity
+from nudgenet.networks.mlp import num_parameters
+from nudgenet.observer import Observer, Silent
+from nudgenet.outcome import conclude
+from nudgenet.records import Prepared
+from nudgenet.run import Run
+from nudgenet.runs.store import Store
+from nudgenet.settings import Settings, make_settings
+from nudgenet.training.loop import Step, fit
+from nudgenet.training.loop import step as textbook_step
+from nudgenet.training.objectives import RowLosses, custom, make_objective
+from nudgenet.training.place import Place, choose_place, working_at
+from nudgenet.training.plan import Plan, make_plan
+from nudgenet.training.state import State, start
+from nudgenet.training.stopping import StopSignal, stop_on_signals
+from nudgenet.watching.curves import best_epoch
+
+
+def train(
+    source: Any,
+    target: str | int | None = None,
+    *,
+    runs: str | Path = "runs",
+    name: str | None = None,
+    objective: RowLosses | None = None,
+    step: Step | None = None,
+    observer: Observer | None = None,
+    stop: StopSignal | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a network on a source, test it once, and write everything into a run's folder.
+
+    Args:
+        source: a table's path, a query, a dataframe or `(X, y)`.
+        target: the column to predict, by name or 1-based position (-1: the last).
+        runs, name: the folder is `runs/name`; by default `runs/<source>-<time>`.
+        objective: a loss of your own, (outputs, targets) -> loss of each row; see `training.objectives`.
+        step: a step of your own; see `training.loop.step`.
+        observer: who is told about progress; by default nobody.
+        stop: stops the work at the next step boundary; by default Ctrl-C does.
+        settings: any field of `Settings`.
+
+    Raises:
+        UserError: what is wrong with the source, a column or a setting, in one line.
+        Interrupted: stopped by a signal after saving; `resume` goes on.
+    """
+    if target is not None:
+        settings["target"] = target
+    chosen = make_settings(**settings)
+    wanted = Wanted.at(runs, name)
+    job = Job(observer or Silent(), stop or StopSignal(), objective, step)
+    with stop_on_signals(job.stop) if stop is None else nullcontext():
+        return work(source, chosen, job, wanted)
+
+
+def resume(
+    run: str | Path,
+    *,
+    runs: str | Path = "runs",
+    objective: RowLosses | None = None,
+    step: Step | None = None,
+    observer: Observer | None = None,
+    stop: StopSignal | None = None,
+) -> Run:
+    """Go on with an interrupted run, bit for bit as if it had not been interrupted.
+
+    Raises:
+        RunError: there is no such run, its source has changed, or it needs an own function passed again.
+        Interrupted: stopped again, after saving again.
+    """
+    store = Store.open(run, runs)
+    if store.is_done:
+        return Run(store)
+    job = Job(observer or Silent(), stop or StopSignal(), objective, step)
+    bookkeeping.check_own_functions(store, job.own_functions)
+    with stop_on_signals(job.stop) if stop is None else nullcontext():
+        return work(bookkeeping.stored_source(store), Run(store).settings, job, store)
+
+
+def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Run:
+    """From a source to a finished run: a new one, or one that goes on from where it was interrupted."""
+    log, began = Log(job.observer), time.perf_counter()
+    table = prepare_table(source, settings, log)
+    data = table.prepared
+
+    capacity = choose_capacity(data.shape, settings)
+    plan, habits = make_plan(settings, data.shape)
+    place, threads = choose_place(settings, plan.batch_size * capacity.multiply_adds(data.shape))
+    with working_at(place):
+        state = begin(data, capacity, plan, place, settings, job.objective)
+        sizes = explain_capacity(capacity, data.shape, num_parameters(state.network), settings)
+        log.decide([*sizes, *habits, threads])
+        if isinstance(where, Wanted):
+            chosen = bookkeeping.chosen_settings(settings, capacity, plan, place)
+            store = bookkeeping.open_run(where, table, settings, chosen, log, job)
+        else:
+            store = where
+        with store.held():
+            bookkeeping.catch_up(store, table, state)
+            seconds = {"prepare": time.perf_counter() - began}
+            best = best_epoch(store.epochs())
+            job.observer.start(plan.epochs, plan.steps_per_epoch)
+            for epoch in fit(
+                state,
+                data,
+                step=job.step or textbook_step,
+                on_step=job.observer.on_step,
+                save=partial(bookkeeping.save, store),
+                stop=job.stop,
+                time_limit=settings.time_limit,
+            ):
+                store.add_epoch(epoch)
+                best = epoch if epoch.epoch == state.stopping.best_epoch else best
+                job.observer.epoch(epoch, best)
+            job.observer.stop()
+            bookkeeping.leave_if_stopped(job, store, state)
+            conclude(store, table, state, log, job, settings, seconds)
+    return Run(store)
+
+
+def begin(
+    data: Prepared, capacity: Capacity, plan: Plan, place: Place, settings: Settings, own: RowLosses | None = None
+) -> State:
+    """A fresh network with its objective and optimizer, before the first step; call it inside `working_at(place)`.
+
+    Raises:
+        SettingError: there is no such network, objective or optimizer, or it does not fit the task.
+    """
+    if settings.network not in NETWORKS:
+        raise SettingError(f"There is no network `{settings.network}`", fix=did_you_mean(settings.network, NETWORKS))
+    torch.manual_seed(settings.seed)
+    network = NETWORKS[settings.network](data.shape, capacity, settings)
+    objective = make_objective(data.task.kind, data.train, data.shape.num_outputs, settings)
+    if own is not None:
+        objective = custom(own, like=objective)
+    return start(network, objective, plan, place)
+
+
+def prepare_table(source: Any, settings: Settings, log: Log) -> Table:
+    """Read, choose the task, split, and only then learn from the training part how to prepare."""
+    log.observer.stage(f"Reading {source}" if isinstance(source, str | Path) else "Reading the data")
+    raw, num_test_rows = read_with_test(source, settings)
+    log.decide(list(raw.decisions))
+    log.warn(list(raw.warnings))
+    task, decisions, warnings = choose_task(raw, settings)
+    log.decide(decisions)
+    log.warn(warnings)
+    parts, decisions, warnings = split(raw, task, settings, num_given_test_rows=num_test_rows)
+    log.decide(decisions)
+    log.warn(warnings)
+    log.observer.stage("Preparing the columns")
+    columns, decisions, warnings = describe(raw, task, parts.train, settings)
+    log.decide(decisions)
+    log.warn(warnings)
+    preparation, decisions = learn(raw, parts, columns, task, settings)
+    log.decide(decisions)
+    prepared = prepare(raw, parts, preparation)
+    log.warn(check(raw, parts, columns, task, prepared))
+    return Table(raw, task, parts, columns, preparation, prepared, num_test_rows)

@@ -1,0 +1,261 @@
+"""Run: the Python face of a run's folder. Opening one reads only what is asked for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nudgenet.errors import DataWarning, RunError
+from nudgenet.records import Advice, Decision, Epoch, Label, Raw, Shape, Task, Verdict
+from nudgenet.runs.store import Store, all_runs
+from nudgenet.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from nudgenet.data.prepare import Preparation
+
+PREDICTION_ROWS = 65_536  # rows of one forward pass
+
+
+class Run:
+    """A trained network with everything that is known about it.
+
+    Attributes are read from the folder when they are first used. A run that was interrupted has no
+    test metrics and no verdict yet, but it predicts with its best weights so far.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self._store.path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def is_done(self) -> bool:
+        """False while it trains, or if it was interrupted."""
+        return self._store.is_done
+
+    @property
+    def report(self) -> Path:
+        """The report, one HTML file that opens offline."""
+        return self._store.report
+
+    @property
+    def epochs(self) -> list[Epoch]:
+        """The curves: what was known after each epoch."""
+        return self._store.epochs()
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What `nudge train --json` prints. Raises RunError if the run was interrupted before its end."""
+        summary: dict[str, Any] | None = self._store.result("summary")
+        if summary is None:
+            raise RunError(
+                "This run is not finished", got=str(self.path), fix=f"nudge resume {self.path} continues it."
+            )
+        return summary | {"run": str(self.path)}
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """{"validation": {name: value}, "test": {name: value}}."""
+        metrics: dict[str, dict[str, float]] = self.summary["metrics"]
+        return metrics
+
+    @property
+    def baselines(self) -> dict[str, dict[str, dict[str, float]]]:
+        """The simple models on the same split: {name: {"validation": ..., "test": ...}}."""
+        baselines: dict[str, dict[str, dict[str, float]]] = self.summary["baselines"]
+        return baselines
+
+    @property
+    def comparisons(self) -> list[dict[str, Any]]:
+        """The paired bootstraps of the test score against each baseline."""
+        comparisons: list[dict[str, Any]] = self._store.result("comparisons") or []
+        return comparisons
+
+    @property
+    def verdict(self) -> Verdict:
+        """How the training went, with its evidence."""
+        content = self.summary["verdict"]
+        advice = tuple(Advice(**item) for item in content["advice"])
+        evidence = self._store.result("evidence") or {}
+        return Verdict(content["state"], content["best_epoch"], content["reason"], advice, evidence)
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """Every automatic choice, why it was made, and what overrides it."""
+        return [Decision(**item) for item in self._store.read_json("decisions.json")["decisions"]]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was odd about the data, counted and named."""
+        return list(self._store.read_json("decisions.json")["warnings"])
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Every setting, with the values that were chosen filled in."""
+        content = self._store.read_json("settings.json")
+        known: dict[str, Any] = content["settings"] | content["chosen"]
+        return Settings(**{name: value for name, value in known.items() if name in Settings.model_fields})
+
+    @cached_property
+    def task(self) -> Task:
+        """What is predicted."""
+        return self.preparation.task
+
+    @property
+    def classes(self) -> list[Label]:
+        """The classes in the order of `predict_proba`'s columns; empty for a regression."""
+        return list(self.task.classes)
+
+    @cached_property
+    def preparation(self) -> Preparation:
+        """What turns rows into tensors: learned from the training part."""
+        from nudgenet.data.prepare import Preparation
+
+        return Preparation.load(self.path)
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The trained network, a plain `torch.nn.Module` from prepared inputs to outputs, in evaluation mode."""
+        from nudgenet.networks import NETWORKS
+        from nudgenet.networks.capacity import choose_capacity
+        from nudgenet.runs.checkpoint import load_checkpoint
+        from nudgenet.training.state import part_of
+
+        data = self._store.read_json("data.json")
+        shape = Shape(**{field.name: data["shape"][field.name] for field in fields(Shape)})
+        tensors, _ = load_checkpoint(self._store.checkpoint)
+        network = NETWORKS[self.settings.network](shape, choose_capacity(shape, self.settings), self.settings)
+        network.load_state_dict(part_of(tensors, "best.") or part_of(tensors, "network."))
+        return network.eval()
+
+    def predict(self, data: Any) -> np.ndarray:
+        """One answer per row: class labels, or numbers in the target's unit.
+
+        Args:
+            data: a dict for one row, a dataframe, an array with the feature columns in their order, or
+                a path or query. Unknown values and absent columns are handled and warned about.
+
+        Returns:
+            (rows,) of the classes' type, or float64.
+        """
+        answers, found = self.answer(data)
+        _warn(found)
+        return self.labels(answers)
+
+    def predict_proba(self, data: Any) -> np.ndarray:
+        """Probabilities, float64 (rows, classes); the columns follow `run.classes`. Only for classes."""
+        if self.task.kind == "regression":
+            raise RunError("A regression has no probabilities", got=self.name, fix="Use run.predict.")
+        answers, found = self.answer(data)
+        _warn(found)
+        return answers
+
+    def labels(self, answers: np.ndarray) -> np.ndarray:
+        """Probabilities -> the labels of the most probable classes; numbers as they are."""
+        if self.task.kind == "regression":
+            return answers
+        labels: np.ndarray = np.array(self.task.classes)[answers.argmax(axis=1)]
+        return labels
+
+    def answer(self, data: Any) -> tuple[np.ndarray, list[str]]:
+        """Probabilities (rows, classes) or numbers (rows,), and the warnings about the rows in words."""
+        raw = self.read(data)
+        inputs, found = self.preparation.apply(raw)
+        return self._forward(inputs), [*raw.warnings, *found]
+
+    def _forward(self, inputs: Mapping[str, Tensor]) -> np.ndarray:
+        """Prepared inputs -> answers in the user's units."""
+        import torch
+
+        from nudgenet.training.objectives import output_function
+        from nudgenet.training.place import choose_place, working_at
+
+        to_answers = output_function(self.task.kind, self.settings)
+        num_rows = len(next(iter(inputs.values())))
+        place, _ = choose_place(self.settings.model_copy(update={"device": "cpu"}), 0)
+        answers = []
+        with working_at(place), torch.inference_mode():
+            for begin in range(0, num_rows, PREDICTION_ROWS):
+                chunk = {name: tensor[begin : begin + PREDICTION_ROWS] for name, tensor in inputs.items()}
+                answers.append(to_answers(self.network(chunk)).numpy())
+        joined = np.concatenate(answers)
+        return self.preparation.restore(joined) if self.task.kind == "regression" else joined
+
+    def read(self, data: Any) -> Raw:
+        """Rows to predict, with the column names of the training data."""
+        from nudgenet.data.read import read
+
+        known = self._store.read_json("data.json")
+        names: list[str] = known["names"]
+        features = [name for name in names if name != self.task.target]
+        if isinstance(data, Mapping):
+            # One row if its values are single ones, as a JSON object is.
+            single = not any(
+                hasattr(value, "__len__") and not isinstance(value, str | bytes) for value in data.values()
+            )
+            data = {name: [value] for name, value in data.items()} if single else dict(data)
+        elif isinstance(data, np.ndarray):
+            data = self._name_columns(data, features)
+        settings = Settings(header=None if known["has_header"] else self.settings.header)
+        raw = read(data, settings, columns=names)
+        if not raw.has_header and not known["has_header"] and raw.table.num_columns == len(features):
+            # A headerless file without the target: its columns have moved up behind where the target stood.
+            raw = Raw(raw.source, raw.table.rename_columns(features), raw.decisions, raw.warnings, False)
+        return raw
+
+    def _name_columns(self, array: np.ndarray, features: list[str]) -> dict[str, np.ndarray]:
+        rows = array.reshape(1, -1) if array.ndim == 1 else array
+        if rows.ndim != 2 or rows.shape[1] != len(features):
+            raise RunError(
+                f"An array to predict must have {len(features)} columns: the features in their order",
+                got=f"shape {array.shape}",
+                fix="Pass a dataframe to match columns by name.",
+            )
+        return {name: rows[:, position] for position, name in enumerate(features)}
+
+    def __repr__(self) -> str:
+        if not self.is_done:
+            return f"<Run {self.name}: interrupted after {len(self.epochs)} epochs>"
+        scores = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics["test"].items())
+        return f"<Run {self.name}: {self.task.kind} on {self.task.target!r}, test {scores}, {self.verdict.state}>"
+
+    def _repr_html_(self) -> str:
+        from nudgenet.report.card import repr_html
+
+        return repr_html(self.summary, self.epochs) if self.is_done else f"<pre>{repr(self)[1:-1]}</pre>"
+
+
+def load(path: str | Path, runs: str | Path = "runs") -> Run:
+    """Open a run by its folder, or by its name under `runs`. Raises RunError if there is none."""
+    return Run(Store.open(path, runs))
+
+
+def overview(runs: str | Path = "runs") -> list[dict[str, Any]]:
+    """One line per run under a folder, the newest first: what `nudge runs` lists."""
+    rows = []
+    for store in all_runs(Path(runs)):
+        state = "done" if store.is_done else "live" if store.is_held else "interrupted"
+        created = store.read_json("settings.json")["created"]
+        rows.append({"name": store.path.name, "when": created, "state": state, "summary": store.result("summary")})
+    return rows
+
+
+def _warn(found: list[str]) -> None:
+    for text in found:
+        warnings.warn(text, DataWarning, stacklevel=3)
