@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -62,10 +63,28 @@ def write_houses(path: Path, num_rows: int = 240, seed: int = 0) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is measured once per machine is measured once per test session, and the user's cache stays as it is."""
+    before = os.environ.get("NUDGENET_CACHE")
+    os.environ["NUDGENET_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["NUDGENET_CACHE"]
+    else:
+        os.environ["NUDGENET_CACHE"] = before
+
+
 @pytest.fixture
 def houses(tmp_path: Path) -> Path:
     """A CSV file; `price` is a number to predict, `dear` is yes or no."""
     return write_houses(tmp_path / "houses.csv")
+
+
+@pytest.fixture(scope="session")
+def make_houses() -> Callable[[Path], Path]:
+    """`write_houses`, for fixtures that last longer than a test."""
+    return write_houses
 
 
 @pytest.fixture
@@ -80,3 +99,20 @@ def nudge(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, s
         return exit_code, captured.out, captured.err
 
     return run
+
+
+QUICK = {"epochs": 3, "batch_size": 32, "baselines": False}  # settings of a run that only has to be one
+
+
+@pytest.fixture(scope="session")
+def quick_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One finished run for each kind of task, by its kind; tests only read them (the folder's `houses.csv` too)."""
+    import nudgenet
+
+    folder = tmp_path_factory.mktemp("quick")
+    table = write_houses(folder / "houses.csv")
+    targets = {"regression": "price", "binary": "dear", "multiclass": "city"}
+    return {
+        kind: nudgenet.train(table, target, runs=folder / "runs", name=kind, **QUICK).path
+        for kind, target in targets.items()
+    }

@@ -207,7 +207,9 @@ def test_names_cannot_steer_the_terminal() -> None:
 def test_a_long_decision_stays_on_one_line_and_keeps_what_to_type() -> None:
     for terminal, limit in ((True, 80), (False, 164)):
         target, stream = console(terminal=terminal)
-        training_display(target, stream).decision(Decision("network", "2 layers of 32", "because " * 40, "--set width=16"))
+        training_display(target, stream).decision(
+            Decision("network", "2 layers of 32", "because " * 40, "--set width=16")
+        )
         (line,) = re.sub("\x1b\\[[0-9;]*m", "", stream.text()).splitlines()
         assert len(line) <= limit
         assert line.endswith("--set width=16)")

@@ -61,7 +61,7 @@ def check_name(name: str) -> None:
 
 def chosen_settings(settings: Settings, capacity: Capacity, plan: Plan, place: Place) -> dict[str, Any]:
     """The values behind every setting that was left open: with them a run starts the same way again."""
-    values = asdict(plan) | asdict(capacity) | {"threads": place.threads}
+    values = asdict(plan) | asdict(capacity) | {"threads": place.threads, "precision": place.precision}
     return {name: values[name] for name in values if name in Settings.model_fields and name != "clip"}
 
 
@@ -83,7 +83,8 @@ def open_run(wanted: Wanted, table: Table, settings: Settings, chosen: Mapping[s
     store.write_json(
         "decisions.json", {"decisions": [asdict(item) for item in log.decisions], "warnings": log.warnings}
     )
-    table.preparation.save(store.path)
+    for name, content in table.preparation.pack().items():
+        store.write(name, content)
     # Last, because a folder with settings.json in it is a run.
     store.write_json(
         "settings.json",
@@ -91,7 +92,7 @@ def open_run(wanted: Wanted, table: Table, settings: Settings, chosen: Mapping[s
             "created": datetime.now().astimezone().isoformat(timespec="seconds"),
             "versions": {name: version(name) for name in ("nudgenet", "torch", "numpy", "duckdb", "pyarrow")},
             "settings": settings.model_dump(mode="json", exclude_unset=True),
-            "chosen": chosen,
+            "chosen": {"target": table.task.target, **chosen},
             "own_functions": job.own_functions,
             "command": train_command(table.raw, settings),
         },
@@ -135,8 +136,15 @@ def train_command(raw: Raw, settings: Settings) -> str:
         elif name == "baselines":
             words += [] if value else ["--no-baselines"]
         else:
-            words += ["--set", f"{name}={','.join(value) if isinstance(value, list) else value}"]
+            words += ["--set", f"{name}={_as_typed(value)}"]
     return shlex.join(words)
+
+
+def _as_typed(value: Any) -> str:
+    """A setting's value as the command line takes it."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}:{kind}" for name, kind in value.items())
+    return ",".join(value) if isinstance(value, list) else str(value)
 
 
 def _short(location: str, kind: str) -> str:

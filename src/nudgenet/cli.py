@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nudgenet import __version__
 from nudgenet.errors import Interrupted, NudgeError, UserError
 
 if TYPE_CHECKING:
@@ -22,11 +23,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="nudge",
-    help="Your data in, a trained neural network out: trained as it should be done, tested honestly, explained.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    no_args_is_help=True,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -35,6 +35,18 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as on
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors and the JSON line.")]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name under --runs.")]
 RUNS = Path("runs")
+
+
+@app.callback()
+def nudge(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    """Your data in, a trained neural network out: trained as it should be done, tested honestly, explained."""
+    if version:
+        typer.echo(f"nudgenet {__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()
@@ -113,9 +125,11 @@ def predict(
     quiet: QuietOption = False,
 ) -> None:
     """Answer for new rows: one row out per row in, in the same order."""
-    from nudgenet.predictions import predict_table, write_table
+    from nudgenet.predictions import check_output, predict_table, write_table
     from nudgenet.run import load
 
+    if output is not None:
+        check_output(output)
     table, warnings = predict_table(load(run, runs), source)
     if not quiet:
         for warning in warnings:
@@ -206,7 +220,9 @@ def _train_or_resume(
 def run_command(arguments: list[str]) -> int:
     """Run one command and give its exit code: 0 done, 2 the user can fix it, 130 / 143 interrupted, 1 our bug."""
     try:
-        result = app(arguments, standalone_mode=False)
+        result = app(arguments, prog_name="nudge", standalone_mode=False)
+        if result == 130:  # what typer makes of a KeyboardInterrupt
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except (UserError, Interrupted) as error:
         return _one_line(str(error), error.exit_code)

@@ -42,8 +42,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
     on the command line: categories, dates and missing cells are understood, and constants, identifiers and free
     text are left out; `decisions_` tells what was done.
 
-    A share of the rows (`validation_share`) is held out to stop early; with few rows, or a target that hardly
-    varies, the training rows validate too. Rows are sorted before anything else, so the same rows give the same
+    A share of the rows (`validation_share`) is held out to stop early; with fewer than 50 different rows, or a
+    target that hardly varies, the training rows validate too. Rows are sorted before anything else, so the same rows give the same
     network in whatever order they come.
 
     `sample_weight`: a row of weight 0 is left out, and whole weights are copies of their row, exactly (with up to
@@ -56,6 +56,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
     number; `loss_curve_` and `validation_curve_`; `decisions_`.
     """
 
+    network: str = "ensemble"
+    members: int | None = None
     layers: int | None = None
     width: int | None = None
     activation: str = "relu"
@@ -76,6 +78,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
     ema: float = 0.0
     time_limit: float | None = None
     device: str = "cpu"
+    precision: str | None = None
     threads: int | None = None
     validation_share: float = 0.15
     random_state: int | np.random.RandomState | None = 0  # as everywhere in nudgenet: the same seed, the same network
@@ -149,7 +152,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         return make_settings(seed=seed, **values)
 
     def _check_rows(self, features: Any, targets: Any, *, are_numbers: bool) -> tuple[Any, np.ndarray]:
-        """X and y, checked as scikit-learn does it."""
+        """X and y, checked as scikit-learn does it; an array of numbers becomes float64."""
         if holds_numbers(features):
             checked, targets = validate_data(
                 self,
@@ -176,21 +179,23 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         weights = None if sample_weight is None else check_weights(sample_weight, targets)
         if weights is not None and num_classes and len(np.unique(targets[weights > 0])) < 2:
             raise ValueError("Only one class has a sample_weight above zero: there is nothing to tell apart")
-        raw = read_rows(features)
         trained, found = train_in_memory(
-            raw,
+            read_rows(features),
             targets,
             kind,
             self._settings(),
             num_classes=num_classes,
             weights=weights,
-            all_numbers=isinstance(features, np.ndarray) and features.dtype == np.float64,
+            all_numbers=isinstance(features, np.ndarray) and features.dtype == np.float64,  # see `_check_rows`
         )
         self._trained = trained
         if found:
             warnings.warn("; ".join(found), DataWarning, stacklevel=3)
         if trained.failure:
-            kept = "the best epoch's weights are kept" if trained.epochs else "the network is of no use"
+            useful = any(np.isfinite(epoch.validation_loss) for epoch in trained.epochs)
+            kept = (
+                "the weights of the best epoch are kept" if useful else "no epoch was finished, so nothing was learned"
+            )
             warnings.warn(f"Training stopped: {trained.failure}; {kept}", ConvergenceWarning, stacklevel=3)
         return self
 

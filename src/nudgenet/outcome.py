@@ -189,7 +189,8 @@ def judge(
         settings=settings,
         reference_skill=reference,
         stop_reason=state.failure or ("the time limit was reached" if state.out_of_time else ""),
-        chosen=asdict(plan) | settings.model_dump(),
+        chosen={**settings.model_dump(), **asdict(plan), **asdict(choose_capacity(data.shape, settings))},
+        num_validation=len(data.validation),
     )
 
 
@@ -206,7 +207,7 @@ def importance_of(
     data = table.prepared
 
     def predict(inputs: Mapping[str, Tensor]) -> np.ndarray:
-        return in_user_units(state.objective.predict(network(inputs)), data)
+        return in_user_units(state.objective.predict(state.objective.unite(network(inputs))), data)
 
     with torch.inference_mode():
         return permutation_importance(

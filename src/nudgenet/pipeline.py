@@ -21,6 +21,7 @@ from nudgenet.errors import SettingError, did_you_mean
 from nudgenet.job import Job, Log, Table
 from nudgenet.networks import NETWORKS
 from nudgenet.networks.capacity import Capacity, choose_capacity, explain_capacity
+from nudgenet.networks.encoding import learn_pieces
 from nudgenet.networks.mlp import num_parameters
 from nudgenet.observer import Observer, Silent
 from nudgenet.outcome import conclude
@@ -107,11 +108,11 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
 
     capacity = choose_capacity(data.shape, settings)
     plan, habits = make_plan(settings, data.shape)
-    place, threads = choose_place(settings, plan.batch_size * capacity.multiply_adds(data.shape))
+    place, where_it_runs = choose_place(settings, plan.batch_size * capacity.multiply_adds(data.shape))
     with working_at(place):
         state = begin(data, capacity, plan, place, settings, job.objective)
         sizes = explain_capacity(capacity, data.shape, num_parameters(state.network), settings)
-        log.decide([*sizes, *habits, threads])
+        log.decide([*sizes, *habits, *where_it_runs])
         if isinstance(where, Wanted):
             chosen = bookkeeping.chosen_settings(settings, capacity, plan, place)
             store = bookkeeping.open_run(where, table, settings, chosen, log, job)
@@ -151,7 +152,9 @@ def begin(
     if settings.network not in NETWORKS:
         raise SettingError(f"There is no network `{settings.network}`", fix=did_you_mean(settings.network, NETWORKS))
     torch.manual_seed(settings.seed)
-    network = NETWORKS[settings.network](data.shape, capacity, settings)
+    settings = settings.model_copy(update={"precision": place.precision})
+    pieces = learn_pieces(data.train.inputs["numbers"])
+    network = NETWORKS[settings.network](data.shape, capacity, settings, pieces)
     objective = make_objective(data.task.kind, data.train, data.shape.num_outputs, settings)
     if own is not None:
         objective = custom(own, like=objective)

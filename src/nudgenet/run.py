@@ -132,17 +132,14 @@ class Run:
     @cached_property
     def network(self) -> nn.Module:
         """The trained network, a plain `torch.nn.Module` from prepared inputs to outputs, in evaluation mode."""
-        from nudgenet.networks import NETWORKS
-        from nudgenet.networks.capacity import choose_capacity
+        from nudgenet.networks import rebuild
         from nudgenet.runs.checkpoint import load_checkpoint
         from nudgenet.training.state import part_of
 
         data = self._store.read_json("data.json")
         shape = Shape(**{field.name: data["shape"][field.name] for field in fields(Shape)})
         tensors, _ = load_checkpoint(self._store.checkpoint)
-        network = NETWORKS[self.settings.network](shape, choose_capacity(shape, self.settings), self.settings)
-        network.load_state_dict(part_of(tensors, "best.") or part_of(tensors, "network."))
-        return network.eval()
+        return rebuild(shape, self.settings, part_of(tensors, "best.") or part_of(tensors, "network."))
 
     def predict(self, data: Any) -> np.ndarray:
         """One answer per row: class labels, or numbers in the target's unit.
@@ -183,12 +180,12 @@ class Run:
         """Prepared inputs -> answers in the user's units."""
         import torch
 
-        from nudgenet.training.objectives import output_function
-        from nudgenet.training.place import choose_place, working_at
+        from nudgenet.training.objectives import answer_function
+        from nudgenet.training.place import Place, working_at
 
-        to_answers = output_function(self.task.kind, self.settings)
+        to_answers = answer_function(self.task.kind, self.settings)
         num_rows = len(next(iter(inputs.values())))
-        place, _ = choose_place(self.settings.model_copy(update={"device": "cpu"}), 0)
+        place = Place(torch.device("cpu"), self.settings.threads or 1)
         answers = []
         with working_at(place), torch.inference_mode():
             for begin in range(0, num_rows, PREDICTION_ROWS):

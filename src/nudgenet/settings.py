@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from nudgenet.errors import SettingError, did_you_mean
+from nudgenet.records import ColumnKind
 
 
 class Settings(BaseModel):
@@ -34,6 +36,7 @@ class Settings(BaseModel):
     )
     time: str | None = Field(None, description="a column to split by: train on the past, test on the future")
     ignore: tuple[str, ...] = Field((), description="columns that the network must not see")
+    kinds: dict[str, ColumnKind] = Field({}, description="what columns are, such as zip:category,year:date")
     header: bool | None = Field(None, description="whether the first line of a text file names the columns")
     keep_data: bool = Field(
         True, description="copy dataframe and query sources into the run, so that it can be resumed"
@@ -41,7 +44,10 @@ class Settings(BaseModel):
     seed: int = Field(0, ge=0, lt=2**63, description="drives every random choice")
 
     # The network
-    network: str = Field("mlp", description="which network (see networks.NETWORKS)")
+    network: str = Field("ensemble", description="which network (see networks.NETWORKS)")
+    members: int | None = Field(
+        None, ge=1, le=256, description="small networks in the ensemble; their answers are averaged"
+    )
     layers: int | None = Field(None, ge=0, le=64, description="hidden layers; 0 is a linear model")
     width: int | None = Field(None, ge=1, le=16384, description="neurons in each hidden layer")
     activation: Literal["relu", "gelu", "silu", "tanh", "sigmoid", "none"] = Field(
@@ -80,6 +86,9 @@ class Settings(BaseModel):
 
     # The place
     device: str = Field("cpu", description="where the arithmetic runs: cpu, cuda, mps")
+    precision: Literal["float32", "bfloat16"] | None = Field(
+        None, description="how finely matrix products are computed while training; answers are always float32"
+    )
     threads: int | None = Field(None, ge=1, le=1024, description="processor threads for the arithmetic")
 
     # Honesty
@@ -94,6 +103,11 @@ class Settings(BaseModel):
     @classmethod
     def _seconds(cls, value: Any) -> Any:
         return parse_seconds(value) if isinstance(value, str) else value
+
+    @field_validator("kinds", mode="before")
+    @classmethod
+    def _kinds_by_name(cls, value: Any) -> Any:
+        return parse_kinds(value) if isinstance(value, str | Mapping) else value
 
     @field_validator("ignore", mode="before")
     @classmethod
@@ -114,6 +128,9 @@ def make_settings(**values: Any) -> Settings:
         return Settings(**values)
     except ValidationError as error:
         problem = error.errors()[0]
+        cause = problem.get("ctx", {}).get("error")
+        if isinstance(cause, SettingError):  # it says everything itself
+            raise cause from None
         name = str(problem["loc"][0]) if problem["loc"] else "settings"
         described = Settings.model_fields[name].description if name in Settings.model_fields else ""
         message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "it should be")
@@ -132,6 +149,33 @@ def parse_assignments(assignments: list[str]) -> dict[str, str]:
             raise SettingError("`--set` takes name=value", got=repr(assignment), fix="For example: --set dropout=0.2")
         values[name.strip().replace("-", "_")] = value.strip()
     return values
+
+
+def parse_kinds(value: str | Mapping[str, str]) -> dict[str, str]:
+    """`zip:category,year:date` -> `{"zip": "category", "year": "date"}`; names may hold commas and colons."""
+    pairs: dict[str, str] = {}
+    if isinstance(value, str):
+        begun = ""
+        for piece in value.split(","):
+            name, colon, kind = (begun + piece).rpartition(":")
+            if colon:
+                pairs[name.strip()] = kind.strip()
+            begun = "" if colon else f"{begun}{piece},"
+        if begun.strip(" ,"):
+            raise SettingError(
+                "`kinds` takes column:kind",
+                got=repr(begun.strip(" ,")),
+                fix="For example: --set kinds=zip:category,year:date",
+            )
+    else:
+        pairs = {str(name): str(kind) for name, kind in value.items()}
+    pairs = {name: {"yes/no": "yes_no"}.get(kind, kind) for name, kind in pairs.items()}
+    for name, kind in pairs.items():
+        if kind not in get_args(ColumnKind):
+            raise SettingError(
+                f"There is no kind `{kind}` for the column `{name}`", fix=did_you_mean(kind, get_args(ColumnKind))
+            )
+    return pairs
 
 
 def parse_seconds(text: str) -> float:

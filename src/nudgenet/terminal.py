@@ -7,6 +7,7 @@ small curve); anywhere else there are plain lines without control characters, ab
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,7 +58,16 @@ _STYLES = {"good": "green", "warn": "yellow", "bad": "red", "unknown": "cyan"}
 
 def make_console(*, stderr: bool = True) -> Console:
     """A console (on stderr, or on stdout) that does not colour what it thinks are numbers and paths."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    return _Console(stderr=stderr, highlight=False, soft_wrap=False)
+
+
+class _Console(Console):
+    """A console whose readers may leave."""
+
+    def on_broken_pipe(self) -> None:
+        """Rich's hook for `nudge ... | head`: the work goes on without its audience; a mere listing ends."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
 class Display:

@@ -185,3 +185,25 @@ def test_levels() -> None:
     assert parse_levels(column(1.0, 2.5, math.nan, None), CellFormat()).to_pylist() == ["1", "2.5", None, None]
     assert parse_levels(column(1, None), CellFormat()).to_pylist() == ["1", None]
     assert parse_levels(column(True, False, None), CellFormat()).to_pylist() == ["true", "false", None]
+
+
+@pytest.mark.parametrize("num_different", [3, 5_000])
+def test_long_columns_read_like_short_ones(num_different: int) -> None:
+    """Cells that repeat are parsed once each; the result must not tell."""
+    cells = [f" {i % num_different}.50 " if i % 7 else ("NA", "oops", None, "(3)")[i % 4] for i in range(5_000)]
+    format = CellFormat()
+    values, bad = parse_numbers(column(*cells), format)
+    one_by_one = [parse_numbers(column(cell, "x"), format) for cell in cells[:200]]
+    np.testing.assert_array_equal(values[:200], [pair[0][0] for pair in one_by_one])
+    assert bad[:200].tolist() == [bool(pair[1][0]) for pair in one_by_one]
+    levels = parse_levels(column(*cells), format).to_pylist()
+    assert levels[:200] == [parse_levels(column(cell, "x"), format)[0].as_py() for cell in cells[:200]]
+    days = [f"2020-01-{1 + i % 28:02}" if i % 5 else "never" for i in range(3_000)]
+    dates, bad = parse_dates(column(*days), format)
+    assert bad.sum() == 600 and np.isnat(dates).sum() == 600
+    assert dates[1] == np.datetime64("2020-01-02")
+
+
+def test_a_first_cell_that_fits_says_nothing_about_the_last() -> None:
+    values, bad = parse_numbers(column(*["1.5"] * 2_000, "x"), CellFormat())
+    assert bad.nonzero()[0].tolist() == [2_000] and values[0] == 1.5

@@ -171,3 +171,21 @@ def test_it_is_quick() -> None:
     began = time.process_time()
     check(raw, parts, columns, two_classes(), prepared)
     assert time.process_time() - began < 10  # about 2 on an idle machine; this only catches a blunder
+
+
+def test_cells_of_held_out_rows_that_do_not_fit_are_counted() -> None:
+    cells = [f"{value:.3f}" for value in noise(200)]
+    raw = Raw(Source("frame", "test", None, ""), pa.table({"a": cells, "y": yes_no(200).tolist()}))
+    settings = make_settings()
+    parts, _, _ = split(raw, two_classes(), settings)
+    for row in (*parts.validation[:2], parts.test[0]):
+        cells[row] = "oops"
+    for row in parts.train[:1]:
+        cells[row] = "described elsewhere"
+    raw = Raw(raw.source, raw.table.set_column(0, "a", pa.array(cells)))
+    columns = [Column("a", "number", "")]
+    preparation, _ = learn(raw, parts, columns, two_classes(), settings)
+    warnings = check(raw, parts, columns, two_classes(), prepare(raw, parts, preparation))
+    assert warnings[:1] == [
+        "`a`: 3 of 60 validation and test cells are not numbers (first: `oops`) and count as missing"
+    ]

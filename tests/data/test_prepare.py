@@ -59,6 +59,11 @@ def learned(raw: Raw, columns: tuple[Column, ...] = COLUMNS, task: Task = TASK) 
     return learn(raw, thirds(raw.table.num_rows), columns, task, make_settings())
 
 
+def save(preparation: Preparation, folder: Path) -> None:
+    for name, content in preparation.pack().items():
+        (folder / name).write_bytes(content)
+
+
 def number(values: np.ndarray) -> np.ndarray:
     """The prepared training values of a single number column, in which every row is a training row."""
     raw = raw_of(x=values, price=np.arange(float(len(values))))
@@ -298,8 +303,8 @@ def test_unseen_rows_are_warned_about_with_counts() -> None:
     assert warnings == [
         "1 column is absent, taken as missing values: `joined`",
         "1 column was not in training: `extra` left out",
-        "3 rows have an `age` outside the 18 to 90 seen in training",
         "17 rows have a `city` never seen in training",
+        "3 rows have an `age` outside the 18 to 90 seen in training",
     ]
     assert len(inputs["numbers"]) == 100
 
@@ -379,7 +384,7 @@ def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:
     table = table.append_column("code", pa.array(np.random.default_rng(0).integers(0, 3000, 3000).astype(str).tolist()))
     raw = Raw(raw.source, table)
     preparation, _ = learned(raw, (*COLUMNS, *columns_of(street="category", code="category")))
-    preparation.save(tmp_path)
+    save(preparation, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["preparation.json", "preparation.safetensors"]
     loaded = Preparation.load(tmp_path)
     assert loaded == preparation
@@ -392,7 +397,7 @@ def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize("classes", [(0, 1), (False, True), (0.5, 1.5), ("no", "yes"), (1, "1")])
 def test_classes_keep_their_types(tmp_path: Path, classes: tuple[object, ...]) -> None:
     task = Task("y", "binary", classes)  # type: ignore[arg-type]
-    Preparation((), (), (), task).save(tmp_path)
+    save(Preparation((), (), (), task), tmp_path)
     loaded = Preparation.load(tmp_path).task.classes
     assert [(type(label), label) for label in loaded] == [(type(label), label) for label in classes]
 
@@ -402,7 +407,7 @@ def test_damaged_files_are_one_line(tmp_path: Path) -> None:
     path = tmp_path / "preparation.json"
     with pytest.raises(RunError, match="is not there"):
         Preparation.load(tmp_path)
-    preparation.save(tmp_path)
+    save(preparation, tmp_path)
     text = path.read_text()
     stored = json.loads(text)
     damaged = [
@@ -429,3 +434,58 @@ def test_damaged_files_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "preparation.safetensors").write_bytes(b"not tensors")
     with pytest.raises(RunError, match="damaged"):
         Preparation.load(tmp_path)
+
+
+def test_counts_are_scaled_but_never_moved_below_zero() -> None:
+    raw = make_raw()
+    counts = np.random.default_rng(0).poisson(3.0, raw.table.num_rows).astype(float)
+    raw = Raw(raw.source, raw.table.set_column(5, "price", pa.array(counts)))
+    parts = thirds(len(counts))
+    preparation, _ = learn(raw, parts, COLUMNS, TASK, make_settings(objective="poisson"))
+    assert preparation.target_center == 0
+    assert preparation.target_scale == pytest.approx(counts[parts.train].mean())
+    targets = prepare(raw, parts, preparation).train.targets.numpy()
+    assert targets.min() == 0 and targets.mean() == pytest.approx(1)
+    np.testing.assert_allclose(preparation.restore(targets), counts[parts.train], rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, -2.0])
+def test_the_scale_of_counts_is_positive_whatever_they_are(value: float) -> None:
+    raw = raw_of(x=[1.0, 2.0, 3.0], price=[value] * 3)
+    rows = np.arange(3)
+    settings = make_settings(objective="poisson")
+    preparation, _ = learn(raw, Parts(rows, rows, rows), columns_of(x="number"), TASK, settings)
+    assert (preparation.target_center, preparation.target_scale) == (0.0, 1.0)
+
+
+def test_many_columns_that_are_odd_alike_share_one_warning() -> None:
+    names = [f"c{i}" for i in range(9)]
+    raw = raw_of(**{name: [0.0, 1.0, 2.0, 3.0] * 3 for name in names}, price=np.arange(12.0))
+    preparation, _ = learned(raw, columns_of(**dict.fromkeys(names, "number")))
+    wild = raw_of(**{name: [9.0] * (1 + (name == "c3")) + [2.0] * (11 - (name == "c3")) for name in names})
+    (warning,) = preparation.apply(wild)[1]
+    assert warning.startswith("9 columns hold values outside the range seen in training: `c3` (2 rows), `c0` (1 row)")
+    assert warning.endswith("and 3 more")
+
+
+def test_targets_that_no_float32_could_hold_stay_finite() -> None:
+    raw = raw_of(x=np.arange(6.0), price=[0.0, 0.0, 1e300, 1e-150, 0.0, 0.0])
+    rows = np.arange(6)
+    parts = Parts(rows[[0, 3, 4]], rows[[1, 2]], rows[[5]])
+    preparation, _ = learn(raw, parts, columns_of(x="number"), TASK, make_settings())
+    assert torch.isfinite(prepare(raw, parts, preparation).validation.targets.square()).all()
+
+
+@pytest.mark.parametrize("cells", [["yes", "no"], ["Yes", "NO"], ["true", "false"], [True, False], ["T", "f"]])
+def test_yes_and_no_are_understood_however_they_are_written(cells: list[object]) -> None:
+    raw = raw_of(ok=["yes", "no"] * 6, price=np.arange(12.0))
+    preparation, _ = learned(raw, columns_of(ok="yes_no"))
+    inputs, warnings = preparation.apply(raw_of(ok=cells))
+    assert inputs["categories"].flatten().tolist() == [2, 1] and warnings == []
+
+
+def test_other_pairs_are_not_taken_for_yes_and_no() -> None:
+    raw = raw_of(side=["left", "right"] * 6, price=np.arange(12.0))
+    preparation, _ = learned(raw, columns_of(side="category"))
+    inputs, warnings = preparation.apply(raw_of(side=["yes", "left"]))
+    assert inputs["categories"].flatten().tolist() == [0, 1] and len(warnings) == 1

@@ -38,8 +38,10 @@ def test_equals_a_calculation_by_hand() -> None:
 @pytest.mark.parametrize("residual", [False, True])
 def test_every_variant_runs_forward_and_backward(activation: str, normalisation: str, residual: bool) -> None:
     data = make_prepared()
-    settings = Settings(layers=3, width=8, activation=activation, normalisation=normalisation, residual=residual)
-    network = NETWORKS["mlp"](data.shape, choose_capacity(data.shape, settings), settings)
+    settings = Settings(
+        network="mlp", layers=3, width=8, activation=activation, normalisation=normalisation, residual=residual
+    )
+    network = NETWORKS["mlp"](data.shape, choose_capacity(data.shape, settings), settings, torch.zeros(0, 3))
     outputs = network(data.train.inputs)
     assert outputs.shape == (len(data.train), data.shape.num_outputs)
     outputs.sum().backward()
@@ -75,18 +77,21 @@ def test_embedding_looks_up_each_columns_own_rows() -> None:
 
 
 def test_capacity_grows_with_the_rows_and_settings_win() -> None:
-    sizes = [choose_capacity(Shape(10, (), 1, rows), Settings()) for rows in (50, 500, 1_200, 5_000, 50_000, 10**6)]
-    assert [c.width for c in sizes] == sorted(c.width for c in sizes)
-    assert all(math.log2(c.width).is_integer() for c in sizes)
+    for network in NETWORKS:
+        settings, rows = Settings(network=network), (50, 500, 1_200, 5_000, 50_000, 10**6)
+        sizes = [choose_capacity(Shape(10, (), 1, num_rows), settings) for num_rows in rows]
+        assert [c.width for c in sizes] == sorted(c.width for c in sizes)
+        assert all(math.log2(c.width).is_integer() for c in sizes)
+        assert all((c.members > 1) == (network == "ensemble") for c in sizes)
     assert choose_capacity(Shape(10, (), 1, 50), Settings(layers=5, width=7, dropout=0.0)).width == 7
-    capacity = choose_capacity(Shape(10, (), 1, 1_200), Settings())
+    capacity = choose_capacity(Shape(10, (), 1, 1_200), Settings(network="mlp"))
     said = explain_capacity(capacity, Shape(10, (), 1, 1_200), 1_731, Settings())[0]
     assert "1,731 knobs" in said.chosen and "1,200 training rows" in said.why
 
 
 def test_multiply_adds_counts_the_linear_layers() -> None:
     shape = Shape(10, (), 3, 1_200)
-    capacity = choose_capacity(shape, Settings(layers=2, width=32))
+    capacity = choose_capacity(shape, Settings(network="mlp", layers=2, width=32))
     network = MLP(shape, num_layers=2, width=32)
     weights = sum(m.weight.numel() for m in network.modules() if isinstance(m, nn.Linear))
     assert capacity.multiply_adds(shape) == weights

@@ -12,6 +12,9 @@ from torch import nn
 
 from conftest import make_prepared
 from nudgenet.data.batches import num_steps, shuffled, subset, take
+from nudgenet.networks import NETWORKS
+from nudgenet.networks.capacity import Capacity
+from nudgenet.networks.encoding import learn_pieces
 from nudgenet.networks.mlp import MLP
 from nudgenet.records import Batch, Prepared
 from nudgenet.settings import Settings
@@ -27,7 +30,11 @@ HERE = Place(torch.device("cpu"), 1)
 
 def begin(data: Prepared, settings: Settings, *, dropout: float = 0.1) -> State:
     torch.manual_seed(settings.seed)
-    network = MLP(data.shape, num_layers=2, width=16, dropout=dropout, normalisation=settings.normalisation)
+    if settings.network == "ensemble" and settings.precision:
+        pieces = learn_pieces(data.train.inputs["numbers"])
+        network = NETWORKS["ensemble"](data.shape, Capacity(2, 16, dropout, 4), settings, pieces)
+    else:
+        network = MLP(data.shape, num_layers=2, width=16, dropout=dropout, normalisation=settings.normalisation)
     objective = make_objective(data.task.kind, data.train, data.shape.num_outputs, settings)
     return start(network, objective, make_plan(settings, data.shape)[0], HERE)
 
@@ -49,7 +56,9 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
 
 def test_equals_a_hand_written_loop() -> None:
     data = make_prepared(kind="multiclass")
-    settings = Settings(epochs=3, batch_size=32, schedule="constant", warmup=0, weight_decay=0.1, clip=0.5)
+    settings = Settings(
+        epochs=3, batch_size=32, schedule="constant", warmup=0, weight_decay=0.1, clip=0.5, learning_rate=1e-3
+    )
     with working_at(HERE):
         state = begin(data, settings)
         network = MLP(data.shape, num_layers=2, width=16, dropout=0.1)
@@ -97,8 +106,9 @@ def test_one_seed_gives_one_network() -> None:
         Settings(epochs=6, batch_size=16),
         Settings(epochs=6, batch_size=16, ema=0.95, optimizer="sgd", schedule="plateau", patience=3),
         Settings(epochs=6, batch_size=16, normalisation="batch", optimizer="adam", schedule="one_cycle"),
+        Settings(epochs=6, batch_size=16, precision="bfloat16"),
     ],
-    ids=["default", "ema-sgd-plateau", "batchnorm-adam"],
+    ids=["default", "ema-sgd-plateau", "batchnorm-adam", "ensemble"],
 )
 @pytest.mark.parametrize("stop_after", [1, 13, 18, 30])
 def test_resumes_bit_for_bit(settings: Settings, stop_after: int) -> None:

@@ -93,7 +93,7 @@ def test_biases_and_norms_are_not_decayed() -> None:
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_textbook_learning_rates(name: str) -> None:
-    plan, _ = make_plan(Settings(optimizer=name), Shape(4, (), 1, 500))
+    plan, _ = make_plan(Settings(network="mlp", optimizer=name), Shape(4, (), 1, 500))
     assert plan.learning_rate == {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}[name]
 
 
@@ -128,11 +128,3 @@ def test_the_first_signal_asks_the_second_stops_at_once() -> None:
     with stop_on_signals(stop):
         signal.raise_signal(signal.SIGTERM)
     assert stop.exit_code == 143
-
-
-def test_threads_follow_from_shapes() -> None:
-    small, _ = choose_place(Settings(), 1_000)
-    again, _ = choose_place(Settings(), 1_000)
-    assert small == again and small.threads == 1
-    given, _ = choose_place(Settings(threads=2), 1_000)
-    assert given.threads == 2

@@ -7,6 +7,7 @@ A cell is *missing* (null, or a marker such as NA), *good*, or *bad*: present, b
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,8 @@ NUMBER_MARKERS: tuple[str, ...] = (
     "#na", "#value!", "#div/0!", "#ref!", "#name?", "#num!", "-nan", "(na)", "n a", "??",
 )  # fmt: skip
 
+YES_NO = (("yes", "no"), ("y", "n"), ("true", "false"), ("t", "f"), ("on", "off"))  # lower case, yes first
+FIRST_CELLS = 1_000  # looked at to see whether a column's cells repeat
 _NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|infinity)$"
 _TIME = r"(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})(?P<F>[.,][0-9]+)?)?(?:\s*(?P<p>[AaPp])\.?[Mm]\.?)?"
 _ZONE = r"(?:\s*(?:Z|UTC|GMT|(?P<z>[+-][0-9]{2}):?(?P<zz>[0-9]{2})))?"
@@ -44,18 +47,14 @@ def parse_numbers(cells: pa.ChunkedArray, format: CellFormat) -> tuple[np.ndarra
     cells = _flat(cells)
     if not _is_text(cells.type):
         return _typed_numbers(cells)
-    texts = _without_missing(cells, format.missing or NUMBER_MARKERS)
-    present = _numpy_valid(texts)
     plain = not (format.thousands or format.currency or format.percent or format.decimal != ".")
     if plain:
         try:
-            return _to_numpy(texts.cast(pa.float64())), np.zeros(len(texts), bool)
+            cells.slice(0, FIRST_CELLS).cast(pa.float64())  # a failing cast is slow: fail on few cells if at all
+            return _to_numpy(cells.cast(pa.float64())), np.zeros(len(cells), bool)
         except pa.ArrowInvalid:
             pass  # some cells are no plain numbers: find out which
-    texts = _plain_numbers(texts, format)
-    good = pc.fill_null(pc.match_substring_regex(texts, _NUMBER), False)
-    numbers = _to_numpy(pc.if_else(good, texts, pa.scalar(None, pa.string())).cast(pa.float64()))
-    return numbers, present & ~good.to_numpy(zero_copy_only=False)
+    return _each_once(cells, lambda texts: _number_texts(texts, format), np.nan)
 
 
 def parse_dates(cells: pa.ChunkedArray, format: CellFormat) -> tuple[np.ndarray, np.ndarray]:
@@ -68,12 +67,7 @@ def parse_dates(cells: pa.ChunkedArray, format: CellFormat) -> tuple[np.ndarray,
     if pa.types.is_date(cells.type) or pa.types.is_timestamp(cells.type):
         stamps = cells.cast(pa.timestamp("us", getattr(cells.type, "tz", None)), safe=False)
         return stamps.to_numpy(zero_copy_only=False).astype("datetime64[us]"), np.zeros(len(cells), bool)
-    texts = _without_missing(_as_levels(cells), format.missing or NUMBER_MARKERS)
-    present = _numpy_valid(texts)
-    parts = pc.extract_regex(texts, date_pattern(format.date))
-    dates, good = _assemble(parts, len(texts))
-    good &= present
-    return np.where(good, dates, np.datetime64("NaT", "us")), present & ~good
+    return _each_once(_as_levels(cells), lambda texts: _date_texts(texts, format), np.datetime64("NaT", "us"))
 
 
 def parse_levels(cells: pa.ChunkedArray, format: CellFormat) -> pa.StringArray:
@@ -84,8 +78,10 @@ def parse_levels(cells: pa.ChunkedArray, format: CellFormat) -> pa.StringArray:
     cells = _flat(cells)
     if not _is_text(cells.type):
         return _as_levels(cells)
-    texts = _without_missing(cells, format.missing or LEVEL_MARKERS)
-    return pc.replace_substring_regex(texts, r"^([+-]?[0-9]+)\.0*$", r"\1")
+    if _mostly_different(cells):
+        return _level_texts(cells, format)
+    encoded = cells.dictionary_encode()
+    return _level_texts(encoded.dictionary, format).take(encoded.indices)
 
 
 def date_pattern(date: str) -> str:
@@ -104,6 +100,49 @@ def date_pattern(date: str) -> str:
 
 
 # ------------------------------------------------------------------ helpers
+
+
+def _each_once(
+    texts: pa.Array, parse: Callable[[pa.Array], tuple[np.ndarray, np.ndarray]], missing: object
+) -> tuple[np.ndarray, np.ndarray]:
+    """`parse` of every cell, where each distinct cell is parsed once: most columns hold few different ones."""
+    if _mostly_different(texts):
+        return parse(texts)
+    encoded = texts.dictionary_encode()
+    values, bad = parse(encoded.dictionary)
+    index = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)  # -1 picks what is appended
+    return np.append(values, np.array([missing], values.dtype))[index], np.append(bad, False)[index]
+
+
+def _mostly_different(texts: pa.Array) -> bool:
+    """Whether a look at the first cells says that sorting out distinct ones would not pay."""
+    first = texts.slice(0, FIRST_CELLS)
+    return len(pc.unique(first)) > 0.9 * len(first)
+
+
+def _number_texts(texts: pa.Array, format: CellFormat) -> tuple[np.ndarray, np.ndarray]:
+    """`parse_numbers` of text, cell by cell."""
+    texts = _without_missing(texts, format.missing or NUMBER_MARKERS)
+    present = _numpy_valid(texts)
+    texts = _plain_numbers(texts, format)
+    good = pc.fill_null(pc.match_substring_regex(texts, _NUMBER), False)
+    numbers = _to_numpy(pc.if_else(good, texts, pa.scalar(None, pa.string())).cast(pa.float64()))
+    return numbers, present & ~good.to_numpy(zero_copy_only=False)
+
+
+def _date_texts(texts: pa.Array, format: CellFormat) -> tuple[np.ndarray, np.ndarray]:
+    """`parse_dates` of text, cell by cell."""
+    texts = _without_missing(texts, format.missing or NUMBER_MARKERS)
+    present = _numpy_valid(texts)
+    dates, good = _assemble(pc.extract_regex(texts, date_pattern(format.date)), len(texts))
+    good &= present
+    return np.where(good, dates, np.datetime64("NaT", "us")), present & ~good
+
+
+def _level_texts(texts: pa.Array, format: CellFormat) -> pa.StringArray:
+    """`parse_levels` of text, cell by cell."""
+    texts = _without_missing(texts, format.missing or LEVEL_MARKERS)
+    return pc.replace_substring_regex(texts, r"^([+-]?[0-9]+)\.0*$", r"\1")
 
 
 def _flat(cells: pa.ChunkedArray | pa.Array) -> pa.Array:

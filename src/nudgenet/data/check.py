@@ -12,7 +12,7 @@ import pyarrow as pa
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from nudgenet.data.cells import parse_dates, parse_numbers
-from nudgenet.data.columns import encode_target
+from nudgenet.data.columns import bad_cells, encode_target
 from nudgenet.data.features import read_levels
 from nudgenet.data.split import row_hashes
 from nudgenet.errors import shorten
@@ -46,7 +46,8 @@ def check(raw: Raw, parts: Parts, columns: Sequence[Column], task: Task, prepare
     """
     used = [column for column in columns if column.used]
     targets, _ = encode_target(raw.table.column(task.target), task)
-    warnings = _duplicates(raw, parts, used, task, targets)
+    warnings = _held_out_cells(raw, parts, used)
+    warnings += _duplicates(raw, parts, used, task, targets)
     warnings += _leaks(raw, parts, used, task, targets)
     if task.classes:
         warnings += _classes(targets[parts.train], task)
@@ -57,6 +58,23 @@ def check(raw: Raw, parts: Parts, columns: Sequence[Column], task: Task, prepare
             f"Only {len(parts.train):,} training rows for {num_inputs:,} inputs: "
             "the network can learn them by heart, so more rows or fewer columns would help"
         )
+    return warnings
+
+
+def _held_out_cells(raw: Raw, parts: Parts, used: Sequence[Column]) -> list[str]:
+    """Cells of validation and test rows that do not fit their column; `describe` counts those of training rows."""
+    rows = np.sort(np.concatenate([parts.validation, parts.test]))
+    warnings = []
+    for column in used:
+        cells = raw.table.column(column.name)
+        if column.kind not in ("number", "date") or not len(rows) or not pa.types.is_string(cells.type):
+            continue
+        cells = cells.take(rows)
+        parse = parse_dates if column.kind == "date" else parse_numbers
+        bad = parse(cells, column.format)[1]
+        if bad.any():
+            first = str(cells[int(np.flatnonzero(bad)[0])].as_py())
+            warnings.append(bad_cells(column, int(bad.sum()), len(rows), first, "validation and test "))
     return warnings
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 import pyarrow as pa
 
-from nudgenet.data.cells import parse_dates, parse_levels, parse_numbers
+from nudgenet.data.cells import LEVEL_MARKERS, parse_dates, parse_levels, parse_numbers
 from nudgenet.data.formats import describe_format
 from nudgenet.data.kinds import Sight, look
 from nudgenet.data.target import choose_task, encode_target, find_target
+from nudgenet.data.wishes import WHY, check_wishes, look_as_wished
 from nudgenet.errors import ColumnError, did_you_mean, shorten
 from nudgenet.records import Column, Decision, Raw, Task
 from nudgenet.settings import Settings
 
 __all__ = [
+    "bad_cells",
     "choose_task",
     "describe",
     "encode_target",
@@ -53,15 +57,20 @@ def describe(
                 raise ColumnError(
                     f"`{setting}` names a column that does not exist", got=name, fix=did_you_mean(name, names)
                 )
+    check_wishes(settings.kinds, names, task.target)
     apart = {task.target, *settings.ignore, settings.group}
     taken = pa.array(rows, pa.int64())
-    sights = [
-        look(name, raw.table.column(name).take(taken), rows, has_header=raw.has_header)
-        for name in names
-        if name not in apart
-    ]
+    sights = []
+    for name in names:
+        if name in apart:
+            continue
+        cells = raw.table.column(name).take(taken)
+        if name in settings.kinds:
+            sights.append(look_as_wished(name, cells, settings.kinds[name]))
+        else:
+            sights.append(look(name, cells, rows, has_header=raw.has_header))
     columns = tuple(sight.column for sight in sights)
-    decisions = _set_apart(settings) + _kinds(columns) + _left_out(columns) + _formats(sights)
+    decisions = _set_apart(columns, settings) + _kinds(columns) + _left_out(columns) + _formats(sights)
     if not any(column.used for column in columns):
         what = "No column is left to learn from"
         kinds = ", ".join(f"`{column.name}`: {column.kind}" for column in columns[:8])
@@ -69,15 +78,18 @@ def describe(
     return columns, decisions, _warnings(sights, len(rows))
 
 
-def _set_apart(settings: Settings) -> list[Decision]:
-    """Columns that the user took out."""
+def _set_apart(columns: tuple[Column, ...], settings: Settings) -> list[Decision]:
+    """What the user said about columns."""
     decisions = []
     if settings.ignore:
         names = shorten(settings.ignore, 50)
-        decisions.append(Decision("ignored columns", names, "you said so", "--set ignore="))
+        decisions.append(Decision("ignored columns", names, WHY, "run without --set ignore"))
     if settings.group:
         why = "it says which rows belong together, and is no feature"
-        decisions.append(Decision("group column", f"`{settings.group}`", why, "--set group="))
+        decisions.append(Decision("group column", f"`{settings.group}`", why, "run without --set group"))
+    if wished := [column for column in columns if column.name in settings.kinds]:
+        chosen = ", ".join(f"`{column.name}`: {column.kind}" for column in wished)
+        decisions.append(Decision("kinds of columns", chosen, WHY, "run without --set kinds"))
     return decisions
 
 
@@ -89,7 +101,8 @@ def _kinds(columns: tuple[Column, ...]) -> list[Decision]:
         names = [column.name for column in columns if column.kind == kind]
         if names:
             why = "what the cells of the training rows are"
-            decisions.append(Decision(f"columns that are {word}", shorten(names), why, f"--set ignore={names[0]}"))
+            other = f"ignore={names[0]}" if kind == "category" else f"kinds={names[0]}:category"
+            decisions.append(Decision(f"columns that are {word}", shorten(names), why, as_set(other)))
     return decisions
 
 
@@ -100,13 +113,31 @@ def _left_out(columns: tuple[Column, ...]) -> list[Decision]:
         out = [column for column in columns if column.kind == kind]
         if len(out) > _MOST_SINGLY:
             names = shorten([column.name for column in out], len(out))
-            decisions.append(Decision(f"{len(out)} columns left out: {kind}", names, reason, ""))
+            decisions.append(Decision(f"{len(out)} columns left out: {kind}", names, reason, _use_instead(out[0])))
         else:
             decisions += [
-                Decision(f"column `{column.name}`", f"left out: {kind}", f"{reason} ({column.why})", "")
+                Decision(f"column `{column.name}`", f"left out: {kind}", _why_out(column, reason), _use_instead(column))
                 for column in out
             ]
     return decisions
+
+
+def _why_out(column: Column, reason: str) -> str:
+    return WHY if column.why == WHY else f"{reason} ({column.why})"
+
+
+def _use_instead(column: Column) -> str:
+    """What to type so that the network sees a column after all; "" if it holds nothing to learn from."""
+    if column.kind in ("constant", "empty"):
+        return ""
+    # Only numbers are given the format that they were read with.
+    is_number = column.kind == "identifier" and column.format.missing != LEVEL_MARKERS
+    return as_set(f"kinds={column.name}:{'number' if is_number else 'category'}")
+
+
+def as_set(assignment: str) -> str:
+    """`--set name=value` as it is typed, in quotes where a shell needs them."""
+    return f"--set {shlex.quote(assignment)}"
 
 
 def _formats(sights: list[Sight]) -> list[Decision]:
@@ -123,17 +154,22 @@ def _formats(sights: list[Sight]) -> list[Decision]:
     return [Decision(f"how {shorten(names)} is written", chosen, why, "") for (chosen, why), names in groups.items()]
 
 
+def bad_cells(column: Column, num_bad: int, num_rows: int, first_bad: str, of: str = "") -> str:
+    """The warning about cells that are not what their column holds; `of` names the rows if not the training rows."""
+    what = "dates" if column.kind == "date" else "numbers"
+    return (
+        f"`{column.name}`: {num_bad:,} of {num_rows:,} {of}cells are not {what} (first: `{first_bad[:40]}`) "
+        "and count as missing"
+    )
+
+
 def _warnings(sights: list[Sight], num_rows: int) -> list[str]:
     """Cells that do not fit their column, infinities, and numbers that look like missing markers."""
     warnings = []
     for sight in sights:
         name = sight.column.name
-        what = "dates" if sight.column.kind == "date" else "numbers"
         if sight.num_bad and sight.column.used:
-            warnings.append(
-                f"`{name}`: {sight.num_bad:,} of {num_rows:,} cells are not {what} (first: `{sight.first_bad[:40]}`) "
-                "and count as missing"
-            )
+            warnings.append(bad_cells(sight.column, sight.num_bad, num_rows, sight.first_bad))
         if sight.num_infinite:
             warnings.append(f"`{name}`: {sight.num_infinite:,} cells are infinite and count as missing")
         if sight.column.format.sentinels:

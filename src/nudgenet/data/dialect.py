@@ -269,7 +269,9 @@ def looks_like_header(first: Sequence[str], body: Sequence[Sequence[str]]) -> tu
         return True, "the first line holds names and years"
     votes_against += len(numeric_names)
     if votes_for > votes_against:
-        return True, f"the first line holds words above {votes_for} columns of numbers or dates"
+        return True, "the first line holds words above " + (
+            "a column" if votes_for == 1 else f"{votes_for} columns"
+        ) + " of numbers or dates"
     if votes_against:
         return False, "the first line looks like the lines below it"
     is_names = len(set(first)) == len(first)

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nudgenet.data.cells import parse_dates, parse_levels, parse_numbers
+from nudgenet.data.cells import YES_NO, parse_dates, parse_levels, parse_numbers
 from nudgenet.records import CellFormat, Column
 
 UNKNOWN = 0  # the code of a level that training did not know
@@ -99,6 +99,7 @@ class CategoryFeature:
     def encode(self, cells: pa.ChunkedArray) -> tuple[np.ndarray, int]:
         """Cells -> codes, int64 (rows,), and how many cells hold a level never seen in training."""
         levels, index = read_levels(cells, self.format)
+        levels = self._as_trained(levels)
         found = pc.index_in(pa.array(levels, pa.string()), value_set=pa.array(self.levels, pa.string()))
         known = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
         first = 1 + int(self.has_missing)
@@ -107,6 +108,15 @@ class CategoryFeature:
         rare = set(self.rare)
         is_new = np.array([code < 0 and level not in rare for code, level in zip(known, levels, strict=True)] + [False])
         return codes, int(is_new[index].sum())
+
+    def _as_trained(self, levels: list[str]) -> list[str]:
+        """A yes/no column may be yes and no in one file and true and false in the next (or in a query's answer)."""
+        own = {level.lower(): level for level in self.levels}
+        pair = next((pair for pair in YES_NO if set(own) == set(pair)), None)
+        if pair is None:
+            return levels
+        meaning = {word: own[pair[i]] for words in YES_NO for i, word in enumerate(words)}
+        return [level if level in self.levels else meaning.get(level.lower(), level) for level in levels]
 
 
 @dataclass(frozen=True)

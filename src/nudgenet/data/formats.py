@@ -17,6 +17,7 @@ from nudgenet.records import CellFormat
 
 MOST_BAD = 0.05  # more cells than this that do not fit, and the column is something else
 SAMPLE_CELLS = 5_000  # distinct cells that the formats are tried on
+FEWEST_WORDS = 20  # distinct cells without a digit that make a column text at a glance
 _CURRENCIES = (
     "US$",
     "A$",
@@ -46,6 +47,7 @@ _DATES = (
     "%d %b %y", "%b %d, %Y", "%b %d %Y", "%d/%b/%Y", "%d/%b/%y", "%Y-%b-%d", "%Y-%m", "%b-%y", "%b %Y", "%Y, %b",
     "%H:%M",
 )  # fmt: skip
+WISHED_DATES = (*_DATES, "%Y%m%d", "%Y")  # plain numbers are dates only if the user says so
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ def describe_format(format: CellFormat) -> str:
 
 
 def _guess_number(cells: pa.Array) -> Guess | None:
+    if _mostly_words(cells):
+        return None
     plain = CellFormat(missing=NUMBER_MARKERS)
     numbers, bad = parse_numbers(cells, plain)
     num_present = int((~np.isnan(numbers)).sum() + bad.sum())
@@ -96,16 +100,44 @@ def _guess_number(cells: pa.Array) -> Guess | None:
     if not bad.any():
         return None if _are_codes(cells, num_present) else Guess("number", plain)
     sample = _sample(cells)
-    if pc.sum(pc.match_substring_regex(sample, r"[0-9]")).as_py() < (1 - MOST_BAD) * 0.5 * len(sample):
+    if _share_with_digits(sample) < 0.5 * (1 - MOST_BAD):
         return None
-    # The first of those with the fewest bad cells: `min` keeps the order of preference.
-    best = min(_number_formats(sample), key=lambda format: int(parse_numbers(sample, format)[1].sum()))
+    best = best_number_format(sample)
     numbers, bad = parse_numbers(cells, best)
     num_present = int((~np.isnan(numbers)).sum() + bad.sum())
     if bad.sum() > MOST_BAD * num_present or _are_codes(cells, num_present):
         return None
     first_bad = cells[int(np.flatnonzero(bad)[0])].as_py() if bad.any() else ""
     return Guess("number", best, _thousands_note(sample, best), int(bad.sum()), first_bad)
+
+
+def best_number_format(cells: pa.ChunkedArray | pa.Array) -> CellFormat:
+    """The way of writing numbers that fits the most distinct cells."""
+    sample = _sample(cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells)
+    # The first of those with the fewest bad cells: `min` keeps the order of preference.
+    return min(_number_formats(sample), key=lambda format: int(parse_numbers(sample, format)[1].sum()))
+
+
+def best_date_format(cells: pa.ChunkedArray, dates: tuple[str, ...]) -> CellFormat:
+    """Of these ways of writing dates, the one that fits the most distinct cells; typed cells are read as text."""
+    sample = pc.unique(cells.cast(pa.string()).drop_null())
+    formats = [CellFormat(date=date, missing=NUMBER_MARKERS) for date in dates]
+    return min(formats, key=lambda format: int(parse_dates(sample, format)[1].sum()))
+
+
+def _mostly_words(cells: pa.Array) -> bool:
+    """Whether a spread-out sample of a long column says that it cannot be numbers: saves parsing all of it."""
+    if len(cells) <= SAMPLE_CELLS:
+        return False
+    sample = _spread(cells)
+    sample = pc.unique(sample.drop_null())
+    lower = pc.utf8_lower(pc.utf8_trim_whitespace(sample))
+    sample = sample.filter(pc.invert(pc.is_in(lower, value_set=pa.array(["", *NUMBER_MARKERS]))))
+    return len(sample) >= FEWEST_WORDS and _share_with_digits(sample) == 0
+
+
+def _share_with_digits(cells: pa.Array) -> float:
+    return pc.sum(pc.match_substring_regex(cells, r"[0-9]")).as_py() / len(cells) if len(cells) else 0.0
 
 
 def _number_formats(sample: pa.Array) -> list[CellFormat]:
@@ -133,6 +165,8 @@ def _thousands_note(sample: pa.Array, format: CellFormat) -> str:
 
 def _are_codes(cells: pa.Array, num_present: int) -> bool:
     """Digits with leading zeros (zip codes, 007) are names, not amounts."""
+    if len(cells) > SAMPLE_CELLS and not pc.any(pc.starts_with(pc.utf8_ltrim_whitespace(_spread(cells)), "0")).as_py():
+        return False  # in a column of codes many of the sampled cells would begin with a zero
     num_zeros = pc.sum(pc.match_substring_regex(cells, r"^\s*0[0-9]+\s*$")).as_py() or 0
     if num_zeros < max(1, 0.005 * num_present):
         return False
@@ -185,6 +219,11 @@ def _sample(cells: pa.Array) -> pa.Array:
     distinct = pc.unique(pc.utf8_trim_whitespace(cells.drop_null()))
     lower = pc.utf8_lower(distinct)
     distinct = distinct.filter(pc.invert(pc.is_in(lower, value_set=pa.array(["", *NUMBER_MARKERS]))))
-    if len(distinct) > SAMPLE_CELLS:
-        distinct = distinct.take(np.linspace(0, len(distinct) - 1, SAMPLE_CELLS).astype(np.int64))
-    return distinct
+    return _spread(distinct)
+
+
+def _spread(cells: pa.Array) -> pa.Array:
+    """At most `SAMPLE_CELLS` cells, evenly spread over all of them."""
+    if len(cells) <= SAMPLE_CELLS:
+        return cells
+    return cells.take(pa.array(np.linspace(0, len(cells) - 1, SAMPLE_CELLS).astype(np.int64)))

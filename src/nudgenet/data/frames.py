@@ -13,9 +13,11 @@ import pyarrow as pa
 
 from nudgenet.data.typed import Reading, tidy
 from nudgenet.errors import SourceError
+from nudgenet.records import Decision
 from nudgenet.settings import Settings
 
 Names = Sequence[str] | None
+GIVEN_TARGET = "target"  # what the decision is called that says that the last column is the y of (X, y)
 
 
 def read_frame(source: Any, settings: Settings, columns: Names = None) -> Reading:
@@ -93,6 +95,7 @@ def _frame_to_arrow(source: Any) -> pa.Table:
     frame = nw.from_native(_with_text_names(source))
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
+    frame = nw.maybe_reset_index(frame)  # else a selection of rows would bring its row numbers along, as a column
     try:
         table = frame.to_arrow()
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError):
@@ -134,7 +137,8 @@ def _read_pair(features: Any, target: Any) -> Reading:
     while name in reading.table.column_names:
         name = f"{name}_"
     whole = tidy(reading.table.append_column(name, cells))
-    return _checked(replace(reading, table=whole.table))
+    decision = Decision(GIVEN_TARGET, f"`{name}`", "it is the y of (X, y)", "target=...")
+    return _checked(replace(reading, table=whole.table, decisions=(*reading.decisions, decision)))
 
 
 def _features(features: Any) -> Reading:

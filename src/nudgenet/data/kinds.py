@@ -9,12 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nudgenet.data.cells import LEVEL_MARKERS, parse_dates, parse_levels, parse_numbers
+from nudgenet.data.cells import LEVEL_MARKERS, YES_NO, parse_dates, parse_levels, parse_numbers
 from nudgenet.data.formats import guess_format
 from nudgenet.records import CellFormat, Column
 
 _FIRST_COLUMN = "it is the first column"  # a weak hint: only counting the rows confirms it
-YES_NO = ({"yes", "no"}, {"y", "n"}, {"true", "false"}, {"t", "f"}, {"on", "off"})
 # A whole-number column with one of these names may be an index; the name alone never decides.
 _INDEX_NAME = re.compile(
     r"(?i:(.*[_ .-])?(id|ids|idx|index|instant|key|uuid|guid|rownames?|rownum|row[_ ]?(id|no|nr|number)|record|serial|seq)"
@@ -48,7 +47,7 @@ def look(name: str, cells: pa.ChunkedArray, rows: np.ndarray, *, has_header: boo
     if cells.null_count == len(cells):
         return Sight(Column(name, "empty", "no cell holds anything", num_missing=len(cells)))
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
-        return Sight(_date_column(name, parse_dates(cells, CellFormat())[0], CellFormat()))
+        return Sight(date_column(name, parse_dates(cells, CellFormat())[0], CellFormat()))
     if pa.types.is_boolean(kind):
         return Sight(_level_column(name, cells, CellFormat()))
     if not pa.types.is_string(kind):
@@ -61,7 +60,7 @@ def look(name: str, cells: pa.ChunkedArray, rows: np.ndarray, *, has_header: boo
         hint = _index_hint(name, has_header)
         sight = _look_at_numbers(name, cells, guess.format, rows, hint)
     elif guess.kind == "date":
-        sight = Sight(_date_column(name, parse_dates(cells, guess.format)[0], guess.format))
+        sight = Sight(date_column(name, parse_dates(cells, guess.format)[0], guess.format))
     else:
         return Sight(_level_column(name, cells, guess.format))
     return replace(sight, note=guess.note, num_bad=guess.num_bad, first_bad=guess.first_bad)
@@ -140,7 +139,7 @@ def _compact_dates(name: str, cells: pa.ChunkedArray, unique: np.ndarray, num_mi
         return None
     format = CellFormat(date="%Y%m%d")
     dates, bad = parse_dates(cells, format)
-    return None if bad.any() else _date_column(name, dates, format)
+    return None if bad.any() else date_column(name, dates, format)
 
 
 def find_sentinels(unique: np.ndarray) -> tuple[float, ...]:
@@ -169,7 +168,8 @@ def _all_nines(value: float) -> bool:
 # ------------------------------------------------------------------ dates, levels
 
 
-def _date_column(name: str, dates: np.ndarray, format: CellFormat) -> Column:
+def date_column(name: str, dates: np.ndarray, format: CellFormat) -> Column:
+    """A column whose cells were read as these moments in time (NaT: missing)."""
     present = dates[~np.isnat(dates)]
     num_unique, num_missing = len(np.unique(present)), int(np.isnat(dates).sum())
     if num_unique == 0:
@@ -195,7 +195,7 @@ def _level_column(name: str, cells: pa.ChunkedArray, format: CellFormat) -> Colu
             return Column(name, "constant", f"every one of {num_rows:,} rows holds `{value}`", format, 1, 0)
         why = f"`{value}` in {num_present:,} of {num_rows:,} rows, missing in the others"
         return Column(name, "category", why, format, 1, num_missing)
-    if num_unique == 2 and {level.lower() for level in unique.to_pylist()} in YES_NO:
+    if num_unique == 2 and {level.lower() for level in unique.to_pylist()} in map(set, YES_NO):
         pair = " and ".join(f"`{level}`" for level in sorted(unique.to_pylist()))
         return Column(name, "yes_no", f"{pair} in {num_rows:,} rows", format, 2, num_missing)
     free = is_free_text(unique, num_present)

@@ -7,7 +7,7 @@ every row ever after, in the run and at prediction.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import pyarrow as pa
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from nudgenet.data.cells import parse_dates, parse_numbers
 from nudgenet.data.columns import encode_target
@@ -31,12 +31,14 @@ from nudgenet.data.features import (
     learn_date,
     learn_number,
 )
+from nudgenet.data.oddities import Oddities
 from nudgenet.errors import ColumnError, RunError, shorten
 from nudgenet.records import Column, Decision, Part, Parts, Prepared, Raw, Shape, Task
 from nudgenet.settings import Settings
 
 FORMAT_VERSION = 1
-MOST_BAD_CELLS = 0.05  # more cells than this that are not numbers (or dates): not the column of the training
+TINIEST = 1e-200  # a smaller unit for targets would make ordinary ones infinite
+FARTHEST = 1e15  # standardised targets beyond this are cut off: their squares must stay finite in float32
 LONG_LIST = 100  # level lists longer than this are kept beside the JSON, which people may want to read
 
 
@@ -85,13 +87,14 @@ class Preparation:
             ColumnError: no feature column is there, or more than 5 % of a column's cells are not numbers (dates).
         """
         table, warnings = self._match_columns(raw)
-        inputs = self.encode(table, warnings)
-        return inputs, warnings
+        found = Oddities()
+        inputs = self.encode(table, found)
+        return inputs, [*warnings, *found.in_words()]
 
-    def encode(self, table: pa.Table, warnings: list[str] | None = None) -> dict[str, torch.Tensor]:
+    def encode(self, table: pa.Table, found: Oddities | None = None) -> dict[str, torch.Tensor]:
         """Inputs for every row of a table that has all the feature columns.
 
-        warnings: rows from elsewhere are checked, and what is odd about them is added to this list.
+        found: rows from elsewhere are checked, and what is odd about them is noted here.
         """
         numbers = np.empty((table.num_rows, len(self.number_names)), np.float32)
         categories = np.empty((table.num_rows, len(self.category_names)), np.int64)
@@ -101,12 +104,12 @@ class Preparation:
             if isinstance(feature, CategoryFeature):
                 categories[:, next_category], num_new = feature.encode(cells)
                 next_category += 1
-                if warnings is not None and num_new:
-                    warnings.append(f"{_rows_have(num_new)} a `{feature.column}` never seen in training")
+                if found is not None and num_new:
+                    found.unseen[feature.column] = num_new
                 continue
             values, bad = feature.parse(cells)
-            if warnings is not None:
-                warnings += _check_cells(feature, cells, values, bad)
+            if found is not None:
+                found.check_cells(feature, cells, values, bad)
             for encoded in feature.encode(values):
                 numbers[:, next_number] = encoded
                 next_number += 1
@@ -117,11 +120,15 @@ class Preparation:
         return np.asarray(outputs, np.float64) * self.target_scale + self.target_center
 
     def standardise_targets(self, values: np.ndarray) -> np.ndarray:
-        """Targets of a regression in the user's unit -> float64 with mean 0 and standard deviation 1 in training."""
-        return (np.asarray(values, np.float64) - self.target_center) / self.target_scale
+        """Targets of a regression in the user's unit -> float64 with mean 0 and standard deviation 1 in training.
 
-    def save(self, folder: Path) -> None:
-        """Write `preparation.json` and `preparation.safetensors`."""
+        For the Poisson objective: with mean 1 and never below 0.
+        """
+        with np.errstate(over="ignore"):
+            return (np.asarray(values, np.float64) - self.target_center) / self.target_scale
+
+    def pack(self) -> dict[str, bytes]:
+        """The files that `load` reads: `preparation.json` and `preparation.safetensors`."""
         stored: dict[str, Any] = {"format_version": FORMAT_VERSION, **asdict(self)}
         tensors: dict[str, np.ndarray] = {}
         for i, feature in enumerate(stored["features"]):
@@ -129,13 +136,12 @@ class Preparation:
                 if len(feature.get(key, ())) > LONG_LIST:
                     tensors |= _pack(f"{i}.{key}", feature[key])
                     feature[key] = f"{i}.{key}"
-        _replace(folder / "preparation.safetensors", lambda path: save_file(tensors, path))
         text = json.dumps(stored, indent=2, ensure_ascii=False, allow_nan=False)
-        _replace(folder / "preparation.json", lambda path: path.write_text(text, encoding="utf-8"))
+        return {"preparation.safetensors": save(tensors), "preparation.json": text.encode()}
 
     @classmethod
     def load(cls, folder: Path) -> Preparation:
-        """Read what `save` wrote.
+        """Read what `pack` packed.
 
         Raises:
             RunError: a file is absent, damaged, or of a version that this one cannot read.
@@ -215,10 +221,18 @@ def learn(
     preparation = Preparation(tuple(raw.table.column_names), tuple(columns), tuple(features), task)
     if task.kind == "regression":
         targets = encode_target(raw.table.column(task.target).take(parts.train), task)[0]
-        magnitude = float(np.abs(targets).max()) or 1.0  # divided by first, so that no square overflows
-        center, scale = float((targets / magnitude).mean()) * magnitude, float((targets / magnitude).std()) * magnitude
-        preparation = replace(preparation, target_center=center, target_scale=scale if scale > 0 else 1.0)
+        center, scale = _target_scale(targets, is_count=settings.objective == "poisson")
+        preparation = replace(preparation, target_center=center, target_scale=scale)
     return preparation, _decisions(preparation)
+
+
+def _target_scale(targets: np.ndarray, *, is_count: bool) -> tuple[float, float]:
+    """(center, scale): mean and standard deviation; counts are only scaled, to mean 1, because they must stay >= 0."""
+    magnitude = float(np.abs(targets).max()) or 1.0  # divided by first, so that no square overflows
+    mean, deviation = float((targets / magnitude).mean()) * magnitude, float((targets / magnitude).std()) * magnitude
+    if is_count:
+        return 0.0, mean if mean > TINIEST else 1.0
+    return mean, deviation if deviation > TINIEST else 1.0
 
 
 def prepare(raw: Raw, parts: Parts, preparation: Preparation) -> Prepared:
@@ -227,7 +241,8 @@ def prepare(raw: Raw, parts: Parts, preparation: Preparation) -> Prepared:
     inputs = preparation.encode(raw.table)
     encoded, _ = encode_target(raw.table.column(task.target), task)
     if task.kind == "regression":
-        targets = torch.from_numpy(preparation.standardise_targets(encoded).astype(np.float32))
+        standardised = np.clip(preparation.standardise_targets(encoded), -FARTHEST, FARTHEST)
+        targets = torch.from_numpy(standardised.astype(np.float32))
     else:
         targets = torch.from_numpy(encoded.astype(np.int64))
 
@@ -254,7 +269,9 @@ def _decisions(preparation: Preparation) -> list[Decision]:
     decisions = []
     if numbers:
         why = "networks learn best from inputs of like size; outliers are pulled in so that they decide nothing"
-        decisions.append(Decision("scaling", f"{len(numbers)} numbers to mean 0, standard deviation 1", why, ""))
+        decisions.append(
+            Decision("scaling", f"{_counted(len(numbers), 'number')} to mean 0, standard deviation 1", why, "")
+        )
     if logs := [feature.column for feature in numbers if feature.unit]:
         why = f"their training values are heavily skewed (skewness above {SKEWED:g})"
         decisions.append(Decision("logarithm", shorten(logs), why, ""))
@@ -271,57 +288,15 @@ def _decisions(preparation: Preparation) -> list[Decision]:
     return decisions
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def _date_words(feature: DateFeature) -> str:
     return ", ".join(part.name for part in feature.parts) or "nothing"
 
 
-# --- warnings at prediction -----------------------------------------------------------------------
-
-
-def _check_cells(
-    feature: NumberFeature | DateFeature, cells: pa.ChunkedArray, values: np.ndarray, bad: np.ndarray
-) -> list[str]:
-    """Warnings about cells that cannot be read or that lie outside what training saw."""
-    noun = "number" if isinstance(feature, NumberFeature) else "date"
-    warnings = []
-    if num_bad := int(bad.sum()):
-        row = int(np.flatnonzero(bad)[0])
-        example = f"{str(cells[row].as_py())!r} in row {row + 1}"
-        if num_bad > MOST_BAD_CELLS * len(bad):
-            raise ColumnError(
-                f"The column `{feature.column}` held {noun}s in training, but {num_bad:,} of {len(bad):,} cells are none",
-                got=example,
-                fix=f"At most {MOST_BAD_CELLS:.0%} of the cells may be taken as missing.",
-            )
-        are = (
-            f"cell of `{feature.column}` is not a {noun}"
-            if num_bad == 1
-            else f"cells of `{feature.column}` are not {noun}s"
-        )
-        warnings.append(f"{num_bad:,} {are}, taken as missing ({example}, for example)")
-    if noun == "number" and (num_infinite := int(np.isinf(values).sum())):
-        what = "cell is" if num_infinite == 1 else "cells are"
-        warnings.append(f"{num_infinite:,} `{feature.column}` {what} infinite, taken as missing")
-    if num_outside := feature.outside(values):
-        article = "an" if feature.column[:1].lower() in "aeiou" else "a"
-        warnings.append(
-            f"{_rows_have(num_outside)} {article} `{feature.column}` outside the {feature.range_text()} seen in training"
-        )
-    return warnings
-
-
-def _rows_have(count: int) -> str:
-    return "1 row has" if count == 1 else f"{count:,} rows have"
-
-
 # --- files ----------------------------------------------------------------------------------------
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write under a temporary name in the same folder, then take the real name: never half a file."""
-    temporary = path.with_name(path.name + ".tmp")
-    write(temporary)
-    temporary.replace(path)
 
 
 def _pack(name: str, texts: Sequence[str]) -> dict[str, np.ndarray]:

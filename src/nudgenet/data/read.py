@@ -20,7 +20,7 @@ from nudgenet.data.arff import read_arff
 from nudgenet.data.excel import read_excel
 from nudgenet.data.frames import fingerprint, is_frame, read_arrays, read_frame
 from nudgenet.data.tables import read_text
-from nudgenet.data.typed import File, Reading, quiet_duckdb, read_arrow, read_json, read_parquet, tidy
+from nudgenet.data.typed import File, Reading, duckdb_message, quiet_duckdb, read_arrow, read_json, read_parquet, tidy
 from nudgenet.errors import SourceError
 from nudgenet.records import Raw, Source
 from nudgenet.settings import Settings
@@ -55,9 +55,7 @@ def read(source: Any, settings: Settings, *, columns: Sequence[str] | None = Non
         path = find_file(source)
         file = open_file(path)
         reading = READERS[kind_of_file(file)](file, settings, columns)
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return _raw(reading, Source("file", _name_of(path), str(path), digest))
+        return _raw(reading, Source("file", _name_of(path), str(path), file.sha256))
     kind: Literal["frame", "arrays"] = "frame" if is_frame(source) else "arrays"
     reading = READERS[kind](source, settings, columns)
     return _raw(reading, Source(kind, kind, None, fingerprint(reading.table)))
@@ -80,10 +78,15 @@ def read_query(query: str, settings: Settings, columns: Sequence[str] | None = N
         with quiet_duckdb() as connection:
             statements = connection.extract_statements(query)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                raise SourceError("A query must be one SELECT", got=f"{len(statements)} statement(s)")
+                got = f"{len(statements)} statements" if len(statements) != 1 else "another statement"
+                raise SourceError("A query must be one SELECT", got=got, fix="Give one SELECT and nothing else.")
             table: pa.Table = connection.sql(query).to_arrow_table()
     except duckdb.Error as error:
-        raise SourceError("The query failed", got=" ".join(str(error).split())[:300]) from None
+        raise SourceError(
+            "The query failed",
+            got=duckdb_message(error),
+            fix="Files are named in quotes: SELECT * FROM 'rows.csv'.",
+        ) from None
     if table.num_rows == 0:
         raise SourceError("The query gives no rows", fix="Check its conditions.")
     return tidy(table)
@@ -110,6 +113,8 @@ def find_file(source: str | Path) -> Path:
     Raises:
         SourceError: nothing is there ("did you mean"), or it is a folder.
     """
+    if str(source).strip() in ("", "."):
+        raise SourceError("No file was named", got=repr(str(source)), fix="Give a table's file, such as rows.csv.")
     try:
         path = Path(source).expanduser().absolute()
         is_folder, exists = path.is_dir(), path.exists()
@@ -146,6 +151,7 @@ def open_file(path: Path) -> File:
         ) from None
     except OSError as error:
         raise SourceError("The file cannot be read", got=f"{path}: {error.strerror}") from None
+    digest = hashlib.sha256(data).hexdigest()
     try:
         if data.startswith(b"\x1f\x8b"):
             data = gzip.decompress(data)
@@ -155,7 +161,7 @@ def open_file(path: Path) -> File:
         raise SourceError("The file is damaged: it cannot be unpacked", got=f"{path.name}: {error}") from None
     if not data.strip():
         raise SourceError(f"`{path.name}` is empty", fix="Give a file with a header and rows.")
-    return File(path, data)
+    return File(path, data, digest)
 
 
 def _unzip(data: bytes, path: Path) -> bytes:

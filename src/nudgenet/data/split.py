@@ -18,14 +18,14 @@ from nudgenet.data.cells import parse_dates, parse_levels, parse_numbers
 from nudgenet.data.columns import encode_target
 from nudgenet.data.kinds import look
 from nudgenet.errors import ColumnError, SettingError, SourceError, did_you_mean
-from nudgenet.records import CellFormat, Decision, Parts, Raw, Task
+from nudgenet.records import USED_KINDS, CellFormat, Decision, Parts, Raw, Task
 from nudgenet.settings import Settings
 
 SAMPLE_ROWS = 2_000  # enough to see that a column is no identifier
 MIN_ROWS = 10  # fewer rows than this cannot be divided in three and still say anything
 RANDOM_STREAM = 0x5EED5  # keeps the split's random numbers apart from every other use of the seed
 TRAIN, VALIDATION, TEST = 0, 1, 2
-OVERRIDE = "--set validation_share=..., --set test_share=..., --set group=COLUMN, --set time=COLUMN"
+OVERRIDE = "--set validation_share=0.2, --set test_share=0.2, --set group=COLUMN, --set time=COLUMN"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def split(
 
     Args:
         raw: the rows; the last `num_given_test_rows` came from a given test source and are the test part.
-        task: what is predicted; rows without a usable target are in no part.
+        task: what is predicted; rows without a usable target are in no part (`choose_task` warns about them).
         settings: shares, `group`, `time`, `ignore` and `seed`.
         num_given_test_rows: 0 when a test part is to be carved from the rows themselves.
         with_test: False leaves the test part empty, for a caller who holds out rows of its own.
@@ -64,10 +64,6 @@ def split(
     own, given = rows[rows < num_own], rows[rows >= num_own]
     _check_enough(own, given, targets, task, num_given_test_rows)
 
-    warnings = []
-    if num_left_out := raw.table.num_rows - len(rows):
-        have = "row has" if num_left_out == 1 else "rows have"
-        warnings.append(f"{num_left_out:,} {have} no usable `{task.target}`: left out")
     held_out = (settings.validation_share, settings.test_share if with_test and not num_given_test_rows else 0.0)
     rng = np.random.Generator(np.random.PCG64([settings.seed, RANDOM_STREAM]))
     if settings.time is not None:
@@ -80,7 +76,7 @@ def split(
         own[dealt.part_of == VALIDATION],
         given if num_given_test_rows else own[dealt.part_of == TEST],
     )
-    warnings += dealt.warnings
+    warnings = list(dealt.warnings)
     if num_given_test_rows:
         warnings += _shared_rows(raw, task, own, given, settings)
     warnings += _check_classes(parts, targets, task)
@@ -93,11 +89,14 @@ def feature_names(table: pa.Table, task: Task, settings: Settings) -> list[str]:
     A sample tells which columns may be identifiers or free text; only those are looked at in full.
     """
     apart = {task.target, settings.group, *settings.ignore}
+    apart |= {name for name, kind in settings.kinds.items() if kind not in USED_KINDS}
     names = [name for name in table.column_names if name not in apart]
     everything = np.arange(table.num_rows)
     sample = np.unique(np.linspace(0, table.num_rows - 1, min(SAMPLE_ROWS, table.num_rows)).astype(np.int64))
 
     def is_used(name: str) -> bool:
+        if name in settings.kinds:
+            return True
         cells = table.column(name)
         return look(name, cells.take(sample), sample).column.used or look(name, cells, everything).column.used
 

@@ -60,7 +60,7 @@ def read_text(file: File, settings: Settings, columns: Sequence[str] | None = No
     table, trailing = _drop_trailing(table, empty)
     if trailing:
         decisions.append(
-            Decision("trailing delimiter", f"{trailing} empty column(s) left out", "no name and no cell", "")
+            Decision("trailing delimiter", f"empty columns left out: {trailing}", "no name and no cell", "")
         )
     if table.num_rows == 0:
         what = "a header and no rows" if dialect.has_header else "no rows"
@@ -204,12 +204,12 @@ def _ragged_warnings(ragged: _Ragged, dialect: Dialect) -> list[str]:
     too_long = [row for row in ragged.rows if row[2] > dialect.width]
     if too_short:
         warnings.append(
-            f"{len(too_short):,} rows have fewer than {dialect.width} cells (first: data row {too_short[0][0]:,}); "
+            f"{len(too_short):,} {'row has' if len(too_short) == 1 else 'rows have'} fewer than {dialect.width} cells (first: data row {too_short[0][0]:,}); "
             "the rest of each counts as missing"
         )
     if too_long:
         warnings.append(
-            f"{len(too_long):,} rows have more than {dialect.width} cells (first: data row {too_long[0][0]:,}, "
+            f"{len(too_long):,} {'row has' if len(too_long) == 1 else 'rows have'} more than {dialect.width} cells (first: data row {too_long[0][0]:,}, "
             f"{too_long[0][2]} cells); the cells beyond were cut off"
         )
     return warnings
@@ -253,7 +253,9 @@ def _layout_decisions(dialect: Dialect) -> list[Decision]:
     if dialect.quote == "'" or dialect.escape:
         decisions.append(Decision("quoting", dialect.quote + dialect.escape, "the lines agree best on it", ""))
     if dialect.preamble:
-        lines = f"{len(dialect.preamble)} line(s) above the table were skipped"
+        lines = f"skipped above the table: {len(dialect.preamble)} " + (
+            "line" if len(dialect.preamble) == 1 else "lines"
+        )
         decisions.append(Decision("preamble", lines, f"the first is: {dialect.preamble[0][:60]!r}", ""))
     if dialect.has_header:
         rows = {0: "", 1: "the first line names the columns", 2: "the first two lines name the columns"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 
 from nudgenet.data.cells import parse_levels, parse_numbers
 from nudgenet.data.formats import guess_format
+from nudgenet.data.frames import GIVEN_TARGET
 from nudgenet.data.kinds import is_free_text, look
 from nudgenet.errors import ColumnError, did_you_mean, shorten
 from nudgenet.records import CellFormat, Decision, Label, Raw, Task
@@ -34,6 +36,8 @@ def find_target(raw: Raw, settings: Settings) -> str:
     """
     names: list[str] = raw.table.column_names
     wanted = settings.target
+    if wanted is None and any(decision.what == GIVEN_TARGET for decision in raw.decisions):
+        return names[-1]
     if wanted is None:
         guess = suggest_target(names)
         raise ColumnError(
@@ -119,9 +123,15 @@ def choose_task(raw: Raw, settings: Settings) -> tuple[Task, list[Decision], lis
             raise ColumnError(f"`{name}` has {num_classes} classes, and binary needs two", fix=fix)
         task = Task(name, "binary" if num_classes == 2 else "multiclass", cells.labels, cells.format, why)
     other = "multiclass" if is_regression else "regression" if cells.kind == "number" else ""
-    override = f"--set task={other}" if other else "--set task=..., or --target with another column"
+    override = f"--set task={other}" if other else _another_target(name, raw)
     chosen = "regression" if is_regression else f"{task.kind}: {shorten(map(str, task.classes), 6)}"
     return task, [Decision("task", chosen, why, override)], _warnings(cells, len(column), task)
+
+
+def _another_target(name: str, raw: Raw) -> str:
+    """What to type to predict another column; "" if there is none."""
+    others = [other for other in raw.table.column_names if other != name]
+    return f"--target {shlex.quote(others[-1])}" if others else ""
 
 
 def encode_target(cells: pa.ChunkedArray, task: Task) -> tuple[np.ndarray, np.ndarray]:
@@ -276,7 +286,7 @@ def _warnings(cells: _Cells, num_rows: int, task: Task) -> list[str]:
         return warnings
     rare = [str(label) for label, count in zip(cells.labels, cells.counts, strict=True) if count < 2]
     if rare:
-        warnings.append(f"{len(rare):,} class(es) with a single row, too few to learn: {shorten(rare, 6)}")
+        warnings.append(f"Classes with a single row, too few to learn: {shorten(rare, 6)}")
     lower = [str(label).lower() for label in cells.labels]
     if len(set(lower)) < len(lower):
         twins = sorted(str(label) for label in cells.labels if lower.count(str(label).lower()) > 1)

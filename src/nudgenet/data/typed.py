@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ class File:
 
     path: Path
     data: bytes
+    sha256: str = ""  # of the file as it is, before it was decompressed
 
     @property
     def name(self) -> str:
@@ -55,7 +57,7 @@ def read_parquet(file: File, settings: Settings, columns: Sequence[str] | None =
     try:
         table = pq.read_table(pa.BufferReader(file.data))
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise SourceError(f"`{file.name}` is a damaged Parquet file", got=str(error)[:120]) from None
+        raise SourceError(f"`{file.name}` is a damaged Parquet file", got=_first_sentence(error)) from None
     return tidy(table)
 
 
@@ -68,7 +70,7 @@ def read_arrow(file: File, settings: Settings, columns: Sequence[str] | None = N
     try:
         table = feather.read_table(pa.BufferReader(file.data))
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise SourceError(f"`{file.name}` is a damaged Arrow file", got=str(error)[:120]) from None
+        raise SourceError(f"`{file.name}` is a damaged Arrow file", got=_first_sentence(error)) from None
     return tidy(table)
 
 
@@ -87,9 +89,9 @@ def read_json(file: File, settings: Settings, columns: Sequence[str] | None = No
                 relation = connection.read_json(str(path), sample_size=-1, maximum_depth=4, records="true")
                 table = _unpack(relation.project(_bare_columns(relation)).to_arrow_table())
         except duckdb.Error as error:
-            message = str(error).split("\n")[0].replace(str(path), file.name)
+            message = duckdb_message(error).replace(str(path), file.name)
             raise SourceError(
-                f"`{file.name}` cannot be read as rows of JSON", got=message[:200], fix="Give one object per line."
+                f"`{file.name}` cannot be read as rows of JSON", got=message, fix="Give one object per line."
             ) from None
     reading = tidy(table)
     return replace(
@@ -117,6 +119,15 @@ def _unpack(table: pa.Table) -> pa.Table:
     if len(cells) == 1 and pa.types.is_struct(cells[0].type):
         return pa.Table.from_struct_array(cells[0])
     return pa.table(cells, names=table.column_names)
+
+
+def duckdb_message(error: duckdb.Error) -> str:
+    """What DuckDB complains about, on one line and without the name of its kind of error."""
+    return re.sub(r"^[A-Z][A-Za-z ]+ Error: ", "", " ".join(str(error).split(" LINE ")[0].split()))[:300]
+
+
+def _first_sentence(error: Exception) -> str:
+    return re.split(r"(?<=\.)\s", str(error))[0][:200]
 
 
 def quiet_duckdb() -> duckdb.DuckDBPyConnection:
@@ -199,9 +210,9 @@ def name_decisions(empty: list[str], twice: list[str]) -> list[Decision]:
     """What was done to names that were empty or taken."""
     decisions = []
     if empty:
-        why = f"{len(empty)} column(s) had no name"
+        why = "a column had no name" if len(empty) == 1 else f"{len(empty)} columns had no name"
         decisions.append(Decision("column names", f"named {shorten(empty)}", why, "name them in the source"))
     if twice:
-        why = f"{len(twice)} name(s) occurred before"
+        why = "the name occurred before" if len(twice) == 1 else f"{len(twice)} names occurred before"
         decisions.append(Decision("column names", f"renamed to {shorten(twice)}", why, "rename them in the source"))
     return decisions

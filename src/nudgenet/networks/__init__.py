@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from nudgenet.networks.capacity import Capacity
+from nudgenet.networks.capacity import Capacity, choose_capacity
+from nudgenet.networks.ensemble import Ensemble
 from nudgenet.networks.mlp import MLP
 from nudgenet.records import Shape
 from nudgenet.settings import Settings
 
-Builder = Callable[[Shape, Capacity, Settings], nn.Module]
+# Builders are handed where the training numbers are cut into pieces; networks that do not cut ignore it.
+Builder = Callable[[Shape, Capacity, Settings, Tensor], nn.Module]
 
 
-def build_mlp(shape: Shape, capacity: Capacity, settings: Settings) -> nn.Module:
-    """A plain multilayer perceptron; see `networks.mlp`."""
+def build_ensemble(shape: Shape, capacity: Capacity, settings: Settings, pieces: Tensor) -> nn.Module:
+    """Small networks that share most of their weights; see `networks.ensemble`. Without a layer: a linear model."""
+    if capacity.layers == 0:
+        return build_mlp(shape, capacity, settings, pieces)
+    return Ensemble(
+        shape,
+        pieces,
+        num_members=capacity.members,
+        num_layers=capacity.layers,
+        width=capacity.width,
+        activation=settings.activation,
+        dropout=capacity.dropout,
+        normalisation=settings.normalisation,
+        residual=settings.residual,
+        precision=torch.bfloat16 if settings.precision == "bfloat16" else torch.float32,
+    )
+
+
+def build_mlp(shape: Shape, capacity: Capacity, settings: Settings, pieces: Tensor) -> nn.Module:
+    """A single plain multilayer perceptron; see `networks.mlp`."""
     return MLP(
         shape,
         num_layers=capacity.layers,
@@ -27,4 +48,13 @@ def build_mlp(shape: Shape, capacity: Capacity, settings: Settings) -> nn.Module
     )
 
 
-NETWORKS: dict[str, Builder] = {"mlp": build_mlp}
+NETWORKS: dict[str, Builder] = {"ensemble": build_ensemble, "mlp": build_mlp}
+
+
+def rebuild(shape: Shape, settings: Settings, weights: Mapping[str, Tensor]) -> nn.Module:
+    """A trained network from its weights and its (resolved) settings, in evaluation mode."""
+    with torch.random.fork_rng(devices=[]):  # its random weights are replaced at once
+        pieces = weights.get("encoding.pieces", torch.zeros(0, 3))
+        network = NETWORKS[settings.network](shape, choose_capacity(shape, settings), settings, pieces)
+    network.load_state_dict(weights)
+    return network.eval()

@@ -12,38 +12,51 @@ from nudgenet.settings import Settings
 
 @dataclass(frozen=True)
 class Capacity:
-    """The size of a network and how strongly it is held back."""
+    """The size of a network (of each of `members` networks) and how strongly it is held back."""
 
     layers: int
     width: int
     dropout: float
+    members: int = 1
 
     def multiply_adds(self, shape: Shape) -> int:
         """Multiplications with addition in one row's forward pass, embeddings counted as two numbers each."""
         sizes = [shape.num_numbers + 2 * len(shape.cardinalities)] + [self.width] * self.layers + [shape.num_outputs]
-        return sum(below * above for below, above in pairwise(sizes))
+        return self.members * sum(below * above for below, above in pairwise(sizes))
 
 
 def choose_capacity(shape: Shape, settings: Settings) -> Capacity:
-    """Layers, width and dropout for this many training rows; a setting always wins.
+    """Layers, width, dropout and members for this many training rows; a setting always wins.
 
-    The width grows with the square root of the rows: the knobs of a hidden layer are width x width,
-    so their number grows as the rows do. Few rows get more dropout, because there is less to
-    contradict a neuron that learned one row by heart.
+    The width grows with the rows, more slowly for an ensemble: its members hold each other back. The
+    figures behind the numbers stand in benchmarks/LOG.md.
     """
     rows = shape.num_rows
-    layers = settings.layers if settings.layers is not None else (2 if rows < 10_000 else 3)
-    width = settings.width or 2 ** round(math.log2(min(256.0, max(16.0, 1.5 * math.sqrt(rows)))))
-    dropout = settings.dropout if settings.dropout is not None else (0.2 if rows < 2_000 else 0.1)
-    return Capacity(layers, width, dropout)
+    if settings.network == "ensemble":
+        layers, dropout, members = 2, 0.1, 8
+        width = 64 if rows < 400 else 128 if rows < 25_000 else 256
+    else:
+        layers, dropout, members = 2 if rows < 10_000 else 3, 0.2 if rows < 2_000 else 0.1, 1
+        width = 2 ** round(math.log2(min(256.0, max(16.0, 1.5 * math.sqrt(rows)))))
+    return Capacity(
+        layers=layers if settings.layers is None else settings.layers,
+        width=settings.width or width,
+        dropout=dropout if settings.dropout is None else settings.dropout,
+        members=(settings.members or members) if settings.network == "ensemble" else 1,
+    )
 
 
 def explain_capacity(capacity: Capacity, shape: Shape, num_parameters: int, settings: Settings) -> list[Decision]:
     """The capacity in words, with the knobs that the network really has."""
     as_set = settings.layers is not None and settings.width is not None
-    why = f"{shape.num_rows:,} training rows; " + ("as set" if as_set else "the knobs of a layer grow as the rows do")
+    why = f"{shape.num_rows:,} training rows; " + ("as set" if as_set else "more rows can pay for more knobs")
     size = f"{describe_layers(capacity)}, {num_parameters:,} knobs"
     decisions = [Decision("network size", size, why, "--set layers=, --set width=")]
+    if capacity.members > 1:
+        why = "their answers are averaged, which errs less than any of them; they share most of their weights"
+        decisions.append(
+            Decision("ensemble", f"{capacity.members} networks", why, "--set network=mlp, --set members=16")
+        )
     if settings.dropout is None and capacity.layers:
         share = f"{capacity.dropout:.0%} of the neurons are silenced at random in each step: none can lean on another"
         decisions.append(Decision("dropout", f"{capacity.dropout:g}", share, "--set dropout="))
@@ -51,7 +64,8 @@ def explain_capacity(capacity: Capacity, shape: Shape, num_parameters: int, sett
 
 
 def describe_layers(capacity: Capacity) -> str:
-    """`2 layers of 32`."""
+    """`2 layers of 32`, or `8 small networks with 2 layers of 128 each`."""
     if capacity.layers == 0:
         return "no hidden layer: a linear model"
-    return f"{capacity.layers} {'layer' if capacity.layers == 1 else 'layers'} of {capacity.width}"
+    layers = f"{capacity.layers} {'layer' if capacity.layers == 1 else 'layers'} of {capacity.width}"
+    return layers if capacity.members == 1 else f"{capacity.members} small networks with {layers} each"

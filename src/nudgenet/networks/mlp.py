@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nudgenet.networks.dropout import Dropout
 from nudgenet.networks.embeddings import CategoryEmbedding
 from nudgenet.records import Shape
 
@@ -18,13 +21,18 @@ KINKS: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "none": nn.Identity,  # without the kink any number of layers is one linear model
 }
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "none": nn.Identity,
+    "layer": nn.LayerNorm,
+    "batch": nn.BatchNorm1d,
+}
 
 
 class Layer(nn.Module):
     """One layer of neurons: (rows, num_inputs) -> (rows, width).
 
     weighted sum + bias -> normalisation -> kink -> dropout, plus the layer's own input if `residual`
-    (only where the sizes agree).
+    (only where the sizes agree). Computes in the precision of its inputs.
     """
 
     def __init__(
@@ -32,15 +40,31 @@ class Layer(nn.Module):
     ) -> None:
         super().__init__()
         self.sum = nn.Linear(num_inputs, width)
-        self.norm = {"none": nn.Identity, "layer": nn.LayerNorm, "batch": nn.BatchNorm1d}[normalisation](width)
+        self.norm = NORMS[normalisation](width)
         self.kink = KINKS[activation]()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.residual = residual and num_inputs == width
         initialise(self.sum, activation)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        fired: Tensor = self.dropout(self.kink(self.norm(self.sum(inputs))))
+        kind = inputs.dtype
+        fired = self.after_sum(F.linear(inputs, self.sum.weight.to(kind), self.sum.bias.to(kind)))
         return inputs + fired if self.residual else fired
+
+    def after_sum(self, sums: Tensor) -> Tensor:
+        """What becomes of the weighted sums: normalisation, kink, dropout."""
+        if not isinstance(self.norm, nn.Identity):
+            sums = self.norm(sums.to(self.sum.weight.dtype)).to(sums.dtype)
+        if isinstance(self.kink, nn.ReLU):
+            return self.dropout.after_relu(sums)
+        fired: Tensor = self.dropout(self.kink(sums))
+        return fired
+
+    def with_sum(self, linear: nn.Linear) -> Layer:
+        """A copy of this layer with other weights."""
+        layer = copy.deepcopy(self)
+        layer.sum = linear
+        return layer
 
 
 class MLP(nn.Module):

@@ -127,7 +127,7 @@ def evaluate(network: nn.Module, part: Part, objective: Objective) -> tuple[Tens
     with torch.inference_mode():
         for begin in range(0, len(part), EVALUATION_ROWS):
             rows = slice(begin, begin + EVALUATION_ROWS)
-            outputs = network({name: tensor[rows] for name, tensor in part.inputs.items()})
+            outputs = objective.unite(network({name: tensor[rows] for name, tensor in part.inputs.items()}))
             losses.append(objective.row_losses(outputs, part.targets[rows]))
             predictions.append(objective.predict(outputs))
     network.train(was_training)

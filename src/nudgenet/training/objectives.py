@@ -6,6 +6,7 @@ brings down. `OBJECTIVES` is the plug point: name -> builder.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ class Objective:
     predict: outputs (rows, num_outputs) -> probabilities (rows, num_classes), or the standardised
         number (rows,).
     no_skill: targets of the training part -> the best constant outputs (num_outputs,), which a network must beat.
+    unite: outputs of an ensemble (rows, members, num_outputs) -> the outputs (rows, num_outputs) of the
+        one network that answers with the mean of its members' answers.
     """
 
     name: str
@@ -36,13 +39,23 @@ class Objective:
     row_losses: RowLosses
     predict: Callable[[Tensor], Tensor]
     no_skill: Callable[[Tensor], Tensor]
+    unite: Callable[[Tensor], Tensor]
 
     def __call__(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """The (weighted) mean loss of a batch: one number with a gradient."""
-        losses = self.training_loss(outputs, batch.targets)
-        if batch.weights is None:
+        """The (weighted) mean loss of a batch: one number with a gradient.
+
+        Members of an ensemble are trained on their own losses, not on that of their common answer: else
+        they would lean on each other, and be worse together.
+        """
+        targets, weights = batch.targets, batch.weights
+        if outputs.ndim == 3:
+            num_members = outputs.shape[1]
+            outputs, targets = outputs.flatten(0, 1), targets.repeat_interleave(num_members)
+            weights = None if weights is None else weights.repeat_interleave(num_members)
+        losses = self.training_loss(outputs, targets)
+        if weights is None:
             return losses.mean()
-        return (losses * batch.weights).sum() / batch.weights.sum().clamp_min(1e-12)
+        return (losses * weights).sum() / weights.sum().clamp_min(1e-12)
 
 
 Builder = Callable[[Part, int, Settings], Objective]
@@ -67,6 +80,7 @@ def cross_entropy(train: Part, num_outputs: int, settings: Settings) -> Objectiv
         row_losses=lambda outputs, targets: F.cross_entropy(outputs, targets, reduction="none"),
         predict=_probabilities,
         no_skill=lambda targets: ((counts + 1e-3) / (counts + 1e-3).sum()).log(),
+        unite=_unite_logits,
     )
 
 
@@ -77,7 +91,7 @@ def _regression(name: str, row_losses: RowLosses, no_skill: Callable[[Tensor], T
         return row_losses(outputs.squeeze(1), targets)
 
     def build(train: Part, num_outputs: int, settings: Settings) -> Objective:
-        return Objective(name, on_column, on_column, _number, no_skill)
+        return Objective(name, on_column, on_column, _number, no_skill, _unite_numbers)
 
     return build
 
@@ -112,6 +126,7 @@ def poisson(train: Part, num_outputs: int, settings: Settings) -> Objective:
         row_losses=row_losses,
         predict=_rate,
         no_skill=lambda targets: targets.mean().clamp_min(1e-6).log().reshape(1),
+        unite=_unite_logs,
     )
 
 
@@ -135,7 +150,7 @@ def custom(function: RowLosses, like: Objective) -> Objective:
         losses = function(outputs, targets)
         return losses.expand(len(targets)) if losses.ndim == 0 else losses.reshape(len(targets), -1).mean(dim=1)
 
-    return Objective(f"custom:{like.name}", row_losses, row_losses, like.predict, like.no_skill)
+    return Objective(f"custom:{like.name}", row_losses, row_losses, like.predict, like.no_skill, like.unite)
 
 
 def make_objective(kind: TaskKind, train: Part, num_outputs: int, settings: Settings) -> Objective:
@@ -151,11 +166,28 @@ def make_objective(kind: TaskKind, train: Part, num_outputs: int, settings: Sett
     return OBJECTIVES[name](train, num_outputs, settings)
 
 
-def output_function(kind: TaskKind, settings: Settings) -> Callable[[Tensor], Tensor]:
-    """What a network's outputs mean once it is trained: outputs -> probabilities, or the standardised number."""
-    if kind != "regression":
-        return _probabilities
-    return _rate if settings.objective == "poisson" else _number
+def answer_function(kind: TaskKind, settings: Settings) -> Callable[[Tensor], Tensor]:
+    """What a trained network's outputs mean: (rows, ..., num_outputs) -> probabilities, or the standardised number."""
+    unite, predict = _unite_logits, _probabilities
+    if kind == "regression":
+        unite, predict = (_unite_logs, _rate) if settings.objective == "poisson" else (_unite_numbers, _number)
+    return lambda outputs: predict(unite(outputs))
+
+
+def _unite_logits(outputs: Tensor) -> Tensor:
+    """Logs of the mean probabilities."""
+    if outputs.ndim == 2:
+        return outputs
+    return outputs.log_softmax(dim=2).logsumexp(dim=1) - math.log(outputs.shape[1])
+
+
+def _unite_numbers(outputs: Tensor) -> Tensor:
+    return outputs if outputs.ndim == 2 else outputs.mean(dim=1)
+
+
+def _unite_logs(outputs: Tensor) -> Tensor:
+    """Logs of the mean rates."""
+    return outputs if outputs.ndim == 2 else outputs.logsumexp(dim=1) - math.log(outputs.shape[1])
 
 
 def _probabilities(outputs: Tensor) -> Tensor:

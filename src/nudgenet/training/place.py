@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,24 +11,27 @@ import torch
 from nudgenet.errors import SettingError
 from nudgenet.records import Decision
 from nudgenet.settings import Settings
+from nudgenet.training.calibration import calibration
 
-# Multiply-adds in one step above which a second thread gains more than it costs in waking up.
-THREADED_MULTIPLY_ADDS = 200_000_000
+# Multiply-adds in one step below which waking a second thread costs more than it brings, on any machine.
+SMALL_STEP = 20_000_000
 
 
 @dataclass(frozen=True)
 class Place:
-    """A device and a number of processor threads."""
+    """A device, a number of processor threads, and how finely matrix products are computed while training."""
 
     device: torch.device
     threads: int
+    precision: str = "float32"
 
 
-def choose_place(settings: Settings, multiply_adds: int) -> tuple[Place, Decision]:
-    """Device and threads for steps of this many multiply-adds.
+def choose_place(settings: Settings, multiply_adds: int) -> tuple[Place, list[Decision]]:
+    """Device, threads and precision for steps of this many multiply-adds.
 
-    The choice follows from shapes, never from a clock or from how busy the machine is: sums are
-    rounded differently on other thread counts, and the same seed must give the same network.
+    The choice follows from shapes and from what was measured once on this machine, never from how busy
+    it is now: sums are rounded differently on other thread counts, and the same seed must give the
+    same network.
     """
     try:
         device = torch.device(settings.device)
@@ -39,14 +41,20 @@ def choose_place(settings: Settings, multiply_adds: int) -> tuple[Place, Decisio
         raise SettingError(
             "That device is not there", got=f"{settings.device}: {reason}", fix="Use --set device=cpu."
         ) from None
-    if settings.threads:
-        threads, why = settings.threads, "as set"
-    elif multiply_adds < THREADED_MULTIPLY_ADDS:
-        threads, why = 1, "the steps of this network are so small that waking a second thread costs more than it brings"
-    else:
-        threads, why = max(1, (os.cpu_count() or 1) // 2), "large steps: half of the processor's threads"
-    place = Place(device, threads)
-    return place, Decision("threads", f"{threads} on {device}", why, "--set threads=, --set device=")
+    threads, why = settings.threads or 1, "as set"
+    if not settings.threads:
+        if multiply_adds < SMALL_STEP:
+            why = "the steps of this network are so small that waking a second thread costs more than it brings"
+        else:
+            threads, why = calibration().threads, "what was fastest when this machine was measured, once"
+    decisions = [Decision("threads", f"{threads} on {device}", why, "--set threads=2, --set device=cpu")]
+    precision: str = settings.precision or "float32"
+    if settings.network == "ensemble" and not settings.precision:
+        precision = calibration().precision
+        faster = "faster on this processor" if precision == "bfloat16" else "as fast as any on this processor"
+        why = f"{faster}; only training is rounded, answers are always float32"
+        decisions.append(Decision("precision", precision, why, "--set precision=float32"))
+    return Place(device, threads, precision), decisions
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from nudgenet.data.batches import num_steps
@@ -11,6 +12,8 @@ from nudgenet.settings import Settings
 from nudgenet.training.schedules import PLATEAU_CUT, SCHEDULES
 
 LEARNING_RATES = {"sgd": 1e-1, "adam": 1e-3, "adamw": 1e-3}  # the textbook's starting points
+# An ensemble whose rate decays to zero bears far larger nudges, and needs fewer: see benchmarks/LOG.md.
+ENSEMBLE_LEARNING_RATES = {"sgd": 1e-1, "adam": 2e-2, "adamw": 2e-2}
 WEIGHT_DECAYS = {"sgd": 1e-4, "adam": 0.0, "adamw": 1e-2}
 
 
@@ -50,12 +53,13 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
             f"There is no schedule `{settings.schedule}`", fix=did_you_mean(settings.schedule, SCHEDULES)
         )
     rows = shape.num_rows
-    batch_size = settings.batch_size or min(256, max(16, 2 ** round((rows / 16) ** 0.5 / 4 + 4)))
-    batch_size = min(batch_size, rows)
+    is_ensemble = settings.network == "ensemble"
+    batch_size = min(rows, settings.batch_size or choose_batch_size(rows))
     steps = num_steps(rows, batch_size)
-    epochs = settings.epochs or min(200, max(20, round(6_000 / steps)))
-    patience = settings.patience or max(10, epochs // 4)
-    learning_rate = settings.learning_rate or LEARNING_RATES.get(settings.optimizer, 1e-3)
+    epochs = settings.epochs or choose_epochs(rows, steps, is_ensemble)
+    patience = settings.patience or max(8, epochs // 4)
+    rates = ENSEMBLE_LEARNING_RATES if is_ensemble else LEARNING_RATES
+    learning_rate = settings.learning_rate or rates.get(settings.optimizer, 1e-3)
     given = settings.weight_decay
     weight_decay = WEIGHT_DECAYS.get(settings.optimizer, 0.0) if given is None else given
     plan = Plan(
@@ -80,7 +84,7 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
         Decision(
             "learning rate",
             f"{learning_rate:g} with {settings.optimizer}, {settings.schedule} schedule",
-            "as set" if settings.learning_rate else f"the textbook's value for {settings.optimizer}",
+            _why_rate(settings, is_ensemble),
             "--set learning_rate=, --set optimizer=, --set schedule=",
         ),
         Decision(
@@ -90,3 +94,26 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
             "--set patience=",
         ),
     ]
+
+
+def choose_batch_size(num_rows: int) -> int:
+    """A dozen steps in an epoch of few rows, batches of 256 for thousands, more only for very many."""
+    wanted = min(max(num_rows / 12, 32), max(256.0, num_rows / 200))
+    exponent: int = round(math.log2(wanted))
+    return 1 << exponent
+
+
+def choose_epochs(num_rows: int, steps_per_epoch: int, is_ensemble: bool) -> int:
+    """Few rows need many passes, many rows few: between 8 and 100 for an ensemble, 20 and 200 for one network."""
+    if is_ensemble:
+        wanted: float = 60 * (3_000 / num_rows) ** 0.4
+        return min(100, max(8, round(wanted)))
+    return min(200, max(20, round(6_000 / steps_per_epoch)))
+
+
+def _why_rate(settings: Settings, is_ensemble: bool) -> str:
+    if settings.learning_rate:
+        return "as set"
+    if is_ensemble:
+        return "the value that served ensembles best on other tables"
+    return f"the textbook's value for {settings.optimizer}"

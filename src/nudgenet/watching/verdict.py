@@ -21,7 +21,7 @@ from nudgenet.watching.facts import CLEARLY_WORSE, FEW_ROWS, FLAT, STILL_FALLING
 
 State = Literal["good_fit", "overfitting", "underfitting", "not_learning", "diverged", "too_noisy"]
 
-NOT_FINITE = re.compile(r"non-?finite|not finite|\bnan\b|\binf(inity)?\b|diverge", re.IGNORECASE)
+NOT_FINITE = re.compile(r"non-?finite|not (a )?finite|\bnan\b|\binf(inity)?\b|diverge", re.IGNORECASE)
 OUT_OF_TIME = re.compile(r"time[ _-]?limit|out of time", re.IGNORECASE)
 MODEL_NAMES = {
     "linear": "a linear model (a weighted sum of the columns)",

@@ -1,0 +1,413 @@
+"""The story from end to end: each kind of task, honesty, the same seed, own functions, and every kind of source."""
+
+from __future__ import annotations
+
+import csv
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch import Tensor
+
+import nudgenet
+from nudgenet import pipeline
+from nudgenet.errors import Interrupted, RunError, SettingError, UserError
+from nudgenet.job import Log, Table
+from nudgenet.observer import Silent
+from nudgenet.runs.checkpoint import load_checkpoint
+from nudgenet.settings import make_settings
+from nudgenet.training.stopping import StopSignal
+
+pytestmark = pytest.mark.filterwarnings("ignore::nudgenet.errors.DataWarning")  # tests/test_run.py is about them
+QUICK: dict[str, Any] = {"epochs": 3, "batch_size": 32, "baselines": False}
+
+
+class Watcher(Silent):
+    """Asks to stop at a step, and remembers what it was told."""
+
+    def __init__(self, stop_at: int = 0) -> None:
+        self.signal, self.stop_at, self.steps, self.warnings = StopSignal(), stop_at, 0, list[str]()
+
+    def on_step(self, epoch: int, step_in_epoch: int, loss: float) -> None:
+        self.steps += 1
+        if self.steps == self.stop_at:
+            self.signal.request("the test")
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def weights(path: Path) -> dict[str, Tensor]:
+    """Everything that the checkpoint holds: weights, optimizer, best weights."""
+    return load_checkpoint(path / "checkpoints" / "state.safetensors")[0]
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def curves(run: nudgenet.Run) -> list[Any]:
+    """All that was recorded of the epochs, without the clock."""
+    from dataclasses import replace
+
+    return [replace(epoch, seconds=0.0) for epoch in run.epochs]
+
+
+# ------------------------------------------------------------------ each task
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "metric", "at_least"),
+    [("price", "regression", "r2", 0.7), ("dear", "binary", "auc", 0.9), ("city", "multiclass", "accuracy", 0.3)],
+)
+def test_each_task_from_end_to_end(
+    houses: Path, tmp_path: Path, target: str, kind: str, metric: str, at_least: float
+) -> None:
+    other = "price" if target == "dear" else "dear"
+    run = nudgenet.train(
+        houses, target, runs=tmp_path, epochs=60, learning_rate=1e-2, baselines=False, ignore=other, patience=60
+    )
+    assert run.task.kind == kind and run.is_done
+    assert run.metrics["test"][metric] > at_least
+    assert run.epochs[-1].train_loss < run.epochs[0].train_loss
+    answers = run.predict(houses)
+    assert answers.shape == (240,)
+    if kind != "regression":
+        assert set(answers) <= set(run.classes)
+        np.testing.assert_allclose(run.predict_proba(houses).sum(axis=1), 1, atol=1e-6)
+    html = run.report.read_text()
+    assert (
+        html.startswith("<!doctype html>") and target in html and "http://" not in html.replace("http://www.w3.org", "")
+    )
+
+
+def test_the_scores_are_those_of_the_saved_predictions(quick_runs: dict[str, Path]) -> None:
+    run = nudgenet.load(quick_runs["regression"])
+    saved = pq.read_table(run.path / "test_predictions.parquet").to_pandas()
+    rmse = float(np.sqrt(((saved["actual"] - saved["prediction"]) ** 2).mean()))
+    assert run.metrics["test"]["rmse"] == pytest.approx(rmse)
+    table = pd.read_csv(run.path.parent.parent / "houses.csv")
+    rows = table.iloc[saved["row"] - 1]
+    np.testing.assert_allclose(rows["price"], saved["actual"])
+    np.testing.assert_allclose(run.predict(rows), saved["prediction"], rtol=1e-5)
+
+
+def test_counts_with_the_poisson_objective(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=300)
+    table = pa.table({"x": x, "visits": random.poisson(np.exp(1 + 0.8 * x))})
+    settings: dict[str, Any] = {"objective": "poisson", "task": "regression", "epochs": 80, "learning_rate": 1e-2}
+    run = nudgenet.train(table, "visits", runs=tmp_path, baselines=False, **settings)
+    answers = run.predict(table)
+    assert (answers > 0).all() and run.metrics["test"]["r2"] > 0.4
+    assert answers.mean() == pytest.approx(table["visits"].to_numpy().mean(), rel=0.25)
+    with pytest.raises(SettingError, match="no target may be negative"):
+        nudgenet.train(table, "x", runs=tmp_path, objective="poisson", epochs=1)
+
+
+# ------------------------------------------------------------------ honesty
+
+
+def write_days(path: Path, change: Callable[[np.ndarray, np.ndarray, list[str]], None] | None = None) -> Path:
+    """A table with a day for each row, so that a split by time does not depend on anything else."""
+    random = np.random.default_rng(5)
+    x, kind = random.normal(size=200), [("a", "b", "c")[i % 3] for i in range(200)]
+    y = 3 * x + np.array([{"a": 0.0, "b": 2.0, "c": 4.0}[name] for name in kind]) + random.normal(0, 0.3, 200)
+    if change is not None:
+        change(x, y, kind)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["day", "x", "kind", "y"])
+        start = np.datetime64("2020-01-01")
+        writer.writerows([start + i, f"{x[i]:.6g}", kind[i], f"{y[i]:.6g}"] for i in range(200))
+    return path
+
+
+def shake_held_out_rows(x: np.ndarray, y: np.ndarray, kind: list[str]) -> None:
+    """Everything about the last 30 % of the rows is made wild: scales, new categories, targets."""
+    x[140:] = np.linspace(-1e6, 1e6, 60)
+    y[140:] = np.linspace(500, -500, 60)
+    kind[140:] = [f"new {i}" for i in range(60)]
+
+
+def prepared_by_time(path: Path) -> Table:
+    return pipeline.prepare_table(path, make_settings(target="y", time="day"), Log(Silent()))
+
+
+def test_held_out_rows_leave_the_training_tensors_alone(tmp_path: Path) -> None:
+    """Everything learned from data is learned from the training part only."""
+    before = prepared_by_time(write_days(tmp_path / "a.csv"))
+    after = prepared_by_time(write_days(tmp_path / "b.csv", shake_held_out_rows))
+    np.testing.assert_array_equal(before.parts.train, after.parts.train)
+    assert len(before.parts.train) == 140
+    assert before.preparation == after.preparation
+    for name, tensor in before.prepared.train.inputs.items():
+        assert torch.equal(tensor, after.prepared.train.inputs[name])
+    assert torch.equal(before.prepared.train.targets, after.prepared.train.targets)
+    assert not torch.equal(before.prepared.test.targets, after.prepared.test.targets), "the rows did change"
+    assert not torch.equal(before.prepared.test.inputs["numbers"], after.prepared.test.inputs["numbers"])
+
+
+def test_held_out_rows_leave_the_trained_weights_alone(tmp_path: Path) -> None:
+    """Validation rows choose among epochs; they never move a weight."""
+    trained = []
+    for name, change in (("a", None), ("b", shake_held_out_rows)):
+        table = write_days(tmp_path / f"{name}.csv", change)
+        run = nudgenet.train(table, "y", runs=tmp_path, name=name, time="day", patience=99, **QUICK)
+        trained.append({key: tensor for key, tensor in weights(run.path).items() if key.startswith("network.")})
+    assert trained[0] and same(*trained)
+
+
+def test_test_rows_are_not_looked_at_in_training(tmp_path: Path) -> None:
+    """With other test rows, everything but the test score is the same."""
+
+    def shake_test_rows(x: np.ndarray, y: np.ndarray, kind: list[str]) -> None:
+        x[175:], y[175:], kind[175:] = 1e6, -500, ["new"] * 25
+
+    runs = [
+        nudgenet.train(write_days(tmp_path / f"{name}.csv", change), "y", runs=tmp_path, name=name, time="day", **QUICK)
+        for name, change in (("a", None), ("b", shake_test_rows))
+    ]
+    assert same(weights(runs[0].path), weights(runs[1].path))
+    assert curves(runs[0]) == curves(runs[1]) and runs[0].verdict == runs[1].verdict
+    assert runs[0].metrics["validation"] == runs[1].metrics["validation"]
+    assert runs[0].metrics["test"] != runs[1].metrics["test"]
+
+
+# ------------------------------------------------------------------ the same seed
+
+
+def test_the_same_seed_gives_the_same_network(houses: Path, tmp_path: Path) -> None:
+    def trained(name: str, seed: int) -> nudgenet.Run:
+        return nudgenet.train(houses, "price", runs=tmp_path, name=name, seed=seed, **QUICK)
+
+    first, second, other = trained("a", 1), trained("b", 1), trained("c", 2)
+    assert same(weights(first.path), weights(second.path))
+    assert curves(first) == curves(second) and first.metrics == second.metrics
+    assert not same(weights(first.path), weights(other.path))
+
+
+def test_the_caller_keeps_their_random_state_and_threads(houses: Path, tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    run = nudgenet.train(houses, "price", runs=tmp_path, seed=3, **QUICK)
+    run.predict(houses)
+    assert torch.equal(torch.get_rng_state(), before) and torch.get_num_threads() == threads
+
+
+# ------------------------------------------------------------------ own functions
+
+
+def absolute(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs.squeeze(-1) - targets).abs()
+
+
+def test_an_own_loss(houses: Path, tmp_path: Path) -> None:
+    watcher = Watcher(stop_at=4)
+    with pytest.raises(Interrupted):
+        nudgenet.train(
+            houses,
+            "price",
+            runs=tmp_path,
+            name="own",
+            objective=absolute,
+            observer=watcher,
+            stop=watcher.signal,
+            **QUICK,
+        )
+    with pytest.raises(RunError, match="objective="):
+        nudgenet.resume("own", runs=tmp_path)
+    run = nudgenet.resume("own", runs=tmp_path, objective=absolute)
+    whole = nudgenet.train(houses, "price", runs=tmp_path, name="whole", objective=absolute, **QUICK)
+    assert same(weights(run.path), weights(whole.path)) and run.is_done
+    plain = nudgenet.train(houses, "price", runs=tmp_path, name="plain", **QUICK)
+    assert not same(weights(run.path), weights(plain.path))
+
+
+def test_an_own_step(houses: Path, tmp_path: Path) -> None:
+    from nudgenet.training.loop import step as textbook
+
+    calls = []
+
+    def counted(*arguments: Any) -> tuple[float, float]:
+        calls.append(1)
+        return textbook(*arguments)
+
+    run = nudgenet.train(houses, "price", runs=tmp_path, name="own", step=counted, **QUICK)
+    plain = nudgenet.train(houses, "price", runs=tmp_path, name="plain", **QUICK)
+    assert len(calls) == run.epochs[-1].step and same(weights(run.path), weights(plain.path))
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_good_weights(houses: Path, tmp_path: Path) -> None:
+    calls = []
+
+    def breaking(outputs: Tensor, targets: Tensor) -> Tensor:
+        calls.append(1)
+        losses = absolute(outputs, targets)
+        return losses * float("nan") if outputs.requires_grad and len(calls) > 20 else losses
+
+    run = nudgenet.train(houses, "price", runs=tmp_path, objective=breaking, **(QUICK | {"epochs": 30}))
+    assert run.verdict.state == "diverged" and "stopped being a finite number" in run.verdict.reason
+    assert np.isfinite(run.predict(houses)).all()
+
+
+# ------------------------------------------------------------------ test source, group, time, time limit
+
+
+def test_a_given_test_source(houses: Path, tmp_path: Path) -> None:
+    lines = houses.read_text().splitlines(keepends=True)
+    own, given = tmp_path / "own.csv", tmp_path / "given.csv"
+    own.write_text("".join(lines[:201]))
+    given.write_text("".join([lines[0], *lines[201:]]))
+    run = nudgenet.train(own, "price", runs=tmp_path, name="r", test=str(given), **QUICK)
+    assert run.summary["rows"] == {"train": 170, "validation": 30, "test": 40}
+    saved = pq.read_table(run.path / "test_predictions.parquet")
+    assert saved["row"].to_pylist() == list(range(1, 41)), "rows are counted in the test source"
+    actual = [float(line.split(",")[5]) for line in lines[201:]]
+    assert saved["actual"].to_pylist() == actual
+    given.write_text("".join([lines[0], *lines[202:]]))
+    (run.path / "DONE").unlink()
+    with pytest.raises(RunError, match="has changed"):
+        nudgenet.resume("r", runs=tmp_path)
+
+
+def test_groups_stay_together(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    table = pa.table(
+        {"patient": np.repeat(np.arange(40), 5), "x": random.normal(size=200), "y": random.normal(size=200)}
+    )
+    run = nudgenet.train(table, "y", runs=tmp_path, group="patient", **QUICK)
+    tested = pq.read_table(run.path / "test_predictions.parquet")["row"].to_numpy() - 1
+    counts = np.bincount(table["patient"].to_numpy()[tested], minlength=40)
+    assert set(counts) == {0, 5}
+    assert "patient" not in [column.name for column in run.preparation.columns]
+
+
+def test_the_future_is_the_test(tmp_path: Path) -> None:
+    run = nudgenet.train(write_days(tmp_path / "days.csv"), "y", runs=tmp_path, time="day", **QUICK)
+    assert pq.read_table(run.path / "test_predictions.parquet")["row"].to_pylist() == list(range(171, 201))
+
+
+def test_a_time_limit(houses: Path, tmp_path: Path) -> None:
+    settings = QUICK | {"epochs": 100_000, "patience": 100_000, "time_limit": "0.3s"}
+    run = nudgenet.train(houses, "price", runs=tmp_path, **settings)
+    assert run.is_done and 0 < len(run.epochs) < 100_000 and run.summary["seconds"]["train"] < 10
+    assert np.isfinite(run.predict(houses)).all()
+
+
+def test_a_time_limit_that_is_over_at_once(houses: Path, tmp_path: Path) -> None:
+    run = nudgenet.train(houses, "price", runs=tmp_path, **(QUICK | {"time_limit": 1e-6}))
+    assert run.is_done and np.isfinite(run.predict(houses)).all()
+
+
+# ------------------------------------------------------------------ sources, and resuming from them
+
+
+def frame_of(houses: Path) -> pd.DataFrame:
+    return pd.read_csv(houses, parse_dates=["sold"])
+
+
+SOURCES: dict[str, Callable[[Path], Any]] = {
+    "file": lambda path: path,
+    "text": str,
+    "query": lambda path: f"SELECT * FROM '{path}' WHERE area > 0",
+    "pandas": frame_of,
+    "polars": pl.read_csv,
+    "arrow": lambda path: pa.Table.from_pandas(frame_of(path)),
+    "dict": lambda path: frame_of(path).to_dict("list"),
+    "pair": lambda path: (frame_of(path).drop(columns="price"), frame_of(path)["price"]),
+    "arrays": lambda path: (frame_of(path)[["area", "age"]].to_numpy(), frame_of(path)["dear"].to_numpy()),
+}
+
+
+@pytest.mark.parametrize("name", list(SOURCES))
+def test_every_source_trains_and_resumes(houses: Path, tmp_path: Path, name: str) -> None:
+    source = SOURCES[name](houses)
+    target = None if name in ("pair", "arrays") else "price"
+    watcher = Watcher(stop_at=7)
+    with pytest.raises(Interrupted):
+        nudgenet.train(source, target, runs=tmp_path, name="cut", observer=watcher, stop=watcher.signal, **QUICK)
+    is_file = name in ("file", "text")
+    assert (tmp_path / "cut" / "data.parquet").exists() != is_file
+    resumed = nudgenet.resume("cut", runs=tmp_path)
+    whole = nudgenet.train(source, target, runs=tmp_path, name="whole", **QUICK)
+    assert same(weights(resumed.path), weights(whole.path))
+    assert curves(resumed) == curves(whole) and resumed.metrics == whole.metrics
+
+
+def test_without_a_copy_of_its_rows_a_run_cannot_go_on(houses: Path, tmp_path: Path) -> None:
+    watcher = Watcher(stop_at=3)
+    with pytest.raises(Interrupted):
+        nudgenet.train(
+            frame_of(houses), "price", runs=tmp_path, name="r", keep_data=False, observer=watcher, stop=watcher.signal,
+            **QUICK,
+        )  # fmt: skip
+    assert not (tmp_path / "r" / "data.parquet").exists()
+    with pytest.raises(RunError, match="kept no copy"):
+        nudgenet.resume("r", runs=tmp_path)
+    assert len(nudgenet.load("r", tmp_path).predict(houses)) == 240
+
+
+def test_a_source_that_has_changed_or_gone(houses: Path, tmp_path: Path) -> None:
+    watcher = Watcher(stop_at=3)
+    with pytest.raises(Interrupted):
+        nudgenet.train(houses, "price", runs=tmp_path, name="r", observer=watcher, stop=watcher.signal, **QUICK)
+    content = houses.read_bytes()
+    houses.write_bytes(content.replace(b"Bern", b"Basel"))
+    with pytest.raises(RunError, match="has changed since this run began"):
+        nudgenet.resume("r", runs=tmp_path)
+    houses.unlink()
+    with pytest.raises(UserError, match="There is no such file"):
+        nudgenet.resume("r", runs=tmp_path)
+    houses.write_bytes(content)
+    assert nudgenet.resume("r", runs=tmp_path).is_done
+
+
+# ------------------------------------------------------------------ a disk that does not play along
+
+
+@pytest.mark.parametrize("fail_after", [0, 1, 3, 5, 7])
+def test_a_full_disk_is_one_line(
+    houses: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fail_after: int
+) -> None:
+    """Whichever file is the one that does not fit any more."""
+    import os
+
+    real, calls = os.fsync, []
+
+    def full(descriptor: int) -> None:
+        calls.append(1)
+        if len(calls) > fail_after:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match=r"cannot be written.*No space left on device") as caught:
+        nudgenet.train(frame_of(houses), "price", runs=tmp_path, name="r", **QUICK)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("runs", ["a-file", "/proc/runs", "a-file/below"])
+def test_folders_that_cannot_be_written(houses: Path, tmp_path: Path, runs: str) -> None:
+    (tmp_path / "a-file").write_text("")
+    with pytest.raises(RunError, match="cannot be written") as caught:
+        nudgenet.train(houses, "price", runs=tmp_path / runs, **QUICK)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_same_thing_is_said_once(tmp_path: Path) -> None:
+    rows = ["x,y"] + [f"{i},{'' if i % 10 == 0 else i * 1.5}" for i in range(100)]
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    watcher = Watcher()
+    nudgenet.train(tmp_path / "t.csv", "y", runs=tmp_path, observer=watcher, stop=watcher.signal, **QUICK)
+    assert [text for text in watcher.warnings if "10" in text and "`y`" in text] == [
+        "10 of 100 rows have no `y`: they cannot be learned from"
+    ]
