@@ -29,6 +29,7 @@ from nudgenet.records import Prepared
 from nudgenet.run import Run
 from nudgenet.runs.store import Store
 from nudgenet.settings import Settings, make_settings
+from nudgenet.training.budget import keep_to_time
 from nudgenet.training.loop import Step, fit
 from nudgenet.training.loop import step as textbook_step
 from nudgenet.training.objectives import RowLosses, custom, make_objective
@@ -114,7 +115,9 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
         sizes = explain_capacity(capacity, data.shape, num_parameters(state.network), settings)
         log.decide([*sizes, *habits, *where_it_runs])
         if isinstance(where, Wanted):
-            chosen = bookkeeping.chosen_settings(settings, capacity, plan, place)
+            if settings.time_limit is not None and settings.epochs is None:
+                log.decide(keep_to_time(state, data, settings.time_limit))
+            chosen = bookkeeping.chosen_settings(settings, capacity, state.plan, place)
             store = bookkeeping.open_run(where, table, settings, chosen, log, job)
         else:
             store = where
@@ -122,7 +125,7 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
             bookkeeping.catch_up(store, table, state)
             seconds = {"prepare": time.perf_counter() - began}
             best = best_epoch(store.epochs())
-            job.observer.start(plan.epochs, plan.steps_per_epoch)
+            job.observer.start(state.plan.epochs, state.plan.steps_per_epoch)
             for epoch in fit(
                 state,
                 data,

@@ -34,7 +34,7 @@ def choose_capacity(shape: Shape, settings: Settings) -> Capacity:
     rows = shape.num_rows
     if settings.network == "ensemble":
         layers, dropout, members = 2, 0.1, 8
-        width = 64 if rows < 400 else 128 if rows < 25_000 else 256
+        width = 64 if rows < 400 else 128 if rows < 50_000 else 256
     else:
         layers, dropout, members = 2 if rows < 10_000 else 3, 0.2 if rows < 2_000 else 0.1, 1
         width = 2 ** round(math.log2(min(256.0, max(16.0, 1.5 * math.sqrt(rows)))))

@@ -13,8 +13,9 @@ from nudgenet.records import Decision
 from nudgenet.settings import Settings
 from nudgenet.training.calibration import calibration
 
-# Multiply-adds in one step below which waking a second thread costs more than it brings, on any machine.
-SMALL_STEP = 20_000_000
+# Multiply-adds in one step below which one thread does it all. A second one gains little there on a quiet
+# machine, and on a busy one, waiting for it, a step takes ten times as long (benchmarks/LOG.md).
+SMALL_STEP = 500_000_000
 
 
 @dataclass(frozen=True)

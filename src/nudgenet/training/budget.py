@@ -1,0 +1,62 @@
+"""A time limit, kept by planning: how many epochs fit, so that the learning rate still reaches its end.
+
+A training that is cut off while its nudges are large ends worse than a shorter one that was planned to
+be short. The number of epochs follows from a short probe, is written into the run, and a resumed run
+uses the written number.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import replace
+
+import torch
+
+from nudgenet.data.batches import shuffled, take
+from nudgenet.records import Decision, Prepared
+from nudgenet.training.loop import NonFinite, evaluate, step, training_sample
+from nudgenet.training.optimizers import make_optimizer
+from nudgenet.training.state import State
+
+PROBE_SHARE = 0.05  # of the time limit
+MOST_PROBE_STEPS = 30
+SAFETY = 0.9  # the machine may be busier later
+
+
+def keep_to_time(state: State, data: Prepared, time_limit: float) -> list[Decision]:
+    """Shorten the plan of a fresh state to what fits into `time_limit` seconds; changes nothing else in it."""
+    plan = state.plan
+    step_s, epoch_end_s = probe(state, data, time_limit * PROBE_SHARE)
+    epochs = int(SAFETY * time_limit / (plan.steps_per_epoch * step_s + epoch_end_s))
+    if epochs >= plan.epochs:
+        return []
+    epochs = max(1, epochs)
+    state.plan = replace(plan, epochs=epochs, patience=min(plan.patience, epochs))
+    state.stopping.patience = state.plan.patience
+    why = f"a step takes {1000 * step_s:.2g} ms here, and {time_limit:g} s are allowed"
+    return [Decision("time limit", f"{epochs} epochs instead of {plan.epochs}", why, "--time-limit 5m")]
+
+
+def probe(state: State, data: Prepared, seconds: float) -> tuple[float, float]:
+    """(seconds of one step, seconds of judging an epoch), measured on a copy of the network."""
+    network = copy.deepcopy(state.network).train()
+    optimizer = make_optimizer(network, state.plan)
+    order = shuffled(len(data.train), state.plan.seed, 0)
+    num_done = 0
+    with torch.random.fork_rng(devices=[]):
+        began = warm = time.perf_counter()
+        while num_done < MOST_PROBE_STEPS and (num_done < 3 or time.perf_counter() - began < seconds):
+            batch = take(data.train, order, num_done % state.plan.steps_per_epoch, state.plan.steps_per_epoch)
+            try:
+                step(network, batch, state.objective, optimizer, state.plan.clip)
+            except NonFinite:
+                break  # the training itself will say so
+            num_done += 1
+            if num_done == 1:
+                warm = time.perf_counter()  # the first step also sets things up
+    step_s = (time.perf_counter() - warm) / max(1, num_done - 1)
+    began = time.perf_counter()
+    for part in (training_sample(data, state.plan.seed), data.validation):
+        evaluate(network, part, state.objective)
+    return max(step_s, 1e-6), time.perf_counter() - began
