@@ -139,8 +139,9 @@ def show_linear(records: list[Record], ours: str) -> None:
 def show_floor(records: list[Record]) -> None:
     """The loop's seconds against 6 x multiply-adds x rows x epochs at the machine's rate of matrix products."""
     rows, times = [], []
+    rate = max(record["matrix_rate"] for record in records)  # a busy machine measures less than it can
     for table, alike in by(records, "table").items():
-        above = [record["network_s"] / floor_s(record) for record in alike]
+        above = [record["network_s"] / floor_s(record, rate) for record in alike]
         times += above
         first = alike[0]
         speed = statistics.mean(record["steps"] / record["network_s"] for record in alike)
@@ -159,14 +160,13 @@ def show_floor(records: list[Record]) -> None:
         "times above the floor",
         "verdict",
     ]
-    rate = statistics.median(record["matrix_rate"] for record in records) / 1e9
-    print_table(f"Ours against the floor ({rate:.0f} GFLOP/s in float32 matrix products)", header, rows)
+    print_table(f"Ours against the floor ({rate / 1e9:.0f} GFLOP/s in float32 matrix products)", header, rows)
     print(f"times above the floor: {ratio_cell(times)}")
 
 
-def floor_s(record: Record) -> float:
+def floor_s(record: Record, rate: float) -> float:
     """Seconds that the matrix products alone need: 2 operations per multiply-add, forward, and twice that backward."""
-    return 6 * record["multiply_adds"] * record["rows_train"] * record["epochs"] / record["matrix_rate"]
+    return 6 * record["multiply_adds"] * record["rows_train"] * record["epochs"] / rate
 
 
 # ------------------------------------------------------------------ helpers

@@ -334,7 +334,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--no-whole", action="store_true", help="leave out the timing of the whole command")
     parser.add_argument("--summary", action="store_true", help="run nothing, show what there is")
     arguments = parser.parse_args()
-    arguments.methods = [arguments.name if method == OURS else method for method in arguments.methods]
+    if arguments.name not in arguments.methods:
+        arguments.methods = [arguments.name if method == OURS else method for method in arguments.methods]
     unknown = set(arguments.methods) - {arguments.name, OURS, *IN_OUR_VENV, *IN_PEERS_VENV}
     if unknown or (set(arguments.tables) - {table.name for table in TABLES}):
         parser.error(f"unknown: {unknown or set(arguments.tables) - {table.name for table in TABLES}}")

@@ -161,7 +161,7 @@ def num_epochs(path: Path) -> int:
 
 def test_ctrl_c_in_the_middle_of_training(table: Path, tmp_path: Path) -> None:
     """The run that was killed, resumed, is the run that was not; a second interruption changes nothing."""
-    options = ("--set", "epochs=100", "--set", "patience=1000", "--set", "batch_size=8", "--no-baselines")
+    options = ("--set", "epochs=60", "--set", "patience=1000", "--set", "batch_size=8", "--no-baselines")
     process = start(table, tmp_path, *options)
     wait_for(lambda: num_epochs(tmp_path / "r") >= 3, process)
     process.send_signal(signal.SIGINT)
@@ -169,10 +169,10 @@ def test_ctrl_c_in_the_middle_of_training(table: Path, tmp_path: Path) -> None:
     assert (process.returncode, out) == (130, "")
     assert err.splitlines()[-1].startswith("nudge: Stopped by Ctrl-C after epoch") and "Traceback" not in err
     run = nudgenet.load("r", tmp_path)
-    assert 3 <= len(run.epochs) < 100
+    assert 3 <= len(run.epochs) < 60
     assert np.isfinite(run.predict(table)).all()
     resumed = nudgenet.resume("r", runs=tmp_path)
-    settings: dict[str, Any] = {"epochs": 100, "patience": 1000, "batch_size": 8, "baselines": False}
+    settings: dict[str, Any] = {"epochs": 60, "patience": 1000, "batch_size": 8, "baselines": False}
     assert_same(resumed, nudgenet.train(table, "price", runs=tmp_path, name="whole", **settings))
 
 

@@ -31,7 +31,7 @@ def test_a_few_rows_can_be_learned_by_heart(tmp_path: Path) -> None:
     rows, noise = random.normal(size=(30, 5)), random.normal(size=30)
     settings = {"dropout": 0, "weight_decay": 0, "width": 64, "layers": 2, "network": "mlp", "schedule": "constant"}
     run = nudgenet.train(
-        (rows, noise), runs=tmp_path, epochs=300, patience=300, learning_rate=1e-2, baselines=False, **settings
+        (rows, noise), runs=tmp_path, epochs=150, patience=150, learning_rate=1e-2, baselines=False, **settings
     )
     assert run.epochs[0].train_loss > 0.1
     assert min(epoch.train_loss for epoch in run.epochs) < 0.01

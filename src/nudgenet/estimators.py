@@ -77,7 +77,6 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
     patience: int | None = None
     ema: float = 0.0
     time_limit: float | None = None
-    device: str = "cpu"
     precision: str | None = None
     threads: int | None = None
     validation_share: float = 0.15

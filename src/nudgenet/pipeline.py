@@ -46,7 +46,7 @@ def train(
     *,
     runs: str | Path = "runs",
     name: str | None = None,
-    objective: RowLosses | None = None,
+    objective: RowLosses | str | None = None,
     step: Step | None = None,
     observer: Observer | None = None,
     stop: StopSignal | None = None,
@@ -58,7 +58,7 @@ def train(
         source: a table's path, a query, a dataframe or `(X, y)`.
         target: the column to predict, by name or 1-based position (-1: the last).
         runs, name: the folder is `runs/name`; by default `runs/<source>-<time>`.
-        objective: a loss of your own, (outputs, targets) -> loss of each row; see `training.objectives`.
+        objective: the name of a loss, or one of your own: (outputs, targets) -> loss of each row; see `training.objectives`.
         step: a step of your own; see `training.loop.step`.
         observer: who is told about progress; by default nobody.
         stop: stops the work at the next step boundary; by default Ctrl-C does.
@@ -70,6 +70,8 @@ def train(
     """
     if target is not None:
         settings["target"] = target
+    if isinstance(objective, str):
+        settings["objective"], objective = objective, None
     chosen = make_settings(**settings)
     wanted = Wanted.at(runs, name)
     job = Job(observer or Silent(), stop or StopSignal(), objective, step)

@@ -185,7 +185,7 @@ class Run:
 
         to_answers = answer_function(self.task.kind, self.settings)
         num_rows = len(next(iter(inputs.values())))
-        place = Place(torch.device("cpu"), self.settings.threads or 1)
+        place = Place(self.settings.threads or 1)
         answers = []
         with working_at(place), torch.inference_mode():
             for begin in range(0, num_rows, PREDICTION_ROWS):

@@ -85,7 +85,6 @@ class Settings(BaseModel):
     time_limit: float | None = Field(None, gt=0, description="seconds for the training, at most")
 
     # The place
-    device: str = Field("cpu", description="where the arithmetic runs: cpu, cuda, mps")
     precision: Literal["float32", "bfloat16"] | None = Field(
         None, description="how finely matrix products are computed while training; answers are always float32"
     )

@@ -16,7 +16,7 @@ from nudgenet.training.place import Place, working_at
 from nudgenet.training.plan import make_plan
 from nudgenet.training.state import State, pack, start
 
-HERE = Place(torch.device("cpu"), 1)
+HERE = Place(1)
 
 
 def fresh() -> tuple[State, object]:

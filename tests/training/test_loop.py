@@ -25,7 +25,7 @@ from nudgenet.training.plan import make_plan
 from nudgenet.training.state import State, pack, start, unpack
 from nudgenet.training.stopping import StopSignal
 
-HERE = Place(torch.device("cpu"), 1)
+HERE = Place(1)
 
 
 def begin(data: Prepared, settings: Settings, *, dropout: float = 0.1) -> State:
@@ -212,8 +212,10 @@ def test_time_limit_ends_the_training_cleanly() -> None:
     data = make_prepared()
     with working_at(HERE):
         state = begin(data, Settings(epochs=200))
-        list(fit(state, data, time_limit=1e-9))
-    assert state.out_of_time and state.is_over and state.step == 1
+        steps: list[int] = []
+        (epoch,) = fit(state, data, time_limit=1e-9, on_step=lambda epoch, step, loss: steps.append(step))
+    assert state.out_of_time and state.is_over and steps == [1]
+    assert epoch.epoch == 1 and state.best_weights  # the cut epoch is judged: there is something to keep
 
 
 def test_saves_at_the_end_and_when_stopped() -> None:
@@ -277,7 +279,7 @@ def test_averaged_weights_follow_the_formula() -> None:
 def test_the_callers_random_state_and_threads_come_back() -> None:
     torch.manual_seed(5)
     before, threads = torch.get_rng_state(), torch.get_num_threads()
-    with working_at(Place(torch.device("cpu"), 1)):
+    with working_at(Place(1)):
         torch.manual_seed(0)
         torch.rand(10)
     assert torch.equal(before, torch.get_rng_state()) and torch.get_num_threads() == threads

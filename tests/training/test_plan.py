@@ -14,7 +14,6 @@ from nudgenet.networks.mlp import MLP
 from nudgenet.records import Shape
 from nudgenet.settings import Settings
 from nudgenet.training.optimizers import OPTIMIZERS, make_optimizer
-from nudgenet.training.place import choose_place
 from nudgenet.training.plan import make_plan
 from nudgenet.training.schedules import SCHEDULES
 from nudgenet.training.stopping import Stopping, StopSignal, stop_on_signals
@@ -104,8 +103,6 @@ def test_wrong_names() -> None:
         make_optimizer(MLP(data.shape, num_layers=1, width=4), plan)
     with pytest.raises(SettingError, match="Did you mean `cosine`"):
         make_plan(Settings(schedule="cosin"), data.shape)
-    with pytest.raises(SettingError, match="device"):
-        choose_place(Settings(device="warp-drive"), 10)
 
 
 def test_stopping_counts_and_never_takes_nan() -> None:

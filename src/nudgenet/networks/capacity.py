@@ -51,7 +51,11 @@ def explain_capacity(capacity: Capacity, shape: Shape, num_parameters: int, sett
     as_set = settings.layers is not None and settings.width is not None
     why = f"{shape.num_rows:,} training rows; " + ("as set" if as_set else "more rows can pay for more knobs")
     size = f"{describe_layers(capacity)}, {num_parameters:,} knobs"
-    decisions = [Decision("network size", size, why, "--set layers=, --set width=")]
+    decisions = [
+        Decision(
+            "network size", size, why, f"--set layers={max(1, capacity.layers - 1)}, --set width={2 * capacity.width}"
+        )
+    ]
     if capacity.members > 1:
         why = "their answers are averaged, which errs less than any of them; they share most of their weights"
         decisions.append(
@@ -59,7 +63,9 @@ def explain_capacity(capacity: Capacity, shape: Shape, num_parameters: int, sett
         )
     if settings.dropout is None and capacity.layers:
         share = f"{capacity.dropout:.0%} of the neurons are silenced at random in each step: none can lean on another"
-        decisions.append(Decision("dropout", f"{capacity.dropout:g}", share, "--set dropout="))
+        decisions.append(
+            Decision("dropout", f"{capacity.dropout:g}", share, f"--set dropout={capacity.dropout + 0.2:.2g}")
+        )
     return decisions
 
 

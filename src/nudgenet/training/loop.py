@@ -89,7 +89,7 @@ def fit(
             if save is not None and state.seconds + began - saved > CHECKPOINT_EVERY_S:
                 save(state)
                 saved = time.perf_counter()
-        if state.cursor == plan.steps_per_epoch:
+        if state.cursor == plan.steps_per_epoch or (state.out_of_time and not state.best_weights):
             yield finish_epoch(state, train, data)
     if save is not None:
         save(state)

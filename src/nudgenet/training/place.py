@@ -1,4 +1,4 @@
-"""Where the arithmetic runs: device, threads and random numbers. The one place that decides them."""
+"""Where the arithmetic runs: threads, precision and random numbers. The one place that decides them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 
-from nudgenet.errors import SettingError
 from nudgenet.records import Decision
 from nudgenet.settings import Settings
 from nudgenet.training.calibration import calibration
@@ -20,50 +19,40 @@ SMALL_STEP = 500_000_000
 
 @dataclass(frozen=True)
 class Place:
-    """A device, a number of processor threads, and how finely matrix products are computed while training."""
+    """A number of processor threads, and how finely matrix products are computed while training."""
 
-    device: torch.device
     threads: int
     precision: str = "float32"
 
 
 def choose_place(settings: Settings, multiply_adds: int) -> tuple[Place, list[Decision]]:
-    """Device, threads and precision for steps of this many multiply-adds.
+    """Threads and precision for steps of this many multiply-adds.
 
     The choice follows from shapes and from what was measured once on this machine, never from how busy
     it is now: sums are rounded differently on other thread counts, and the same seed must give the
     same network.
     """
-    try:
-        device = torch.device(settings.device)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise SettingError(
-            "That device is not there", got=f"{settings.device}: {reason}", fix="Use --set device=cpu."
-        ) from None
     threads, why = settings.threads or 1, "as set"
     if not settings.threads:
         if multiply_adds < SMALL_STEP:
             why = "the steps of this network are so small that waking a second thread costs more than it brings"
         else:
             threads, why = calibration().threads, "what was fastest when this machine was measured, once"
-    decisions = [Decision("threads", f"{threads} on {device}", why, "--set threads=2, --set device=cpu")]
+    decisions = [Decision("threads", str(threads), why, "--set threads=2")]
     precision: str = settings.precision or "float32"
     if settings.network == "ensemble" and not settings.precision:
         precision = calibration().precision
         faster = "faster on this processor" if precision == "bfloat16" else "as fast as any on this processor"
         why = f"{faster}; only training is rounded, answers are always float32"
         decisions.append(Decision("precision", precision, why, "--set precision=float32"))
-    return Place(device, threads, precision), decisions
+    return Place(threads, precision), decisions
 
 
 @contextmanager
 def working_at(place: Place) -> Iterator[None]:
     """Work with the place's threads and a private random state; the caller gets both back as they were."""
     threads = torch.get_num_threads()
-    devices = [place.device] if place.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=[]):
         try:
             torch.set_num_threads(place.threads)
             yield

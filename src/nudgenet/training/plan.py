@@ -79,19 +79,21 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
     )
     per_epoch = f"{steps:,} updates in each pass over {rows:,} training rows"
     return plan, [
-        Decision("batch size", f"{batch_size} rows", per_epoch, "--set batch_size="),
-        Decision("epochs", f"at most {epochs}", f"about {epochs * steps:,} updates in all", "--set epochs="),
+        Decision("batch size", f"{batch_size} rows", per_epoch, f"--set batch_size={2 * batch_size}"),
+        Decision(
+            "epochs", f"at most {epochs}", f"about {epochs * steps:,} updates in all", f"--set epochs={2 * epochs}"
+        ),
         Decision(
             "learning rate",
             f"{learning_rate:g} with {settings.optimizer}, {settings.schedule} schedule",
             _why_rate(settings, is_ensemble),
-            "--set learning_rate=, --set optimizer=, --set schedule=",
+            f"--set learning_rate={learning_rate / 3:.2g}, --set optimizer=sgd, --set schedule=constant",
         ),
         Decision(
             "early stopping",
             f"after {patience} epochs without a better validation loss",
             "training longer than that only learns the training rows by heart; the best weights are kept",
-            "--set patience=",
+            f"--set patience={2 * patience}",
         ),
     ]
 

@@ -71,7 +71,6 @@ class State:
 
 def start(network: nn.Module, objective: Objective, plan: Plan, place: Place) -> State:
     """The state before the first step."""
-    network = network.to(place.device)
     average = copy.deepcopy(network).requires_grad_(False) if plan.ema else None
     return State(network, make_optimizer(network, plan), objective, plan, place, Stopping(plan.patience), average)
 
@@ -92,8 +91,6 @@ def pack(state: State) -> tuple[Tensors, dict[str, Any]]:
             f"optimizer.{index}.{name}": value.detach().cpu() for name, value in values.items() if value is not None
         }
     tensors["rng.cpu"] = torch.get_rng_state()
-    if state.place.device.type == "cuda":
-        tensors["rng.cuda"] = torch.cuda.get_rng_state(state.place.device)
     numbers = {
         "epoch": state.epoch,
         "cursor": state.cursor,
@@ -127,8 +124,6 @@ def unpack(state: State, tensors: Mapping[str, Tensor], numbers: Mapping[str, An
         state.out_of_time = numbers["out_of_time"]
         state.running, state.stopping = Running(**numbers["running"]), Stopping(**numbers["stopping"])
         torch.set_rng_state(tensors["rng.cpu"])
-        if state.place.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["rng.cuda"], state.place.device)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise RunError("The checkpoint does not fit this run's network", got=reason, fix="Train again.") from None
