@@ -41,10 +41,10 @@ def step(
     loss = objective(outputs, batch)  # loss
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]  # backward
-    norm = clip_gradients(network, clip)
-    check_finite(loss, norm)
+    norm = clip_gradients(optimizer, clip)
+    values = check_finite(loss, norm)
     optimizer.step()  # update
-    return loss.item(), norm.item()
+    return values
 
 
 def fit(
@@ -134,17 +134,21 @@ def evaluate(network: nn.Module, part: Part, objective: Objective) -> tuple[Tens
     return torch.cat(losses), torch.cat(predictions)
 
 
-def clip_gradients(network: nn.Module, longest: float | None) -> Tensor:
+def clip_gradients(optimizer: Optimizer, longest: float | None) -> Tensor:
     """Shorten the gradient to at most `longest`, so that no batch throws the weights far; gives its length before."""
-    return nn.utils.clip_grad_norm_(network.parameters(), math.inf if longest is None else longest)
+    # The optimizer has the parameters in lists; walking through the network's modules takes longer than clipping.
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return nn.utils.clip_grad_norm_(parameters, math.inf if longest is None else longest)
 
 
-def check_finite(loss: Tensor, norm: Tensor) -> None:
-    """Raises NonFinite if the loss or any gradient is infinite or not a number."""
-    if not math.isfinite(loss.item()):
+def check_finite(loss: Tensor, norm: Tensor) -> tuple[float, float]:
+    """Both as numbers. Raises NonFinite if the loss or any gradient is infinite or not a number."""
+    values = loss.item(), norm.item()
+    if not math.isfinite(values[0]):
         raise NonFinite("the loss is not a finite number")
-    if not math.isfinite(norm.item()):
+    if not math.isfinite(values[1]):
         raise NonFinite("a gradient is not a finite number")
+    return values
 
 
 def explain_failure(problem: str, state: State, batch: Batch) -> str:
