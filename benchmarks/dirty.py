@@ -185,14 +185,22 @@ def unaccounted(run: Any, raw: Any) -> tuple[str, ...]:
         if name != run.task.target and name not in features and f"`{name}`" not in decisions
     ]
     in_parts = sum(run.summary["rows"].values())
-    left_out = sum(
-        int(found[1].replace(",", ""))
-        for warning in run.warnings
-        if (found := re.match(r"([\d,]+) rows? (?:has|have) no usable .*: left out$", warning, re.DOTALL))
-    )
+    left_out = rows_left_out(run.task.target, run.warnings)
     if in_parts + left_out != raw.table.num_rows:
         lost.append(f"rows: {raw.table.num_rows} read, {in_parts} in parts, {left_out} counted as left out")
     return tuple(lost)
+
+
+def rows_left_out(target: str, warnings_of_run: list[str]) -> int:
+    """The rows that warnings count as useless: the target is missing in them, or no number."""
+    name = re.escape(f"`{target}`")
+    counted = 0
+    for text in warnings_of_run:
+        missing = re.match(rf"([\d,]+)(?: of [\d,]+)? rows? (?:has|have) no {name}", text)
+        bad = re.match(rf"{name}: ([\d,]+) cells? (?:is|are) no", text)
+        if found := missing or bad:
+            counted += int(found[1].replace(",", ""))
+    return counted
 
 
 def unaccounted_lines(path: Path, raw: Any) -> tuple[str, ...]:
@@ -214,7 +222,7 @@ def unaccounted_lines(path: Path, raw: Any) -> tuple[str, ...]:
         num_lines = sum(bool(line.strip()) for line in text.split("\n"))
     header = decisions["header"]
     num_header = 2 if "first two lines" in header else 1 if "first line" in header else 0
-    preamble = re.match(r"[\d,]+", decisions.get("preamble", "0"))
+    preamble = re.search(r"\d+", decisions.get("preamble", ""))
     expected = raw.table.num_rows + num_header + int(preamble[0] if preamble else 0)
     if raw.table.num_columns == 1 and expected >= num_lines:
         return ()  # in a table of one column a blank line is a missing cell

@@ -80,7 +80,7 @@ def test_equals_a_hand_written_loop() -> None:
                 loss = F.cross_entropy(outputs, data.train.targets[rows])
                 optimizer.zero_grad()
                 loss.backward()
-                nn.utils.clip_grad_norm_(network.parameters(), 0.5)
+                nn.utils.clip_grad_norm_(decayed + others, 0.5)
                 optimizer.step()
         network.eval()
         with torch.no_grad():
