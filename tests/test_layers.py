@@ -18,7 +18,7 @@ LAYERS: list[set[str]] = [
     {"data", "networks", "watching", "scoring"},
     {"training"},
     {"runs"},
-    {"report"},
+    {"report", "printing"},
     {"terminal", "observer"},
     {"job"},
     {"bookkeeping", "outcome"},

@@ -148,7 +148,8 @@ def show(run: RunArgument, runs: RunsOption = RUNS, as_json: JsonOption = False)
     if as_json:
         typer.echo(json.dumps(opened.summary))
         return
-    from nudgenet.terminal import make_console, print_run
+    from nudgenet.printing import make_console
+    from nudgenet.terminal import print_run
 
     summary = opened.summary if opened.is_done else {"run": str(opened.path), "target": opened.task.target}
     print_run(summary, opened.epochs, make_console(stderr=False), opened.comparisons)
@@ -168,7 +169,8 @@ def runs(runs: RunsOption = RUNS, as_json: JsonOption = False) -> None:
         for row in rows:
             typer.echo(json.dumps(row))
         return
-    from nudgenet.terminal import make_console, print_runs
+    from nudgenet.printing import make_console
+    from nudgenet.terminal import print_runs
 
     print_runs(rows, make_console(stderr=False))
 

@@ -22,7 +22,8 @@ from torch import nn
 
 from nudgenet.data.columns import describe
 from nudgenet.data.prepare import Preparation, learn, prepare
-from nudgenet.data.split import row_hashes, split
+from nudgenet.data.split import split
+from nudgenet.data.units import row_hashes
 from nudgenet.errors import ColumnError, RunError
 from nudgenet.networks import rebuild
 from nudgenet.networks.capacity import choose_capacity, explain_capacity

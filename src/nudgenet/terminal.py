@@ -7,7 +7,6 @@ small curve); anywhere else there are plain lines without control characters, ab
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from nudgenet.printing import Piece, Printer, make_console
 from nudgenet.records import Decision, Epoch
 from nudgenet.report.wording import (
     COMPARED,
@@ -46,28 +46,7 @@ PROGRESS_LINES = 10  # without a live area, over the whole training
 CURVE_WIDTH = 34
 LOG_WIDTH = 160  # of a decision's line where there is no terminal
 
-# For streams whose encoding knows only ASCII, such as a terminal under LANG=C.
-_PLAIN = str.maketrans(
-    {"✓": "+", "▲": "^", "▼": "v", "✗": "x", "≈": "~", "…": ".", "–": "-", "−": "-", "→": ">", "·": "-", "“": '"'}
-    | {"”": '"', "\xa0": " ", "’": "'", "×": "x", "²": "2", "━": "=", "╸": "=", "╺": " "}
-    | dict(zip("▁▂▃▄▅▆▇█", "__..--^^", strict=True))
-)
-Piece = str | tuple[str, str]  # a text, or (text, style)
 _STYLES = {"good": "green", "warn": "yellow", "bad": "red", "unknown": "cyan"}
-
-
-def make_console(*, stderr: bool = True) -> Console:
-    """A console (on stderr, or on stdout) that does not colour what it thinks are numbers and paths."""
-    return _Console(stderr=stderr, highlight=False, soft_wrap=False)
-
-
-class _Console(Console):
-    """A console whose readers may leave."""
-
-    def on_broken_pipe(self) -> None:
-        """Rich's hook for `nudge ... | head`: the work goes on without its audience; a mere listing ends."""
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
 class Display:
@@ -79,7 +58,7 @@ class Display:
     """
 
     def __init__(self, *, quiet: bool = False, console: Console | None = None) -> None:
-        self._out = _Printer(console or make_console(), quiet=quiet)
+        self._out = Printer(console or make_console(), quiet=quiet)
         self._training = _Training(0, 0)
         self._live: Live | None = None
         self._status: Status | None = None
@@ -261,7 +240,7 @@ class _Training:
         )
         return said + (f"   best {loss_text(self.best.validation_loss)} ({self.best.epoch})" if self.best else "")
 
-    def picture(self, out: _Printer) -> RenderableType:
+    def picture(self, out: Printer) -> RenderableType:
         """The live area: bar and time left, both losses, a small curve."""
         total = max(1, self.num_epochs * self.num_steps)
         left = self.seconds_left()
@@ -278,51 +257,6 @@ class _Training:
         return Group(*parts)
 
 
-class _Printer:
-    """A console that swaps what its stream cannot encode for plain letters, and can be silent."""
-
-    def __init__(self, console: Console, *, quiet: bool = False) -> None:
-        self.console, self.quiet = console, quiet
-        self.can_draw = _can_encode("✓▁█━…≈²", console.encoding)
-
-    @property
-    def width(self) -> int:
-        return self.console.width
-
-    @property
-    def is_live(self) -> bool:
-        return not self.quiet and self.console.is_terminal and not self.console.is_dumb_terminal
-
-    def text(self, text: str) -> str:
-        """What the stream can encode; a name in letters that it does not know gets question marks."""
-        if not self.can_draw:
-            text = text.translate(_PLAIN)
-        encoding = self.console.encoding or "utf-8"
-        return (
-            "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
-            .encode(encoding, "replace")
-            .decode(encoding, "replace")
-        )
-
-    def line(self, *pieces: Piece) -> None:
-        """A line of pieces, each a text or (text, style). No markup: a name may hold brackets."""
-        if not self.quiet:
-            self.console.print(self._assembled(pieces), soft_wrap=not self.console.is_terminal)
-
-    def command(self, *pieces: Piece) -> None:
-        """A line that a person copies: never broken by us."""
-        if not self.quiet:
-            self.console.print(self._assembled(pieces), soft_wrap=True)
-
-    def _assembled(self, pieces: Iterable[Piece]) -> Text:
-        parts = [(piece, "") if isinstance(piece, str) else piece for piece in pieces]
-        return Text.assemble(*((self.text(text), style) for text, style in parts))
-
-    def table(self, table: Table) -> None:
-        if not self.quiet:
-            self.console.print(table)
-
-
 def print_run(
     summary: Mapping[str, Any],
     epochs: Sequence[Epoch],
@@ -330,7 +264,7 @@ def print_run(
     comparisons: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """What `nudge show RUN` prints: the verdict, the scores, the curve. Works on an unfinished run, too."""
-    out = _Printer(console)
+    out = Printer(console)
     target = summary.get("target")
     if summary.get("run") or target is not None:
         what = f", predicting `{target}`" if target is not None else ""
@@ -356,7 +290,7 @@ def print_runs(rows: Iterable[Mapping[str, Any]], console: Console) -> None:
     Args:
         rows: each {"name", "when" (ISO 8601), "state" (done | interrupted | live), "summary"}; the summary may be empty.
     """
-    out = _Printer(console)
+    out = Printer(console)
     listed = list(rows)
     if not listed:
         out.line("No runs yet. Start one: nudge train FILE --target COLUMN")
@@ -396,7 +330,7 @@ def _test_score(summary: Mapping[str, Any]) -> str:
     return value if name == "accuracy" else f"{metric(name).label} {value}"
 
 
-def _print_summary(out: _Printer, summary: Mapping[str, Any], comparisons: Sequence[Mapping[str, Any]]) -> None:
+def _print_summary(out: Printer, summary: Mapping[str, Any], comparisons: Sequence[Mapping[str, Any]]) -> None:
     """Verdict, scores, advice."""
     found = summary.get("verdict") or {}
     sign, words, tone = verdict_words(summary)
@@ -413,7 +347,7 @@ def _print_summary(out: _Printer, summary: Mapping[str, Any], comparisons: Seque
             out.line(f"  {advice.get('text', '')}", *typed)
 
 
-def _print_scores(out: _Printer, summary: Mapping[str, Any], comparisons: Sequence[Mapping[str, Any]]) -> None:
+def _print_scores(out: Printer, summary: Mapping[str, Any], comparisons: Sequence[Mapping[str, Any]]) -> None:
     part = "test" if metrics_of(summary, "test") else "validation"
     ours, name = metrics_of(summary, part), main_metric(summary)
     if not name:
@@ -453,11 +387,3 @@ def _curve(losses: Sequence[float]) -> str:
         logs = [math.log(loss) if math.isfinite(loss) else loss for loss in losses]
         return f"validation loss, log scale  {sparkline(logs, CURVE_WIDTH)}"
     return f"validation loss  {sparkline(losses, CURVE_WIDTH)}"
-
-
-def _can_encode(text: str, encoding: str | None) -> bool:
-    try:
-        text.encode(encoding or "utf-8")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

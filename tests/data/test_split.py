@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nudgenet.data.split import assign_units, row_hashes, split
+from nudgenet.data.split import assign_units, split
+from nudgenet.data.units import row_hashes
 from nudgenet.errors import ColumnError, SettingError, SourceError
 from nudgenet.records import Parts, Raw, Source, Task
 from nudgenet.settings import make_settings

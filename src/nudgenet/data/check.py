@@ -14,7 +14,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from nudgenet.data.cells import parse_dates, parse_numbers
 from nudgenet.data.columns import bad_cells, encode_target
 from nudgenet.data.features import read_levels
-from nudgenet.data.split import row_hashes
+from nudgenet.data.units import row_hashes
 from nudgenet.errors import shorten
 from nudgenet.records import Column, Parts, Prepared, Raw, Task
 

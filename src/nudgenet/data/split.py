@@ -6,10 +6,8 @@ A unit never lies in two parts, so nothing that was learned by heart can pass fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,11 +15,11 @@ import pyarrow.compute as pc
 from nudgenet.data.cells import parse_dates, parse_levels, parse_numbers
 from nudgenet.data.columns import encode_target
 from nudgenet.data.kinds import look
+from nudgenet.data.units import content_keys, feature_names, group_keys, numbered, row_hashes
 from nudgenet.errors import ColumnError, SettingError, SourceError, did_you_mean
-from nudgenet.records import USED_KINDS, CellFormat, Decision, Parts, Raw, Task
+from nudgenet.records import CellFormat, Decision, Parts, Raw, Task
 from nudgenet.settings import Settings
 
-SAMPLE_ROWS = 2_000  # enough to see that a column is no identifier
 MIN_ROWS = 10  # fewer rows than this cannot be divided in three and still say anything
 RANDOM_STREAM = 0x5EED5  # keeps the split's random numbers apart from every other use of the seed
 TRAIN, VALIDATION, TEST = 0, 1, 2
@@ -83,46 +81,6 @@ def split(
     return parts, [_decision(parts, dealt.why, num_given_test_rows, settings, with_test)], warnings
 
 
-def feature_names(table: pa.Table, task: Task, settings: Settings) -> list[str]:
-    """The columns that the network will most probably see, without target, group, ignored ones and identifiers.
-
-    A sample tells which columns may be identifiers or free text; only those are looked at in full.
-    """
-    apart = {task.target, settings.group, *settings.ignore}
-    apart |= {name for name, kind in settings.kinds.items() if kind not in USED_KINDS}
-    names = [name for name in table.column_names if name not in apart]
-    everything = np.arange(table.num_rows)
-    sample = np.unique(np.linspace(0, table.num_rows - 1, min(SAMPLE_ROWS, table.num_rows)).astype(np.int64))
-
-    def is_used(name: str) -> bool:
-        if name in settings.kinds:
-            return True
-        cells = table.column(name)
-        return look(name, cells.take(sample), sample).column.used or look(name, cells, everything).column.used
-
-    return [name for name in names if is_used(name)]
-
-
-def row_hashes(table: pa.Table, names: Sequence[str]) -> np.ndarray:
-    """A 64-bit hash of each row's cells in the named columns: equal cells give equal hashes.
-
-    Returns:
-        uint64 (rows,). Two different rows out of a million share a hash about once in 40 million tables.
-    """
-    if not names:
-        return np.zeros(table.num_rows, np.uint64)
-    # DuckDB does not tell `A` from `a`, so the columns get plain names.
-    cells = table.select(names).rename_columns([f"c{i}" for i in range(len(names))])
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-    }
-    with duckdb.connect(":memory:", config=config) as connection:
-        connection.register("cells", cells)
-        hashes = connection.sql(f"SELECT hash({', '.join(cells.column_names)}) AS h FROM cells").fetchnumpy()["h"]
-    return np.asarray(hashes, np.uint64)
-
-
 # --- dealing by unit ------------------------------------------------------------------------------
 
 
@@ -137,9 +95,9 @@ def _deal_by_unit(
 ) -> _Dealt:
     """Stratified dealing in which identical rows, or the rows of one group, stay together."""
     warnings: list[str] = []
-    content = _content_keys(table, task, settings)[rows]
+    content = content_keys(table, task, settings)[rows]
     if settings.group is not None:
-        units = _units(_group_keys(table.column(settings.group).take(rows), content))
+        units = numbered(group_keys(table.column(settings.group).take(rows), content))
         num_parts = 3 if held_out[1] else 2
         if units.max() + 1 < num_parts:
             raise ColumnError(
@@ -149,7 +107,7 @@ def _deal_by_unit(
             )
         why = f"no `{settings.group}` is in two parts ({units.max() + 1:,} groups)"
     else:
-        units = _units(content)
+        units = numbered(content)
         num_units = int(units.max()) + 1
         why = "identical rows stay together" if num_units < len(rows) else "no two rows are identical"
         if num_units < MIN_ROWS:
@@ -289,32 +247,6 @@ def _strata(units: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarray:
 
 
 # --- what stays together --------------------------------------------------------------------------
-
-
-def _units(keys: np.ndarray) -> np.ndarray:
-    """Keys -> unit numbers 0 ... U-1, in the order of first appearance (so that no hash decides anything)."""
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse]
-
-
-def _content_keys(table: pa.Table, task: Task, settings: Settings) -> np.ndarray:
-    """A key per row: equal where all features are equal."""
-    keys = row_hashes(table, feature_names(table, task, settings))
-    if len(np.unique(keys)) >= 0.5 * len(keys):
-        return keys
-    # Most rows are alike: then what looks like an identifier is perhaps all that tells them apart.
-    ignored = {task.target, *settings.ignore}
-    return row_hashes(table, [name for name in table.column_names if name not in ignored])
-
-
-def _group_keys(cells: pa.ChunkedArray, content: np.ndarray) -> np.ndarray:
-    """A key per row: the group; where it is missing, the row's own content."""
-    groups = parse_levels(cells, CellFormat())
-    return np.where(
-        groups.is_null().to_numpy(zero_copy_only=False), content, row_hashes(pa.table({"group": groups}), ["group"])
-    )
 
 
 def _shared_rows(raw: Raw, task: Task, own: np.ndarray, given: np.ndarray, settings: Settings) -> list[str]:
