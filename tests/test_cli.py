@@ -295,3 +295,17 @@ def test_the_demo(nudge: Nudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert [words[1] for words in commands] == ["predict", "show"]
     for words in commands:
         assert run_command(words[1:]) == 0
+
+
+def test_set_takes_settings_only(nudge: Callable[..., tuple[int, str, str]], houses: Path, tmp_path: Path) -> None:
+    for name in ("step", "observer", "runs", "source"):
+        exit_code, _, err = nudge("train", houses, "--target", "price", "--set", f"{name}=x", "--runs", tmp_path)
+        assert exit_code == 2 and err.count("\n") == 1 and f"no setting `{name}`" in err
+    exit_code, _, err = nudge(
+        "train", houses, "--set", "target=price", "--set", "epochs=1", "--runs", tmp_path, "--quiet"
+    )
+    assert (exit_code, err) == (0, "")
+    exit_code, _, err = nudge("show", "x" * 300)
+    assert exit_code == 2 and err.count("\n") == 1
+    exit_code, _, err = nudge("train", houses, "--target", "price", "--name", "ü" * 150, "--runs", tmp_path)
+    assert exit_code == 2 and err.count("\n") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ import torch
 from torch import Tensor
 
 import nudgenet
-from nudgenet import pipeline
+from conftest import write_houses
+from nudgenet import bookkeeping, pipeline
+from nudgenet.data.given_test import read_with_test
 from nudgenet.errors import Interrupted, RunError, SettingError, UserError
 from nudgenet.job import Log, Table
 from nudgenet.observer import Silent
@@ -139,7 +142,8 @@ def shake_held_out_rows(x: np.ndarray, y: np.ndarray, kind: list[str]) -> None:
 
 
 def prepared_by_time(path: Path) -> Table:
-    return pipeline.prepare_table(path, make_settings(target="y", time="day"), Log(Silent()))
+    settings = make_settings(target="y", time="day")
+    return pipeline.prepare_table(*read_with_test(path, settings), settings, Log(Silent()))
 
 
 def test_held_out_rows_leave_the_training_tensors_alone(tmp_path: Path) -> None:
@@ -411,3 +415,87 @@ def test_the_same_thing_is_said_once(tmp_path: Path) -> None:
     assert [text for text in watcher.warnings if "10" in text and "`y`" in text] == [
         "10 of 100 rows have no `y`: they cannot be learned from"
     ]
+
+
+def stop_in_first_epoch() -> StopSignal:
+    stop = StopSignal()
+    stop.request("a test")
+    return stop
+
+
+def test_a_copied_source_with_given_test_rows_goes_on(tmp_path: Path) -> None:
+    """The copy in the run holds the test rows already: they are not put below it a second time."""
+    train, test = write_houses(tmp_path / "train.csv"), write_houses(tmp_path / "test.csv", 60, seed=1)
+    frame = pd.read_csv(train)
+    options = {"test": str(test), "epochs": 3, "baselines": False, "runs": tmp_path}
+    with pytest.raises(Interrupted):
+        nudgenet.train(frame, "price", name="cut", stop=stop_in_first_epoch(), **options)
+    whole = nudgenet.train(frame, "price", name="whole", **options)
+    resumed = nudgenet.resume(tmp_path / "cut")
+    assert resumed.metrics == whole.metrics
+    assert resumed.summary["decisions"] == whole.summary["decisions"] == [asdict(d) for d in resumed.decisions]
+
+
+def test_a_copied_array_of_text_goes_on(tmp_path: Path) -> None:
+    """Columns without names are judged as they were at the start."""
+    random = np.random.default_rng(0)
+    X = np.stack(
+        [random.choice(["a", "b"], 80), random.normal(size=80).round(3).astype(str), np.arange(80).astype(str)], 1
+    )
+    y = random.normal(size=80)
+    with pytest.raises(Interrupted):
+        nudgenet.train((X, y), epochs=2, runs=tmp_path, name="cut", baselines=False, stop=stop_in_first_epoch())
+    assert nudgenet.resume(tmp_path / "cut").is_done
+
+
+def test_a_time_limit_is_reproduced_by_what_it_decided(houses: Path, tmp_path: Path) -> None:
+    run = nudgenet.train(houses, "price", time_limit=0.05, runs=tmp_path, name="short", baselines=False)
+    command = run._store.read_json("settings.json")["command"]
+    assert "--time-limit" not in command
+    assert f"--set epochs={run.settings.epochs}" in command
+    run = nudgenet.train(
+        houses, "price", time_limit=None, test=None, epochs=1, runs=tmp_path, name="none", baselines=False
+    )
+    assert "None" not in run._store.read_json("settings.json")["command"]
+
+
+def test_a_failed_beginning_leaves_no_folder(houses: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> str:
+        raise RuntimeError("a test")
+
+    monkeypatch.setattr(bookkeeping, "train_command", fail)
+    with pytest.raises(RuntimeError):
+        nudgenet.train(houses, "price", epochs=1, runs=tmp_path, name="x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_very_large_and_very_small_targets(tmp_path: Path) -> None:
+    x = np.linspace(0, 1, 60)
+    for scale in (1e60, 1e-60):
+        frame = pd.DataFrame({"x": x, "y": (x + np.sin(9 * x)) * scale})
+        run = nudgenet.train(frame, "y", epochs=2, runs=tmp_path, name=f"{scale:g}")
+        assert run.verdict.reason and run.metrics["test"]["rmse"] > 0
+    with pytest.raises(UserError, match="too large to square"):
+        nudgenet.train(pd.DataFrame({"x": x, "y": (x + 1) * 1e170}), "y", epochs=2, runs=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"network": "mlp", "normalisation": "batch", "batch_size": 1}, "Batch normalisation needs"),
+        ({"clip": float("inf")}, "`clip`"),
+        ({"time_limit": "100ms"}, "A time limit is a number"),
+        ({"time_limit": "inf"}, "A time limit is a number"),
+    ],
+)
+def test_settings_that_cannot_work_are_one_line(
+    houses: Path, tmp_path: Path, settings: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(SettingError, match=words):
+        nudgenet.train(houses, "price", runs=tmp_path, epochs=1, **settings)
+
+
+def test_a_linear_model_is_not_called_an_ensemble(houses: Path, tmp_path: Path) -> None:
+    run = nudgenet.train(houses, "price", layers=0, epochs=2, runs=tmp_path, baselines=False)
+    assert not {"ensemble", "precision"} & {decision.what for decision in run.decisions}
+    assert run.settings.members == 1

@@ -6,8 +6,9 @@ import hashlib
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,16 +16,20 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from nudgenet.data.given_test import read_with_test
+from nudgenet.data.read import read
 from nudgenet.errors import Interrupted, RunError
 from nudgenet.job import Job, Log, Table
 from nudgenet.networks.capacity import Capacity
-from nudgenet.records import Parts, Raw
+from nudgenet.records import Decision, Parts, Raw
 from nudgenet.runs.checkpoint import cannot_write, load_checkpoint, save_checkpoint
 from nudgenet.runs.store import Store, check_free
 from nudgenet.settings import Settings
 from nudgenet.training.place import Place
 from nudgenet.training.plan import Plan
 from nudgenet.training.state import State, pack, unpack
+
+MOST_NAME_BYTES = 200  # file systems take 255, and files beside the folder may want a few
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,8 @@ class Wanted:
 
 def check_name(name: str) -> None:
     """A run's name is one folder's name: nothing that leads elsewhere or that a file system refuses."""
-    if not re.fullmatch(r"[^/\\:*?\"<>|\x00-\x1f]{1,200}", name) or name.startswith(".") or name.strip() != name:
+    is_plain = re.fullmatch(r"[^/\\:*?\"<>|\x00-\x1f]+", name) and not name.startswith(".") and name.strip() == name
+    if not is_plain or len(name.encode(errors="replace")) > MOST_NAME_BYTES:
         raise RunError("A run's name must be a plain folder name", got=repr(name), fix="For example: --name houses-1")
 
 
@@ -68,6 +74,17 @@ def chosen_settings(settings: Settings, capacity: Capacity, plan: Plan, place: P
 def open_run(wanted: Wanted, table: Table, settings: Settings, chosen: Mapping[str, Any], log: Log, job: Job) -> Store:
     """Make a run's folder and write down everything that is known before the first step."""
     store = Store.create(wanted.folder(table.raw.source.name))
+    try:
+        _write_beginning(store, table, settings, chosen, log, job)
+    except BaseException:
+        shutil.rmtree(store.path, ignore_errors=True)  # a folder that is no run would only be in the way
+        raise
+    return store
+
+
+def _write_beginning(
+    store: Store, table: Table, settings: Settings, chosen: Mapping[str, Any], log: Log, job: Job
+) -> None:
     data = {
         "source": asdict(table.raw.source),
         "names": table.raw.table.column_names,
@@ -76,6 +93,7 @@ def open_run(wanted: Wanted, table: Table, settings: Settings, chosen: Mapping[s
         "shape": asdict(table.prepared.shape),
         "columns": [asdict(column) for column in table.columns],
         "split": split_record(table.parts),
+        "num_given_test_rows": table.num_given_test_rows,
     }
     if table.raw.source.kind != "file" and settings.keep_data:
         data["copy_sha256"] = copy_rows(store, table.raw)
@@ -91,13 +109,19 @@ def open_run(wanted: Wanted, table: Table, settings: Settings, chosen: Mapping[s
         {
             "created": datetime.now().astimezone().isoformat(timespec="seconds"),
             "versions": {name: version(name) for name in ("nudgenet", "torch", "numpy", "duckdb", "pyarrow")},
-            "settings": settings.model_dump(mode="json", exclude_unset=True),
+            "settings": _with_whole_paths(settings.model_dump(mode="json", exclude_unset=True)),
             "chosen": {"target": table.task.target, **chosen},
             "own_functions": job.own_functions,
-            "command": train_command(table.raw, settings),
+            "command": train_command(table.raw, settings, chosen),
         },
     )
-    return store
+
+
+def _with_whole_paths(given: dict[str, Any]) -> dict[str, Any]:
+    """A test file by its whole path: a run may go on from another folder."""
+    test = str(given.get("test") or "")
+    is_file = 0 < len(test) < 1_000 and Path(test).exists()
+    return given | {"test": str(Path(test).absolute())} if is_file else given
 
 
 def split_record(parts: Parts) -> dict[str, Any]:
@@ -119,10 +143,13 @@ def copy_rows(store: Store, raw: Raw) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def train_command(raw: Raw, settings: Settings) -> str:
-    """The command, or the line of Python, that makes this run again."""
-    given = settings.model_dump(mode="json", exclude_unset=True)
+def train_command(raw: Raw, settings: Settings, chosen: Mapping[str, Any]) -> str:
+    """The command, or the line of Python, that makes this run again: without a clock, so with what it decided."""
+    dumped = settings.model_dump(mode="json", exclude_unset=True)
+    given = {name: value for name, value in dumped.items() if value is not None or name == "clip"}
     target = given.pop("target", None)
+    if given.pop("time_limit", None) is not None:
+        given |= {name: chosen[name] for name in ("epochs", "patience")}
     if raw.source.location is None:
         rest = "".join(f", {name}={value!r}" for name, value in given.items())
         return f"nudgenet.train(data, {target!r}{rest})"
@@ -131,8 +158,6 @@ def train_command(raw: Raw, settings: Settings) -> str:
     for name, value in given.items():
         if name in ("seed", "test"):
             words += [f"--{name}", str(value)]
-        elif name == "time_limit":
-            words += ["--time-limit", f"{value:g}s"]
         elif name == "baselines":
             words += [] if value else ["--no-baselines"]
         else:
@@ -170,12 +195,12 @@ def check_own_functions(store: Store, given: Sequence[str]) -> None:
         )
 
 
-def stored_source(store: Store) -> Any:
-    """The source that a run goes on with: the file it was read from, or the copy in its folder."""
+def read_again(store: Store, settings: Settings) -> tuple[Raw, int]:
+    """The rows that a run began with, and how many of them are given test rows: from the file, or the run's copy."""
     data = store.read_json("data.json")
     source = data["source"]
     if source["kind"] == "file":
-        return Path(source["location"])
+        return read_with_test(Path(source["location"]), settings)
     path = store.path / "data.parquet"
     if "copy_sha256" not in data or not path.is_file():
         raise RunError(
@@ -185,7 +210,15 @@ def stored_source(store: Store) -> Any:
         )
     if hashlib.sha256(path.read_bytes()).hexdigest() != data["copy_sha256"]:
         raise RunError("The run's copy of its rows has changed", got=str(path), fix="Train again.")
-    return pq.read_table(path)
+    # The copy holds what was read, given test rows and all.
+    raw = read(pq.read_table(path), settings.model_copy(update={"test": None}))
+    return replace(raw, has_header=data["has_header"]), data["num_given_test_rows"]
+
+
+def recall(store: Store, log: Log) -> None:
+    """The decision log as it was written when the run began: now every choice would read "as set"."""
+    content = store.read_json("decisions.json")
+    log.decisions, log.warnings = [Decision(**item) for item in content["decisions"]], content["warnings"]
 
 
 def check_unchanged(store: Store, table: Table) -> None:

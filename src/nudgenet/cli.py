@@ -85,11 +85,12 @@ def train(
     settings: dict[str, Any] = dict(parse_assignments(assignments or []))
     given = {"seed": seed or None, "time_limit": time_limit, "test": test, "baselines": None if baselines else False}
     settings |= {key: value for key, value in given.items() if value is not None}
+    settings |= {} if target is None else {"target": target}
 
     def work(display: Display, stop: StopSignal) -> Run:
         from nudgenet import pipeline
 
-        return pipeline.train(source, target, runs=runs, name=name, observer=display, stop=stop, **settings)
+        return pipeline.train(source, runs=runs, name=name, observer=display, stop=stop, **settings)
 
     _train_or_resume(work, as_json=as_json, quiet=quiet)
 

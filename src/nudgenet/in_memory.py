@@ -32,9 +32,10 @@ from nudgenet.outcome import best_network
 from nudgenet.pipeline import begin
 from nudgenet.records import Column, Decision, Epoch, Part, Parts, Prepared, Raw, Task, TaskKind
 from nudgenet.settings import Settings
+from nudgenet.training.budget import keep_to_time
 from nudgenet.training.loop import fit
 from nudgenet.training.objectives import answer_function
-from nudgenet.training.place import choose_place, working_at
+from nudgenet.training.place import choose_place, rows_at_once, working_at
 from nudgenet.training.plan import make_plan
 from nudgenet.training.state import weights_of
 
@@ -43,7 +44,6 @@ FORMAT_VERSION = 1
 # Measured on subsets of three tables: at 45 rows a held-out part costs 3.5 points of score, at 90 rows nothing.
 FEWEST_TO_DIVIDE = 50
 MOST_COPIES = 100_000  # rows in all up to which whole weights are taken literally, as copies
-PREDICTION_ROWS = 65_536  # rows of one forward pass
 
 # Torch's random state belongs to the whole process: of two trainings at once, as threads of scikit-learn's
 # searches may start them, each would take random numbers from the other.
@@ -83,8 +83,9 @@ class Trained:
         to_answers = answer_function(self.preparation.task.kind, self.settings)
         answers = []
         with torch.inference_mode():
-            for begins in range(0, raw.table.num_rows, PREDICTION_ROWS):
-                rows = slice(begins, begins + PREDICTION_ROWS)
+            at_once = rows_at_once(len(self.preparation.task.classes) or 1)
+            for begins in range(0, raw.table.num_rows, at_once):
+                rows = slice(begins, begins + at_once)
                 chunk = {"numbers": inputs["numbers"][rows].double(), "categories": inputs["categories"][rows]}
                 answers.append(to_answers(network(chunk)).numpy())
         joined = np.concatenate(answers)
@@ -182,6 +183,8 @@ def train_in_memory(
     with _ONE_AT_A_TIME, working_at(place):
         state = begin(data, capacity, plan, place, settings)
         sizes = explain_capacity(capacity, data.shape, num_parameters(state.network), settings)
+        if settings.time_limit is not None and settings.epochs is None:
+            habits = [*habits, *keep_to_time(state, data, settings.time_limit)]
         epochs = tuple(fit(state, data, time_limit=settings.time_limit))
         network = best_network(state).to("cpu")
     trained = Trained(

@@ -34,11 +34,13 @@ from nudgenet.scoring.metrics import primary_metric, row_losses, score
 from nudgenet.settings import Settings
 from nudgenet.training.loop import evaluate, in_user_units
 from nudgenet.training.objectives import Objective
+from nudgenet.training.place import rows_at_once
 from nudgenet.training.state import State
 from nudgenet.watching.curves import overfit_since
 from nudgenet.watching.verdict import verdict
 
 Metrics = dict[str, float]
+MANY_CLASSES = 256  # with more, every answer is so long that importance is measured on fewer of them
 
 
 def conclude(
@@ -53,8 +55,6 @@ def conclude(
     began = time.perf_counter()
     network = best_network(state)
     targets = {name: true_values(table, part) for name, part in held_out(data).items()}
-    answers = {name: answers_of(network, part, state.objective, data) for name, part in held_out(data).items()}
-    metrics = {name: score(kind, targets[name], answers[name]) for name in targets}
     seconds["train"] = state.seconds
 
     baselines: list[Baseline] = []
@@ -68,6 +68,9 @@ def conclude(
 
     job.observer.stage("Writing the report")
     began = time.perf_counter()
+    # Nothing can be stopped any more: the network meets the test part here, once.
+    answers = {name: answers_of(network, part, state.objective, data) for name, part in held_out(data).items()}
+    metrics = {name: score(kind, targets[name], answers[name]) for name in targets}
     epochs = store.epochs()
     judged = judge(epochs, table, state, settings, baselines, targets["validation"])
     summary: dict[str, Any] = {
@@ -127,7 +130,6 @@ def conclude(
         store.save_result(name, content)
     contents = report_contents(store, table, state, settings, log, summary, results, predictions, epochs)
     store.write("report.html", render(contents).encode())
-    leave_if_stopped(job, store, state)
     store.finish(summary)
 
 
@@ -152,7 +154,7 @@ def true_values(table: Table, part: Part) -> np.ndarray:
 
 def answers_of(network: nn.Module, part: Part, objective: Objective, data: Prepared) -> np.ndarray:
     """Probabilities (rows, classes), or numbers (rows,) in the user's unit."""
-    return in_user_units(evaluate(network, part, objective)[1], data)
+    return in_user_units(evaluate(network, part, objective, rows_at_once(data.shape.num_outputs))[1], data)
 
 
 def as_arrays(table: Table, part: Part) -> TableArrays:
@@ -174,10 +176,12 @@ def judge(
     reference = {}
     if state.objective.name in ("cross_entropy", "mse"):
         # The same loss for the simple models: squared errors in standardised units, or log loss.
-        unit = data.target_scale**2 if table.task.kind == "regression" else 1.0
+        unit = data.target_scale if table.task.kind == "regression" else 1.0
         for baseline in baselines:
             if baseline.name in ("linear", "boosting"):
-                losses = row_losses(table.task.kind, targets, baseline.validation) / unit
+                is_number = table.task.kind == "regression"
+                pair = (targets / unit, baseline.validation / unit) if is_number else (targets, baseline.validation)
+                losses = row_losses(table.task.kind, *pair)
                 reference[baseline.name] = float(losses.mean())
     return verdict(
         epochs,
@@ -205,6 +209,7 @@ def importance_of(
 ) -> list[Importance]:
     """How much worse the validation score gets when one column's cells are shuffled."""
     data = table.prepared
+    num_outputs = data.shape.num_outputs
 
     def predict(inputs: Mapping[str, Tensor]) -> np.ndarray:
         return in_user_units(state.objective.predict(state.objective.unite(network(inputs))), data)
@@ -217,6 +222,9 @@ def importance_of(
             input_positions(table.preparation),
             kind=table.task.kind,
             seed=settings.seed,
+            repeats=5 if num_outputs <= MANY_CLASSES else 1,
+            max_rows=2_000 if num_outputs <= MANY_CLASSES else 500,
+            max_columns=200 if num_outputs <= MANY_CLASSES else 25,
         )
 
 

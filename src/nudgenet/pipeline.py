@@ -25,7 +25,7 @@ from nudgenet.networks.encoding import learn_pieces
 from nudgenet.networks.mlp import num_parameters
 from nudgenet.observer import Observer, Silent
 from nudgenet.outcome import conclude
-from nudgenet.records import Prepared
+from nudgenet.records import Prepared, Raw
 from nudgenet.run import Run
 from nudgenet.runs.store import Store
 from nudgenet.settings import Settings, make_settings
@@ -100,13 +100,20 @@ def resume(
     job = Job(observer or Silent(), stop or StopSignal(), objective, step)
     bookkeeping.check_own_functions(store, job.own_functions)
     with stop_on_signals(job.stop) if stop is None else nullcontext():
-        return work(bookkeeping.stored_source(store), Run(store).settings, job, store)
+        return work(None, Run(store).settings, job, store)
 
 
 def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Run:
-    """From a source to a finished run: a new one, or one that goes on from where it was interrupted."""
-    log, began = Log(job.observer), time.perf_counter()
-    table = prepare_table(source, settings, log)
+    """From a source to a finished run: a new one, or (source None) one that goes on from where it was interrupted."""
+    began = time.perf_counter()
+    job.observer.stage(f"Reading {source}" if isinstance(source, str | Path) else "Reading the data")
+    if isinstance(where, Wanted):
+        log = Log(job.observer)
+        raw, num_test_rows = read_with_test(source, settings)
+    else:
+        log = Log(Silent())
+        raw, num_test_rows = bookkeeping.read_again(where, settings)
+    table = prepare_table(raw, num_test_rows, settings, log)
     data = table.prepared
 
     capacity = choose_capacity(data.shape, settings)
@@ -123,6 +130,7 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
             store = bookkeeping.open_run(where, table, settings, chosen, log, job)
         else:
             store = where
+            bookkeeping.recall(store, log)
         with store.held():
             bookkeeping.catch_up(store, table, state)
             seconds = {"prepare": time.perf_counter() - began}
@@ -166,10 +174,8 @@ def begin(
     return start(network, objective, plan, place)
 
 
-def prepare_table(source: Any, settings: Settings, log: Log) -> Table:
-    """Read, choose the task, split, and only then learn from the training part how to prepare."""
-    log.observer.stage(f"Reading {source}" if isinstance(source, str | Path) else "Reading the data")
-    raw, num_test_rows = read_with_test(source, settings)
+def prepare_table(raw: Raw, num_test_rows: int, settings: Settings, log: Log) -> Table:
+    """Choose the task, split, and only then learn from the training part how to prepare."""
     log.decide(list(raw.decisions))
     log.warn(list(raw.warnings))
     task, decisions, warnings = choose_task(raw, settings)

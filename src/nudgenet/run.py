@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from nudgenet.data.prepare import Preparation
 
-PREDICTION_ROWS = 65_536  # rows of one forward pass
-
 
 class Run:
     """A trained network with everything that is known about it.
@@ -181,15 +179,15 @@ class Run:
         import torch
 
         from nudgenet.training.objectives import answer_function
-        from nudgenet.training.place import Place, working_at
+        from nudgenet.training.place import Place, rows_at_once, working_at
 
         to_answers = answer_function(self.task.kind, self.settings)
         num_rows = len(next(iter(inputs.values())))
-        place = Place(self.settings.threads or 1)
+        place, at_once = Place(self.settings.threads or 1), rows_at_once(len(self.classes) or 1)
         answers = []
         with working_at(place), torch.inference_mode():
-            for begin in range(0, num_rows, PREDICTION_ROWS):
-                chunk = {name: tensor[begin : begin + PREDICTION_ROWS] for name, tensor in inputs.items()}
+            for begin in range(0, num_rows, at_once):
+                chunk = {name: tensor[begin : begin + at_once] for name, tensor in inputs.items()}
                 answers.append(to_answers(self.network(chunk)).numpy())
         joined = np.concatenate(answers)
         return self.preparation.restore(joined) if self.task.kind == "regression" else joined

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
@@ -17,7 +18,7 @@ from nudgenet.records import ColumnKind
 class Settings(BaseModel):
     """Every choice of a run. Frozen: a run's settings never change under it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     # The question
     target: str | int | None = Field(
@@ -93,7 +94,7 @@ class Settings(BaseModel):
     # Honesty
     baselines: bool = Field(True, description="also fit the simple models that a network must beat")
 
-    @field_validator("clip", "learning_rate", "weight_decay", "time_limit", mode="before")
+    @field_validator("clip", "learning_rate", "weight_decay", mode="before")
     @classmethod
     def _none_by_name(cls, value: Any) -> Any:
         return None if isinstance(value, str) and value.lower() in ("none", "off", "auto") else value
@@ -101,6 +102,7 @@ class Settings(BaseModel):
     @field_validator("time_limit", mode="before")
     @classmethod
     def _seconds(cls, value: Any) -> Any:
+        value = cls._none_by_name(value)
         return parse_seconds(value) if isinstance(value, str) else value
 
     @field_validator("kinds", mode="before")
@@ -147,6 +149,9 @@ def parse_assignments(assignments: list[str]) -> dict[str, str]:
         if not equals or not name.strip():
             raise SettingError("`--set` takes name=value", got=repr(assignment), fix="For example: --set dropout=0.2")
         values[name.strip().replace("-", "_")] = value.strip()
+    for name in values:
+        if name not in Settings.model_fields:
+            raise SettingError(f"There is no setting `{name}`", fix=did_you_mean(name, Settings.model_fields))
     return values
 
 
@@ -179,12 +184,7 @@ def parse_kinds(value: str | Mapping[str, str]) -> dict[str, str]:
 
 def parse_seconds(text: str) -> float:
     """`90`, `90s`, `1.5m` or `2h` -> seconds."""
-    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
-    body = text.strip().lower()
-    scale = units.get(body[-1:], 1.0)
-    try:
-        return float(body.rstrip("smh")) * scale
-    except ValueError:
-        raise SettingError(
-            "A time limit is a number with s, m or h", got=repr(text), fix="For example: 60s or 5m"
-        ) from None
+    found = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*([smh]?)", text.strip().lower())
+    if found is None:
+        raise SettingError("A time limit is a number with s, m or h", got=repr(text), fix="For example: 60s or 5m")
+    return float(found[1]) * {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}[found[2]]

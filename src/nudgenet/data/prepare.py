@@ -38,6 +38,7 @@ from nudgenet.settings import Settings
 
 FORMAT_VERSION = 1
 TINIEST = 1e-200  # a smaller unit for targets would make ordinary ones infinite
+LARGEST_TARGET = 1e100  # errors are squared and summed, also by the baselines and the scores
 FARTHEST = 1e15  # standardised targets beyond this are cut off: their squares must stay finite in float32
 LONG_LIST = 100  # level lists longer than this are kept beside the JSON, which people may want to read
 
@@ -221,6 +222,12 @@ def learn(
     preparation = Preparation(tuple(raw.table.column_names), tuple(columns), tuple(features), task)
     if task.kind == "regression":
         targets = encode_target(raw.table.column(task.target).take(parts.train), task)[0]
+        if (largest := float(np.abs(targets).max())) > LARGEST_TARGET:
+            raise ColumnError(
+                f"The target `{task.target}` holds numbers too large to square",
+                got=f"{largest:g}",
+                fix="Divide it, or take its logarithm.",
+            )
         center, scale = _target_scale(targets, is_count=settings.objective == "poisson")
         preparation = replace(preparation, target_center=center, target_scale=scale)
     return preparation, _decisions(preparation)

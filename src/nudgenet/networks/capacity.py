@@ -33,7 +33,8 @@ def choose_capacity(shape: Shape, settings: Settings) -> Capacity:
     """
     rows = shape.num_rows
     if settings.network == "ensemble":
-        layers, dropout, members = 2, 0.1, 8
+        layers, dropout = 2, 0.1
+        members = max(1, min(8, 2_048 // shape.num_outputs))  # thousands of classes: each member has that many outputs
         width = 64 if rows < 400 else 128 if rows < 50_000 else 256
     else:
         layers, dropout, members = 2 if rows < 10_000 else 3, 0.2 if rows < 2_000 else 0.1, 1
@@ -42,7 +43,7 @@ def choose_capacity(shape: Shape, settings: Settings) -> Capacity:
         layers=layers if settings.layers is None else settings.layers,
         width=settings.width or width,
         dropout=dropout if settings.dropout is None else settings.dropout,
-        members=(settings.members or members) if settings.network == "ensemble" else 1,
+        members=(settings.members or members) if settings.network == "ensemble" and settings.layers != 0 else 1,
     )
 
 

@@ -17,7 +17,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,10 @@ class Store:
     @classmethod
     def open(cls, run: str | Path, runs: str | Path = "runs") -> Store:
         """The run with this path, or with this name under `runs`. Raises RunError if there is none."""
-        for path in (Path(run), Path(runs) / run):
-            if (path / "settings.json").is_file():
-                return cls(path)
+        with suppress(OSError):  # a name that no file system takes
+            for path in (Path(run), Path(runs) / run):
+                if (path / "settings.json").is_file():
+                    return cls(path)
         names = [store.path.name for store in all_runs(Path(runs))]
         fix = did_you_mean(str(run), names) if names else f"There are no runs in {runs}/ yet: nudge train makes one."
         raise RunError("There is no such run", got=str(run), fix=fix)

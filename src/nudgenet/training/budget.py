@@ -17,6 +17,7 @@ from nudgenet.data.batches import shuffled, take
 from nudgenet.records import Decision, Prepared
 from nudgenet.training.loop import NonFinite, evaluate, step, training_sample
 from nudgenet.training.optimizers import make_optimizer
+from nudgenet.training.place import rows_at_once
 from nudgenet.training.state import State
 
 PROBE_SHARE = 0.05  # of the time limit
@@ -58,5 +59,5 @@ def probe(state: State, data: Prepared, seconds: float) -> tuple[float, float]:
     step_s = (time.perf_counter() - warm) / max(1, num_done - 1)
     began = time.perf_counter()
     for part in (training_sample(data, state.plan.seed), data.validation):
-        evaluate(network, part, state.objective)
+        evaluate(network, part, state.objective, rows_at_once(data.shape.num_outputs))
     return max(step_s, 1e-6), time.perf_counter() - began

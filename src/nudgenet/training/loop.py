@@ -20,13 +20,13 @@ from nudgenet.records import Batch, Epoch, Part, Prepared
 from nudgenet.scoring.metrics import score
 from nudgenet.training.objectives import Objective
 from nudgenet.training.optimizers import set_learning_rate
+from nudgenet.training.place import rows_at_once
 from nudgenet.training.state import Running, State, weights_of
 from nudgenet.training.stopping import StopSignal
 
 Step = Callable[[nn.Module, Batch, Objective, Optimizer, float | None], tuple[float, float]]
 OnStep = Callable[[int, int, float], None]  # epoch (1-based), steps done in it, loss
 CHECKPOINT_EVERY_S = 30.0
-EVALUATION_ROWS = 16_384  # rows of one forward pass without gradients: enough to be fast, few enough to fit
 
 
 class NonFinite(ArithmeticError):
@@ -42,9 +42,9 @@ def step(
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]  # backward
     norm = clip_gradients(optimizer, clip)
-    values = check_finite(loss, norm)
+    check_finite(loss.item(), norm)
     optimizer.step()  # update
-    return values
+    return loss.item(), norm
 
 
 def fit(
@@ -99,8 +99,8 @@ def finish_epoch(state: State, train: Part, data: Prepared) -> Epoch:
     """Judge the network on both parts, remember it if it is the best, and move on to the next epoch."""
     state.epoch, state.cursor = state.epoch + 1, 0
     running, state.running = state.running, Running()
-    train_losses, train_predictions = evaluate(state.kept, train, state.objective)
-    losses, predictions = evaluate(state.kept, data.validation, state.objective)
+    train_losses, train_predictions = evaluate(state.kept, train, state.objective, rows_at_once(data.shape.num_outputs))
+    losses, predictions = evaluate(state.kept, data.validation, state.objective, rows_at_once(data.shape.num_outputs))
     validation_loss = weighted_mean(losses, data.validation)
     if state.stopping.update(state.epoch, validation_loss):
         state.best_weights = weights_of(state.kept)
@@ -119,14 +119,14 @@ def finish_epoch(state: State, train: Part, data: Prepared) -> Epoch:
     )
 
 
-def evaluate(network: nn.Module, part: Part, objective: Objective) -> tuple[Tensor, Tensor]:
-    """(loss of each row, prediction of each row) of a part, without dropout and without gradients."""
+def evaluate(network: nn.Module, part: Part, objective: Objective, chunk: int = 1_024) -> tuple[Tensor, Tensor]:
+    """(loss of each row, prediction of each row) of a part, without dropout and without gradients, `chunk` rows at once."""
     was_training = network.training
     network.eval()
     losses, predictions = [], []
     with torch.inference_mode():
-        for begin in range(0, len(part), EVALUATION_ROWS):
-            rows = slice(begin, begin + EVALUATION_ROWS)
+        for begin in range(0, len(part), chunk):
+            rows = slice(begin, begin + chunk)
             outputs = objective.unite(network({name: tensor[rows] for name, tensor in part.inputs.items()}))
             losses.append(objective.row_losses(outputs, part.targets[rows]))
             predictions.append(objective.predict(outputs))
@@ -134,21 +134,24 @@ def evaluate(network: nn.Module, part: Part, objective: Objective) -> tuple[Tens
     return torch.cat(losses), torch.cat(predictions)
 
 
-def clip_gradients(optimizer: Optimizer, longest: float | None) -> Tensor:
-    """Shorten the gradient to at most `longest`, so that no batch throws the weights far; gives its length before."""
-    # The optimizer has the parameters in lists; walking through the network's modules takes longer than clipping.
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    return nn.utils.clip_grad_norm_(parameters, math.inf if longest is None else longest)
+def clip_gradients(optimizer: Optimizer, longest: float | None) -> float:
+    """Shorten the gradient to at most `longest`, so that no batch throws the weights far; gives its length before.
+
+    As `torch.nn.utils.clip_grad_norm_`, but it touches the gradients again only if they are too long.
+    """
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
+    if longest is not None and norm > longest:
+        torch._foreach_mul_(gradients, longest / (norm + 1e-6))
+    return norm
 
 
-def check_finite(loss: Tensor, norm: Tensor) -> tuple[float, float]:
-    """Both as numbers. Raises NonFinite if the loss or any gradient is infinite or not a number."""
-    values = loss.item(), norm.item()
-    if not math.isfinite(values[0]):
+def check_finite(loss: float, norm: float) -> None:
+    """Raises NonFinite if the loss or any gradient is infinite or not a number."""
+    if not math.isfinite(loss):
         raise NonFinite("the loss is not a finite number")
-    if not math.isfinite(values[1]):
+    if not math.isfinite(norm):
         raise NonFinite("a gradient is not a finite number")
-    return values
 
 
 def explain_failure(problem: str, state: State, batch: Batch) -> str:

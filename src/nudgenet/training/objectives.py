@@ -118,6 +118,7 @@ def poisson(train: Part, num_outputs: int, settings: Settings) -> Objective:
 
     def row_losses(outputs: Tensor, targets: Tensor) -> Tensor:
         log_rate = outputs.squeeze(1)
+        targets = targets.clamp_min(0)  # a held-out row may be negative where no training row was
         return log_rate.exp() - targets * log_rate + torch.xlogy(targets, targets) - targets
 
     return Objective(
@@ -154,7 +155,7 @@ def custom(function: RowLosses, like: Objective) -> Objective:
 
 
 def make_objective(kind: TaskKind, train: Part, num_outputs: int, settings: Settings) -> Objective:
-    """The objective of a task: the one that was set, or the task's own."""
+    """The objective of a task: the one that was set, or the task's own; `train` is what it is to fit."""
     name = settings.objective or default_objective(kind)
     if name not in OBJECTIVES:
         raise SettingError(f"There is no objective `{name}`", fix=did_you_mean(name, OBJECTIVES))

@@ -40,12 +40,17 @@ def choose_place(settings: Settings, multiply_adds: int) -> tuple[Place, list[De
             threads, why = calibration().threads, "what was fastest when this machine was measured, once"
     decisions = [Decision("threads", str(threads), why, "--set threads=2")]
     precision: str = settings.precision or "float32"
-    if settings.network == "ensemble" and not settings.precision:
+    if settings.network == "ensemble" and settings.layers != 0 and not settings.precision:
         precision = calibration().precision
         faster = "faster on this processor" if precision == "bfloat16" else "as fast as any on this processor"
         why = f"{faster}; only training is rounded, answers are always float32"
         decisions.append(Decision("precision", precision, why, "--set precision=float32"))
     return Place(threads, precision), decisions
+
+
+def rows_at_once(num_outputs: int) -> int:
+    """Rows of one forward pass without gradients: enough to be fast, few enough to fit, also with thousands of classes."""
+    return min(8_192, max(64, 2**20 // num_outputs))
 
 
 @contextmanager

@@ -53,9 +53,15 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
             f"There is no schedule `{settings.schedule}`", fix=did_you_mean(settings.schedule, SCHEDULES)
         )
     rows = shape.num_rows
-    is_ensemble = settings.network == "ensemble"
+    is_ensemble = settings.network == "ensemble" and settings.layers != 0
     batch_size = min(rows, settings.batch_size or choose_batch_size(rows))
     steps = num_steps(rows, batch_size)
+    if settings.normalisation == "batch" and rows // steps < 2:
+        raise SettingError(
+            "Batch normalisation needs at least two rows in every batch",
+            got=f"{rows // steps} of {rows}",
+            fix="Use --set batch_size=32 or --set normalisation=layer.",
+        )
     epochs = settings.epochs or choose_epochs(rows, steps, is_ensemble)
     patience = settings.patience or max(8, epochs // 4)
     rates = ENSEMBLE_LEARNING_RATES if is_ensemble else LEARNING_RATES
