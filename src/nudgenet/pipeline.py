@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,7 +62,7 @@ def train(
         runs, name: the folder is `runs/name`; by default `runs/<source>-<time>`.
         objective: the name of a loss, or one of your own: (outputs, targets) -> loss of each row; see `training.objectives`.
         step: a step of your own; see `training.loop.step`.
-        observer: who is told about progress; by default nobody.
+        observer: who is told about progress; by default the terminal, if there is one.
         stop: stops the work at the next step boundary; by default Ctrl-C does.
         settings: any field of `Settings`.
 
@@ -74,8 +76,8 @@ def train(
         settings["objective"], objective = objective, None
     chosen = make_settings(**settings)
     wanted = Wanted.at(runs, name)
-    job = Job(observer or Silent(), stop or StopSignal(), objective, step)
-    with stop_on_signals(job.stop) if stop is None else nullcontext():
+    job = Job(observer or somebody(), stop or StopSignal(), objective, step)
+    with stop_on_signals(job.stop) if stop is None else nullcontext(), watched_by(job.observer):
         return work(source, chosen, job, wanted)
 
 
@@ -97,9 +99,9 @@ def resume(
     store = Store.open(run, runs)
     if store.is_done:
         return Run(store)
-    job = Job(observer or Silent(), stop or StopSignal(), objective, step)
+    job = Job(observer or somebody(), stop or StopSignal(), objective, step)
     bookkeeping.check_own_functions(store, job.own_functions)
-    with stop_on_signals(job.stop) if stop is None else nullcontext():
+    with stop_on_signals(job.stop) if stop is None else nullcontext(), watched_by(job.observer):
         return work(None, Run(store).settings, job, store)
 
 
@@ -152,6 +154,24 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
             bookkeeping.leave_if_stopped(job, store, state)
             conclude(store, table, state, log, job, settings, seconds)
     return Run(store)
+
+
+@contextmanager
+def watched_by(observer: Observer) -> Iterator[None]:
+    """Whatever happens, the observer hears of the end: a live display gives the terminal back."""
+    try:
+        yield
+    finally:
+        observer.stop()
+
+
+def somebody() -> Observer:
+    """A display where a person sits at a terminal, else nobody: a script's log is its own."""
+    if not sys.stderr.isatty():
+        return Silent()
+    from nudgenet.terminal import Display
+
+    return Display()
 
 
 def begin(

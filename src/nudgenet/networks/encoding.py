@@ -37,6 +37,13 @@ def learn_pieces(numbers: Tensor, max_inputs: int = MAX_INPUTS) -> Tensor:
     for column in range(num_columns):
         ascending = numbers[:, column].sort().values
         edges = torch.unique_consecutive(ascending[(places * (num_rows - 1)).round().long()])
+        if len(edges) <= wanted:
+            # Many rows share a few values (most gains are 0): the other values get the pieces that are left.
+            distinct = torch.unique_consecutive(ascending)
+            spread = torch.linspace(0, 1, min(wanted + 2 - len(edges), len(distinct)))
+            others = distinct[(spread * (len(distinct) - 1)).round().long()]
+            edges = torch.cat([edges, others]).sort().values
+            edges = torch.unique_consecutive(edges)
         if len(edges) > 2:
             lower, upper = edges[:-1], edges[1:]
             pieces.append(torch.stack([torch.full_like(lower, column), lower, upper], dim=1))
