@@ -121,7 +121,7 @@ def ours(job: Job) -> float:
     """The loop of nudgenet; gives the last validation loss."""
     network = copy.deepcopy(job.network)
     objective = make_objective(job.data.task.kind, job.data.train, job.data.shape.num_outputs, job.settings)
-    state = start(network, objective, job.plan, job.place)
+    state = start(network, objective, job.plan)
     last = math.nan
     for epoch in fit(state, job.data, on_step=Silent().on_step):
         last = epoch.validation_loss

@@ -23,7 +23,7 @@ from nudgenet.data.prepare import Preparation
 from nudgenet.job import Job, Log, Table
 from nudgenet.networks.capacity import choose_capacity, describe_layers
 from nudgenet.networks.mlp import num_parameters
-from nudgenet.records import Epoch, Part, Prepared, Verdict
+from nudgenet.records import Epoch, Part, Prepared, TaskKind, Verdict
 from nudgenet.report.contents import Contents
 from nudgenet.report.page import render
 from nudgenet.runs.store import Store
@@ -73,50 +73,12 @@ def conclude(
     metrics = {name: score(kind, targets[name], answers[name]) for name in targets}
     epochs = store.epochs()
     judged = judge(epochs, table, state, settings, baselines, targets["validation"])
-    summary: dict[str, Any] = {
-        "run": str(store.path),
-        "task": kind,
-        "target": table.task.target,
-        "rows": {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
-        "metrics": metrics,
-        "baselines": {
-            baseline.name: {
-                "validation": score(kind, targets["validation"], baseline.validation),
-                "test": score(kind, targets["test"], baseline.test),
-            }
-            for baseline in baselines
-        },
-        "verdict": {
-            "state": judged.state,
-            "best_epoch": judged.best_epoch,
-            "reason": judged.reason,
-            "advice": [asdict(advice) for advice in judged.advice],
-        },
-        "decisions": [asdict(decision) for decision in log.decisions],
-        "parameters": num_parameters(network),
-        "epochs": len(epochs),
-    }
-    metric = primary_metric(kind)
-    intervals = bootstrap(kind, targets["test"], answers["test"], seed=settings.seed)
-    comparisons = [
-        compare(kind, targets["test"], answers["test"], other.test, metric=metric, other=other.name, seed=settings.seed)
-        for other in baselines
-        if metric in summary["metrics"]["test"]
-    ]
+    summary = summarise(store, table, log, judged, baselines, targets, metrics)
+    summary |= {"parameters": num_parameters(network), "epochs": len(epochs)}
     results = {
         "evidence": dict(judged.evidence),
-        "intervals": {name: (interval.low, interval.high) for name, interval in intervals.items()},
-        "comparisons": [
-            {
-                "metric": item.metric,
-                "other": item.other,
-                "difference": item.difference,
-                "low": item.interval.low,
-                "high": item.interval.high,
-                "verdict": item.verdict,
-            }
-            for item in comparisons
-        ],
+        "intervals": intervals_of(kind, targets["test"], answers["test"], settings.seed),
+        "comparisons": comparisons_with(baselines, kind, targets["test"], answers["test"], metrics, settings.seed),
         "importance": [
             (item.column, item.drop, item.low, item.high)
             for item in importance_of(network, table, state, targets["validation"], settings)
@@ -131,6 +93,74 @@ def conclude(
     contents = report_contents(store, table, state, settings, log, summary, results, predictions, epochs)
     store.write("report.html", render(contents).encode())
     store.finish(summary)
+
+
+def summarise(
+    store: Store,
+    table: Table,
+    log: Log,
+    judged: Verdict,
+    baselines: list[Baseline],
+    targets: Mapping[str, np.ndarray],
+    metrics: Mapping[str, Metrics],
+) -> dict[str, Any]:
+    """The JSON line, as far as it does not depend on the network itself."""
+    kind, data = table.task.kind, table.prepared
+    return {
+        "run": str(store.path),
+        "task": kind,
+        "target": table.task.target,
+        "rows": {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
+        "metrics": dict(metrics),
+        "baselines": {
+            baseline.name: {
+                "validation": score(kind, targets["validation"], baseline.validation),
+                "test": score(kind, targets["test"], baseline.test),
+            }
+            for baseline in baselines
+        },
+        "verdict": {
+            "state": judged.state,
+            "best_epoch": judged.best_epoch,
+            "reason": judged.reason,
+            "advice": [asdict(advice) for advice in judged.advice],
+        },
+        "decisions": [asdict(decision) for decision in log.decisions],
+    }
+
+
+def intervals_of(kind: TaskKind, targets: np.ndarray, answers: np.ndarray, seed: int) -> dict[str, tuple[float, float]]:
+    """Test metric -> its 95 % interval."""
+    intervals = bootstrap(kind, targets, answers, seed=seed)
+    return {name: (interval.low, interval.high) for name, interval in intervals.items()}
+
+
+def comparisons_with(
+    baselines: list[Baseline],
+    kind: TaskKind,
+    targets: np.ndarray,
+    answers: np.ndarray,
+    metrics: Mapping[str, Metrics],
+    seed: int,
+) -> list[dict[str, Any]]:
+    """The paired bootstrap of the test score against each baseline, if the score is defined."""
+    metric = primary_metric(kind)
+    if metric not in metrics["test"]:
+        return []
+    items = [
+        compare(kind, targets, answers, other.test, metric=metric, other=other.name, seed=seed) for other in baselines
+    ]
+    return [
+        {
+            "metric": item.metric,
+            "other": item.other,
+            "difference": item.difference,
+            "low": item.interval.low,
+            "high": item.interval.high,
+            "verdict": item.verdict,
+        }
+        for item in items
+    ]
 
 
 def held_out(data: Prepared) -> dict[str, Part]:

@@ -191,7 +191,7 @@ def begin(
     objective = make_objective(data.task.kind, data.train, data.shape.num_outputs, settings)
     if own is not None:
         objective = custom(own, like=objective)
-    return start(network, objective, plan, place)
+    return start(network, objective, plan)
 
 
 def prepare_table(raw: Raw, num_test_rows: int, settings: Settings, log: Log) -> Table:

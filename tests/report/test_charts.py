@@ -134,7 +134,8 @@ def test_bars_to_both_sides_start_at_zero() -> None:
 
 
 def test_all_importances_zero_still_draw() -> None:
-    ET.fromstring(charts.bar_chart([Bar("a", 0.0, 0.0, 0.0, "0")], title="t", description="d"))
+    root = ET.fromstring(charts.bar_chart([Bar("a", 0.0, 0.0, 0.0, "0")], title="t", description="d"))
+    assert "a" in "".join(root.itertext())
 
 
 @given(st.lists(st.tuples(finite, finite), min_size=1, max_size=10))

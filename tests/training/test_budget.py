@@ -23,7 +23,7 @@ def fresh() -> tuple[State, object]:
     data = make_prepared()
     network = MLP(data.shape, num_layers=1, width=8, dropout=0.1)
     objective = make_objective("binary", data.train, 2, Settings())
-    return start(network, objective, make_plan(Settings(), data.shape)[0], HERE), data
+    return start(network, objective, make_plan(Settings(), data.shape)[0]), data
 
 
 def test_the_plan_is_shortened_to_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:

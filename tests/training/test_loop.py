@@ -36,7 +36,7 @@ def begin(data: Prepared, settings: Settings, *, dropout: float = 0.1) -> State:
     else:
         network = MLP(data.shape, num_layers=2, width=16, dropout=dropout, normalisation=settings.normalisation)
     objective = make_objective(data.task.kind, data.train, data.shape.num_outputs, settings)
-    return start(network, objective, make_plan(settings, data.shape)[0], HERE)
+    return start(network, objective, make_plan(settings, data.shape)[0])
 
 
 def everything(state: State) -> dict[str, torch.Tensor]:
@@ -151,7 +151,7 @@ def test_everything_stateful_is_in_the_checkpoint() -> None:
     with working_at(HERE):
         state = begin(data, Settings(epochs=3, ema=0.9))
         list(fit(state, data))
-        fixed = {"network", "optimizer", "objective", "plan", "place", "average", "stopping", "running", "best_weights"}
+        fixed = {"network", "optimizer", "objective", "plan", "average", "stopping", "running", "best_weights"}
         for name in set(vars(state)) - fixed:
             before = pack(state)[1]
             old = getattr(state, name)

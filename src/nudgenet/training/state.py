@@ -18,7 +18,6 @@ from torch.optim import Optimizer
 from nudgenet.errors import RunError
 from nudgenet.training.objectives import Objective
 from nudgenet.training.optimizers import make_optimizer
-from nudgenet.training.place import Place
 from nudgenet.training.plan import Plan
 from nudgenet.training.stopping import Stopping
 
@@ -42,7 +41,6 @@ class State:
     optimizer: Optimizer
     objective: Objective
     plan: Plan
-    place: Place
     stopping: Stopping
     average: nn.Module | None = None  # the network with averaged weights, if ema is on
     best_weights: Tensors = field(default_factory=dict)  # of the epoch with the lowest validation loss
@@ -69,10 +67,10 @@ class State:
         return self.epoch >= self.plan.epochs or self.stopping.is_over or self.out_of_time or bool(self.failure)
 
 
-def start(network: nn.Module, objective: Objective, plan: Plan, place: Place) -> State:
+def start(network: nn.Module, objective: Objective, plan: Plan) -> State:
     """The state before the first step."""
     average = copy.deepcopy(network).requires_grad_(False) if plan.ema else None
-    return State(network, make_optimizer(network, plan), objective, plan, place, Stopping(plan.patience), average)
+    return State(network, make_optimizer(network, plan), objective, plan, Stopping(plan.patience), average)
 
 
 def weights_of(network: nn.Module) -> Tensors:
