@@ -22,8 +22,8 @@ from nudgenet.errors import Interrupted, RunError
 from nudgenet.job import Job, Log, Table
 from nudgenet.networks.capacity import Capacity
 from nudgenet.records import Decision, Parts, Raw
-from nudgenet.runs.checkpoint import cannot_write, load_checkpoint, save_checkpoint
-from nudgenet.runs.store import Store, check_free
+from nudgenet.runs.checkpoint import load_checkpoint, save_checkpoint
+from nudgenet.runs.store import Store, as_parquet, check_free
 from nudgenet.settings import Settings
 from nudgenet.training.place import Place
 from nudgenet.training.plan import Plan
@@ -135,12 +135,9 @@ def split_record(parts: Parts) -> dict[str, Any]:
 
 def copy_rows(store: Store, raw: Raw) -> str:
     """Keep rows that come from memory or from a query in the run: they may be gone tomorrow."""
-    path = store.path / "data.parquet"
-    try:
-        pq.write_table(raw.table, path)
-    except OSError as error:
-        raise cannot_write(path, error) from None
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    content = as_parquet(raw.table)
+    store.write("data.parquet", content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def train_command(raw: Raw, settings: Settings, chosen: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shlex
 import time
 from collections.abc import Mapping
@@ -11,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
@@ -26,7 +24,7 @@ from nudgenet.networks.mlp import num_parameters
 from nudgenet.records import Epoch, Part, Prepared, TaskKind, Verdict
 from nudgenet.report.contents import Contents
 from nudgenet.report.page import render
-from nudgenet.runs.store import Store
+from nudgenet.runs.store import Store, as_parquet
 from nudgenet.scoring.baselines import Baseline, TableArrays, fit_baselines
 from nudgenet.scoring.importance import Importance, permutation_importance
 from nudgenet.scoring.intervals import bootstrap, compare
@@ -286,13 +284,6 @@ def test_table(table: Table, targets: np.ndarray, answers: np.ndarray) -> pa.Tab
         columns |= {f"probability_{label}": answers[:, index] for index, label in enumerate(task.classes)}
     columns["loss"] = row_losses(task.kind, targets, answers)
     return pa.table(columns)
-
-
-def as_parquet(table: pa.Table) -> bytes:
-    """The table as the bytes of a Parquet file."""
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer)
-    return buffer.getvalue()
 
 
 def report_contents(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from collections.abc import Callable
@@ -12,10 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from nudgenet.errors import UserError
 from nudgenet.run import Run
+from nudgenet.runs.store import as_parquet
 
 
 def predict_table(run: Run, source: Any) -> tuple[pa.Table, list[str]]:
@@ -83,13 +82,6 @@ def _quoted(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     doubled = pc.replace_substring(texts, '"', '""')
     in_quotes = pc.binary_join_element_wise('"', doubled, '"', "")
     return pc.if_else(pc.match_substring_regex(texts, '[",\r\n]|^\\s|\\s$|^$'), in_quotes, texts)
-
-
-def as_parquet(table: pa.Table) -> bytes:
-    """The bytes of a Parquet file."""
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer)
-    return buffer.getvalue()
 
 
 def as_json_lines(table: pa.Table) -> bytes:

@@ -208,11 +208,7 @@ class Run:
         elif isinstance(data, np.ndarray):
             data = self._name_columns(data, features)
         settings = Settings(header=None if known["has_header"] else self.settings.header)
-        raw = read(data, settings, columns=names)
-        if not raw.has_header and not known["has_header"] and raw.table.num_columns == len(features):
-            # A headerless file without the target: its columns have moved up behind where the target stood.
-            raw = Raw(raw.source, raw.table.rename_columns(features), raw.decisions, raw.warnings, False)
-        return raw
+        return read(data, settings, columns=names)
 
     def _name_columns(self, array: np.ndarray, features: list[str]) -> dict[str, np.ndarray]:
         rows = array.reshape(1, -1) if array.ndim == 1 else array

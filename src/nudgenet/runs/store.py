@@ -22,6 +22,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from nudgenet.errors import RunError, did_you_mean
 from nudgenet.records import Epoch
 from nudgenet.runs.checkpoint import cannot_write, write_whole
@@ -224,6 +227,14 @@ def check_free(path: Path, *, exists_ok: bool = False) -> None:
         raise RunError(
             "The folder for runs cannot be written", got=str(parent), fix="Choose another folder with --runs."
         )
+
+
+def as_parquet(table: pa.Table) -> bytes:
+    """The bytes of a Parquet file."""
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer)
+    content: bytes = buffer.getvalue().to_pybytes()
+    return content
 
 
 def _finite(content: Any) -> Any:

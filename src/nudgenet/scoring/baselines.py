@@ -80,7 +80,6 @@ def fit_baselines(
     *,
     num_classes: int,
     seed: int,
-    on_done: Callable[[str], None] | None = None,
 ) -> Iterator[Baseline]:
     """Fit each baseline on `parts["train"]` and yield it with its predictions on "validation" and "test".
 
@@ -88,7 +87,6 @@ def fit_baselines(
         parts: "train", "validation" and "test"; the last two may have zero rows.
         num_classes: of the task; every class has a column, also one that training lacks. Ignored for a regression.
         seed: gives the same baselines again.
-        on_done: called with a baseline's name when it is there, for a progress line.
     """
     train = parts["train"]
     fits: dict[str, Callable[[], Fitted]] = {
@@ -102,8 +100,6 @@ def fit_baselines(
             description, predict = fit()
             validation, test = predict(parts["validation"]), predict(parts["test"])
         yield Baseline(name, description, time.perf_counter() - start, validation, test)
-        if on_done is not None:
-            on_done(name)
 
 
 def _fit_constant(kind: TaskKind, train: TableArrays, num_classes: int) -> Fitted:
