@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TaskKind = Literal["binary", "multiclass", "regression"]
-ColumnKind = Literal["number", "yes_no", "category", "date", "text", "identifier", "constant", "empty"]
-USED_KINDS: tuple[ColumnKind, ...] = ("number", "yes_no", "category", "date")
+ColumnKind = Literal["number", "yes_no", "category", "date", "text", "image", "identifier", "constant", "empty"]
+USED_KINDS: tuple[ColumnKind, ...] = ("number", "yes_no", "category", "date", "image")
 Label = str | int | float | bool
 
 
@@ -54,6 +54,8 @@ class Raw:
     decisions: tuple[Decision, ...] = ()  # delimiter, encoding, header, preamble lines ...
     warnings: tuple[str, ...] = ()
     has_header: bool = True  # False: the names are column_1, column_2 ...
+    given_validation: int = 0  # the source names its validation rows: they stand below all others but the test rows
+    given_test: int = 0  # the source names its test rows: they stand at the end
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,17 @@ class Column:
 
 
 @dataclass(frozen=True)
+class ImageShape:
+    """The images that a network takes in. center, spread: of each channel in training, on a scale from 0 to 1."""
+
+    channels: int
+    height: int
+    width: int
+    center: tuple[float, ...]
+    spread: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Shape:
     """What a network must take in and give out."""
 
@@ -114,6 +127,7 @@ class Shape:
     cardinalities: tuple[int, ...]  # per category input: number of codes, the unknown code 0 included
     num_outputs: int
     num_rows: int  # training rows
+    image: ImageShape | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +135,8 @@ class Part:
     """The prepared tensors of one part; the first dimension of every tensor is the row.
 
     inputs: name -> tensor. Tables: "numbers" float32 (rows, num_numbers) and "categories" int64
-        (rows, num_categories); either may have zero columns.
+        (rows, num_categories); either may have zero columns. With images also "images" uint8 (rows,
+        channels, height, width).
     targets: int64 (rows,) class index, or float32 (rows,) standardised.
     weights: float32 (rows,) or None.
     rows: int64 numpy, the row numbers in `Raw.table`.

@@ -15,6 +15,9 @@ from nudgenet.errors import SettingError, did_you_mean
 from nudgenet.records import ColumnKind
 
 
+AUGMENTATIONS = ("flip", "shift", "cutout", "colour")
+
+
 class Settings(BaseModel):
     """Every choice of a run. Frozen: a run's settings never change under it."""
 
@@ -61,6 +64,12 @@ class Settings(BaseModel):
         "none", description="re-standardise the sums inside each layer"
     )
     residual: bool = Field(False, description="add each layer's input to its output")
+
+    # Images
+    image_size: int | None = Field(None, ge=8, le=1024, description="side in pixels of the squares that images become")
+    augment: tuple[str, ...] | None = Field(
+        None, description="how training images are varied: flip, shift, cutout, colour; none: not at all"
+    )
 
     # The objective
     objective: str | None = Field(None, description="the loss (see training.OBJECTIVES)")
@@ -109,6 +118,18 @@ class Settings(BaseModel):
     @classmethod
     def _kinds_by_name(cls, value: Any) -> Any:
         return parse_kinds(value) if isinstance(value, str | Mapping) else value
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _ways(cls, value: Any) -> Any:
+        value = cls._comma_list(value)
+        if value is None:
+            return None
+        ways = () if value == ("none",) else tuple(value)
+        for way in ways:
+            if way not in AUGMENTATIONS:
+                raise SettingError(f"There is no way `{way}` to vary images", fix=did_you_mean(way, AUGMENTATIONS))
+        return ways
 
     @field_validator("ignore", mode="before")
     @classmethod

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from nudgenet.data.cells import LEVEL_MARKERS, parse_dates, parse_levels, parse_numbers
 from nudgenet.data.formats import describe_format
+from nudgenet.data.images import is_images, light
 from nudgenet.data.kinds import Sight, look
 from nudgenet.data.target import choose_task, encode_target, find_target
 from nudgenet.data.wishes import WHY, check_wishes, look_as_wished
@@ -64,8 +65,8 @@ def describe(
     for name in names:
         if name in apart:
             continue
-        cells = raw.table.column(name).take(taken)
-        if name in settings.kinds:
+        cells = light(raw.table.column(name)).take(taken)
+        if name in settings.kinds and not is_images(raw.table.column(name)):
             sights.append(look_as_wished(name, cells, settings.kinds[name]))
         else:
             sights.append(look(name, cells, rows, has_header=raw.has_header))
@@ -95,7 +96,7 @@ def _set_apart(columns: tuple[Column, ...], settings: Settings) -> list[Decision
 
 def _kinds(columns: tuple[Column, ...]) -> list[Decision]:
     """How many columns of each kind the network sees."""
-    words = {"number": "numbers", "yes_no": "yes/no", "category": "categories", "date": "dates"}
+    words = {"number": "numbers", "yes_no": "yes/no", "category": "categories", "date": "dates", "image": "images"}
     decisions = []
     for kind, word in words.items():
         names = [column.name for column in columns if column.kind == kind]

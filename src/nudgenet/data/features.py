@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nudgenet.data.cells import YES_NO, parse_dates, parse_levels, parse_numbers
+from nudgenet.data.images import ImageFeature
 from nudgenet.records import CellFormat, Column
 
 UNKNOWN = 0  # the code of a level that training did not know
@@ -177,7 +178,7 @@ class DateFeature:
         return f"{np.datetime64(self.low, 'us').astype('datetime64[D]')} to {np.datetime64(self.high, 'us').astype('datetime64[D]')}"
 
 
-Feature = NumberFeature | CategoryFeature | DateFeature
+Feature = NumberFeature | CategoryFeature | DateFeature | ImageFeature
 
 
 # --- learning -------------------------------------------------------------------------------------

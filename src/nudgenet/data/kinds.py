@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from nudgenet.data.cells import LEVEL_MARKERS, YES_NO, parse_dates, parse_levels, parse_numbers
 from nudgenet.data.formats import guess_format
+from nudgenet.data.images import look_at_images
 from nudgenet.records import CellFormat, Column
 
 _FIRST_COLUMN = "it is the first column"  # a weak hint: only counting the rows confirms it
@@ -44,6 +45,8 @@ def look(name: str, cells: pa.ChunkedArray, rows: np.ndarray, *, has_header: boo
         has_header: whether the table had names, so that a column without one stands out.
     """
     kind = cells.type
+    if pa.types.is_struct(kind):
+        return Sight(look_at_images(name, cells))
     if cells.null_count == len(cells):
         return Sight(Column(name, "empty", "no cell holds anything", num_missing=len(cells)))
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):

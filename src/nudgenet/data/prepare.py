@@ -31,6 +31,7 @@ from nudgenet.data.features import (
     learn_date,
     learn_number,
 )
+from nudgenet.data.images import ImageFeature, is_images, learn_images, light
 from nudgenet.data.oddities import Oddities
 from nudgenet.errors import ColumnError, RunError, shorten
 from nudgenet.records import Column, Decision, Part, Parts, Prepared, Raw, Shape, Task
@@ -64,7 +65,10 @@ class Preparation:
     def number_names(self) -> tuple[str, ...]:
         """The name of every float input, such as "age", "age:missing", "sold:year", "sold:weekday_sin"."""
         return tuple(
-            name for feature in self.features if not isinstance(feature, CategoryFeature) for name in feature.names
+            name
+            for feature in self.features
+            if not isinstance(feature, CategoryFeature | ImageFeature)
+            for name in feature.names
         )
 
     @property
@@ -73,13 +77,19 @@ class Preparation:
         return tuple(feature.column for feature in self.features if isinstance(feature, CategoryFeature))
 
     @property
+    def image(self) -> ImageFeature | None:
+        """The column of images, if there is one."""
+        return next((feature for feature in self.features if isinstance(feature, ImageFeature)), None)
+
+    @property
     def cardinalities(self) -> tuple[int, ...]:
         """The number of codes of every category input, the unknown code 0 included."""
         return tuple(feature.cardinality for feature in self.features if isinstance(feature, CategoryFeature))
 
     def shape(self, num_rows: int) -> Shape:
         """What a network for `num_rows` training rows must take in and give out."""
-        return Shape(len(self.number_names), self.cardinalities, len(self.task.classes) or 1, num_rows)
+        image = self.image.shape if self.image else None
+        return Shape(len(self.number_names), self.cardinalities, len(self.task.classes) or 1, num_rows, image)
 
     def apply(self, raw: Raw) -> tuple[dict[str, torch.Tensor], list[str]]:
         """Inputs for every row, in order (see `records.Part.inputs`), and warnings that count and name.
@@ -89,11 +99,11 @@ class Preparation:
         """
         table, warnings = self._match_columns(raw)
         found = Oddities()
-        inputs = self.encode(table, found)
+        inputs = self.encode(table, found) | self.encode_images(table)
         return inputs, [*warnings, *found.in_words()]
 
     def encode(self, table: pa.Table, found: Oddities | None = None) -> dict[str, torch.Tensor]:
-        """Inputs for every row of a table that has all the feature columns.
+        """Numbers and categories for every row of a table that has all the feature columns.
 
         found: rows from elsewhere are checked, and what is odd about them is noted here.
         """
@@ -102,6 +112,8 @@ class Preparation:
         next_number = next_category = 0
         for feature in self.features:
             cells = table.column(feature.column)
+            if isinstance(feature, ImageFeature):
+                continue
             if isinstance(feature, CategoryFeature):
                 categories[:, next_category], num_new = feature.encode(cells)
                 next_category += 1
@@ -115,6 +127,19 @@ class Preparation:
                 numbers[:, next_number] = encoded
                 next_number += 1
         return {"numbers": torch.from_numpy(numbers), "categories": torch.from_numpy(categories)}
+
+    def encode_images(self, table: pa.Table, rows: np.ndarray | None = None) -> dict[str, torch.Tensor]:
+        """{"images": uint8 (rows, channels, height, width)} of all rows, or of those named; {} for a table without.
+
+        Raises:
+            ColumnError: the column holds no images here.
+        """
+        if self.image is None:
+            return {}
+        cells = table.column(self.image.column)
+        if not is_images(cells):
+            raise ColumnError(f"The column `{self.image.column}` held images in training, and no path to one here")
+        return {"images": self.image.encode(cells, np.arange(len(cells)) if rows is None else rows)}
 
     def restore(self, outputs: np.ndarray) -> np.ndarray:
         """Standardised outputs of a regression -> float64 in the user's unit."""
@@ -209,12 +234,17 @@ def learn(
 ) -> tuple[Preparation, list[Decision]]:
     """Everything that preparing needs, from the training rows alone, and the decisions that it took."""
     features: list[Feature] = []
+    decisions: list[Decision] = []
     for column in columns:
         if not column.used:
             continue
-        cells = raw.table.column(column.name).take(parts.train)
+        cells = light(raw.table.column(column.name)).take(parts.train)
         if column.kind == "number":
             features.append(learn_number(column, parse_numbers(cells, column.format)[0]))
+        elif column.kind == "image":
+            feature, more = learn_images(column, raw.table.column(column.name), parts.train, settings)
+            features.append(feature)
+            decisions += more
         elif column.kind == "date":
             features.append(learn_date(column, parse_dates(cells, column.format)[0].astype("datetime64[us]")))
         else:
@@ -230,7 +260,7 @@ def learn(
             )
         center, scale = _target_scale(targets, is_count=settings.objective == "poisson")
         preparation = replace(preparation, target_center=center, target_scale=scale)
-    return preparation, _decisions(preparation)
+    return preparation, [*_decisions(preparation), *decisions]
 
 
 def _target_scale(targets: np.ndarray, *, is_count: bool) -> tuple[float, float]:
@@ -255,7 +285,8 @@ def prepare(raw: Raw, parts: Parts, preparation: Preparation) -> Prepared:
 
     def part(rows: np.ndarray) -> Part:
         index = torch.from_numpy(rows)
-        return Part({name: tensor[index] for name, tensor in inputs.items()}, targets[index], rows)
+        plain = {name: tensor[index] for name, tensor in inputs.items()}
+        return Part(plain | preparation.encode_images(raw.table, rows), targets[index], rows)
 
     return Prepared(
         part(parts.train),
