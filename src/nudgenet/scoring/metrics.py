@@ -216,13 +216,17 @@ def _log_losses(targets: Array, predictions: Array) -> Array:
 
 def _area(is_positive: Array, scores: Array, weights: Array) -> Array:
     """How often a positive row is ranked above another one, ties counting half, under weights `(..., rows)`."""
-    order = np.argsort(scores, kind="stable")
-    tie_starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) != 0])
-    ranked, is_positive = weights[..., order], is_positive[order]
-    positive = np.add.reduceat(ranked * is_positive, tie_starts, axis=-1)
-    negative = np.add.reduceat(ranked * ~is_positive, tie_starts, axis=-1)
-    ranked_below = np.cumsum(negative, axis=-1) - negative / 2
-    return _array((positive * ranked_below).sum(-1) / (positive.sum(-1) * negative.sum(-1)))
+    others = np.flatnonzero(~is_positive)
+    others = others[np.argsort(scores[others], kind="stable")]
+    up_to = np.zeros((*weights.shape[:-1], len(others) + 1))  # the weight of so many of the others, lowest first
+    np.cumsum(weights[..., others], axis=-1, out=up_to[..., 1:])
+    first = np.searchsorted(scores[others], scores[is_positive], side="left")
+    last = np.searchsorted(scores[others], scores[is_positive], side="right")
+    below = up_to[..., first]
+    if (first != last).any():
+        below = (below + up_to[..., last]) / 2
+    positive = weights[..., is_positive]
+    return _array((positive * below).sum(-1) / (positive.sum(-1) * up_to[..., -1]))
 
 
 def _mean(values: Array, weights: Array) -> Array:
