@@ -27,7 +27,7 @@ class AnswerRule:
         """Probabilities (rows, classes) at this temperature; as they came if it is 1."""
         return scale(probabilities, self.temperature)
 
-    def decide(self, probabilities: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def decide(self, probabilities: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Scaled probabilities (rows, classes) -> the class that is answered, int64 (rows,)."""
         return decide(probabilities, self.threshold)
 
@@ -47,11 +47,12 @@ def scale(probabilities: npt.NDArray[Any], temperature: float) -> npt.NDArray[An
     return scaled
 
 
-def decide(probabilities: npt.NDArray[Any], threshold: float = HALF) -> npt.NDArray[Any]:
+def decide(probabilities: npt.NDArray[Any], threshold: float = HALF) -> npt.NDArray[np.int64]:
     """The class that is answered, int64 (rows,): the most probable one.
 
     Of two classes it is the second (1) where its probability is above the threshold, else the first (0).
     """
     if threshold == HALF or probabilities.shape[1] != 2:
-        return probabilities.argmax(axis=1)
+        decided: npt.NDArray[np.int64] = probabilities.argmax(axis=1)
+        return decided
     return (probabilities[:, 1] > threshold).astype(np.int64)

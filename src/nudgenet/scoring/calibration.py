@@ -16,9 +16,13 @@ NUM_BINS = 15  # of equal width, as in the paper
 COLDEST, HOTTEST = 0.2, 5.0  # a temperature outside says that something else is wrong
 FEWEST_ROWS = 50  # below it, a handful of rows would set the temperature
 MOST_CELLS = 2_000_000  # rows x classes that the search looks at: one number needs no more
-# A temperature fitted to nothing but noise lowers the loss of the rows that it was fitted to, too: by half a standard
-# error, times a standard normal number. So one standard error or more is what noise does in one case of twenty.
-NOISE = 1.0
+# Early stopping and weight decay keep a network's temperature near 1, and few rows tell it badly: so it is held there
+# by a normal prior on its logarithm. It did better on test rows than a fit that is taken or left: benchmarks/LOG.md.
+PRIOR_SPREAD = 0.2
+# The validation rows chose the epoch that suits them best, so they call for more certainty than other rows do: that
+# is granted only far beyond noise (in standard errors), and if there are mistakes that tell how sure one may be.
+SURER_BEYOND = 2.0
+FEWEST_MISTAKES = 10
 
 
 def expected_calibration_error(targets: Array, probabilities: Array, weights: Array | None = None) -> float:
@@ -38,11 +42,13 @@ def expected_calibration_error(targets: Array, probabilities: Array, weights: Ar
 
 
 def fit_temperature(targets: Array, probabilities: Array, weights: Array | None = None) -> float:
-    """The temperature with the lowest log loss on these (validation) rows; 1 unless it lowers it beyond noise.
+    """The temperature for these (validation) rows: the lowest log loss, held near 1 as far as rows are few.
+
+    It stays 1 where it would not lower their loss, and where more certainty is not called for beyond doubt.
 
     Args:
         targets: int64 `(rows,)`.
-        probabilities: of a network or another model, `(rows, classes)`.
+        probabilities: of a network, `(rows, classes)`.
         weights: how much each row counts, `(rows,)`; None for equally.
 
     Returns:
@@ -52,33 +58,38 @@ def fit_temperature(targets: Array, probabilities: Array, weights: Array | None 
     if num_rows < FEWEST_ROWS or not np.isfinite(probabilities).all():
         return 1.0
     row_weights = np.ones(num_rows) if weights is None else np.asarray(weights, dtype=np.float64)
+    row_weights = row_weights * row_weights.sum() / (row_weights @ row_weights)  # they add up to Kish's number of rows
     step = -(-num_rows * num_classes // MOST_CELLS)
-    temperature = _lowest_loss(targets[::step], probabilities[::step], row_weights[::step])
+    temperature = _most_likely(targets[::step], probabilities[::step], row_weights[::step])
     gains = row_losses("multiclass", targets, probabilities)
     gains = gains - row_losses("multiclass", targets, scale(probabilities, temperature))
-    return temperature if _is_beyond_noise(gains, row_weights) else 1.0
+    num_mistakes = int((probabilities.argmax(axis=1) != targets)[row_weights > 0].sum())
+    needed = 0.0 if temperature > 1 else SURER_BEYOND if num_mistakes >= FEWEST_MISTAKES else np.inf
+    return temperature if _standard_errors(gains, row_weights) > needed else 1.0
 
 
-def _lowest_loss(targets: Array, probabilities: Array, weights: Array) -> float:
-    """The loss is convex in 1 / temperature, so its lowest point is where its slope changes sign."""
+def _most_likely(targets: Array, probabilities: Array, weights: Array) -> float:
+    """Where the sum of the log losses and of the prior has slope zero, over the logarithm of 1 / temperature."""
     logits = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
     logits -= logits.max(axis=1, keepdims=True)
     true_logits = logits[np.arange(len(targets)), targets]
 
-    def slope(coldness: float) -> float:
+    def slope(log_coldness: float) -> float:
+        coldness = np.exp(log_coldness)
         odds = np.exp(coldness * logits)
         expected = (odds * logits).sum(axis=1) / odds.sum(axis=1)
-        return float(weights @ (expected - true_logits))
+        return float(coldness * (weights @ (expected - true_logits)) + log_coldness / PRIOR_SPREAD**2)
 
-    if slope(1 / HOTTEST) >= 0:
+    low, high = -np.log(HOTTEST), -np.log(COLDEST)
+    if slope(low) >= 0:
         return HOTTEST
-    if slope(1 / COLDEST) <= 0:
+    if slope(high) <= 0:
         return COLDEST
-    return 1 / float(brentq(slope, 1 / HOTTEST, 1 / COLDEST, xtol=1e-6))
+    return float(np.exp(-brentq(slope, low, high, xtol=1e-9)))
 
 
-def _is_beyond_noise(gains: Array, weights: Array) -> bool:
-    """Whether the mean gain over rows is more than `NOISE` of its standard errors."""
+def _standard_errors(gains: Array, weights: Array) -> float:
+    """The mean gain over rows in its standard errors: how far it is beyond noise."""
     mean = weights @ gains / weights.sum()
     error = np.sqrt((weights**2) @ (gains - mean) ** 2) / weights.sum()
-    return bool(mean > NOISE * error)
+    return float(mean / error) if error > 0 else 0.0
