@@ -27,7 +27,7 @@ from nudgenet.report.page import render
 from nudgenet.runs.store import Store, as_parquet
 from nudgenet.scoring.baselines import Baseline, TableArrays, fit_baselines
 from nudgenet.scoring.importance import Importance, permutation_importance
-from nudgenet.scoring.intervals import bootstrap, compare
+from nudgenet.scoring.intervals import assess
 from nudgenet.scoring.metrics import primary_metric, row_losses, score
 from nudgenet.settings import Settings
 from nudgenet.training.loop import evaluate, in_user_units
@@ -75,8 +75,7 @@ def conclude(
     summary |= {"parameters": num_parameters(network), "epochs": len(epochs)}
     results = {
         "evidence": dict(judged.evidence),
-        "intervals": intervals_of(kind, targets["test"], answers["test"], settings.seed),
-        "comparisons": comparisons_with(baselines, kind, targets["test"], answers["test"], metrics, settings.seed),
+        **trust_in(kind, targets["test"], answers["test"], baselines, settings.seed),
         "importance": [
             (item.column, item.drop, item.low, item.high)
             for item in importance_of(network, table, state, targets["validation"], settings)
@@ -127,38 +126,26 @@ def summarise(
     }
 
 
-def intervals_of(kind: TaskKind, targets: np.ndarray, answers: np.ndarray, seed: int) -> dict[str, tuple[float, float]]:
-    """Test metric -> its 95 % interval."""
-    intervals = bootstrap(kind, targets, answers, seed=seed)
-    return {name: (interval.low, interval.high) for name, interval in intervals.items()}
-
-
-def comparisons_with(
-    baselines: list[Baseline],
-    kind: TaskKind,
-    targets: np.ndarray,
-    answers: np.ndarray,
-    metrics: Mapping[str, Metrics],
-    seed: int,
-) -> list[dict[str, Any]]:
-    """The paired bootstrap of the test score against each baseline, if the score is defined."""
-    metric = primary_metric(kind)
-    if metric not in metrics["test"]:
-        return []
-    items = [
-        compare(kind, targets, answers, other.test, metric=metric, other=other.name, seed=seed) for other in baselines
-    ]
-    return [
-        {
-            "metric": item.metric,
-            "other": item.other,
-            "difference": item.difference,
-            "low": item.interval.low,
-            "high": item.interval.high,
-            "verdict": item.verdict,
-        }
-        for item in items
-    ]
+def trust_in(
+    kind: TaskKind, targets: np.ndarray, answers: np.ndarray, baselines: list[Baseline], seed: int
+) -> dict[str, Any]:
+    """How far the test scores can be trusted: the interval of each, and the comparison with each baseline."""
+    rivals = {baseline.name: baseline.test for baseline in baselines}
+    intervals, comparisons = assess(kind, targets, answers, rivals, metric=primary_metric(kind), seed=seed)
+    return {
+        "intervals": {name: (interval.low, interval.high) for name, interval in intervals.items()},
+        "comparisons": [
+            {
+                "metric": item.metric,
+                "other": item.other,
+                "difference": item.difference,
+                "low": item.interval.low,
+                "high": item.interval.high,
+                "verdict": item.verdict,
+            }
+            for item in comparisons
+        ],
+    }
 
 
 def held_out(data: Prepared) -> dict[str, Part]:
@@ -250,7 +237,7 @@ def importance_of(
             input_positions(table.preparation),
             kind=table.task.kind,
             seed=settings.seed,
-            repeats=5 if num_outputs <= MANY_CLASSES else 1,
+            repeats=3 if num_outputs <= MANY_CLASSES else 1,
             max_rows=2_000 if num_outputs <= MANY_CLASSES else 500,
             max_columns=200 if num_outputs <= MANY_CLASSES else 25,
         )

@@ -13,7 +13,8 @@ from conftest import make_prepared
 from nudgenet.networks import NETWORKS
 from nudgenet.networks.capacity import choose_capacity, explain_capacity
 from nudgenet.networks.embeddings import CategoryEmbedding
-from nudgenet.networks.mlp import KINKS, MLP, num_parameters
+from nudgenet.networks.mlp import MLP, num_parameters
+from nudgenet.networks.neurons import KINKS
 from nudgenet.records import Shape
 from nudgenet.settings import Settings
 

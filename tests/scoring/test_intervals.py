@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from nudgenet.records import TaskKind
-from nudgenet.scoring.intervals import bootstrap, compare, interval_of, resample_counts
+from nudgenet.scoring.intervals import Comparison, Interval, assess, interval_of, resample_counts
 from nudgenet.scoring.metrics import METRICS, Array, score
 
 
@@ -17,6 +17,20 @@ def make_binary(random: np.random.Generator, num_rows: int, skill: float = 1.0) 
     targets = random.integers(0, 2, num_rows)
     positive = 1 / (1 + np.exp(-skill * (2 * targets - 1) - random.normal(size=num_rows)))
     return targets, np.column_stack([1 - positive, positive])
+
+
+def bootstrap(
+    kind: TaskKind, targets: Array, predictions: Array, *, seed: int, num_resamples: int = 1000
+) -> dict[str, Interval]:
+    metric = next(iter(METRICS[kind]))
+    return assess(kind, targets, predictions, {}, metric=metric, seed=seed, num_resamples=num_resamples)[0]
+
+
+def compare(
+    kind: TaskKind, targets: Array, ours: Array, theirs: Array, *, metric: str, seed: int, num_resamples: int = 1000
+) -> Comparison:
+    found = assess(kind, targets, ours, {"rival": theirs}, metric=metric, seed=seed, num_resamples=num_resamples)
+    return found[1][0]
 
 
 def test_resamples_draw_rows_with_replacement() -> None:
@@ -96,7 +110,7 @@ def test_a_large_test_takes_seconds_at_most() -> None:
 def test_identical_predictions_are_too_close_to_call() -> None:
     targets, predictions = make_binary(np.random.default_rng(5), 200)
     for metric in METRICS["binary"]:
-        found = compare("binary", targets, predictions, predictions, metric=metric, other="linear", seed=0)
+        found = compare("binary", targets, predictions, predictions, metric=metric, seed=0)
         assert (found.difference, found.verdict) == (0.0, "too close to call")
         assert found.interval.low == found.interval.high == 0
 
@@ -106,11 +120,11 @@ def test_better_and_worse_know_the_direction_of_the_metric(metric: str) -> None:
     random = np.random.default_rng(6)
     targets, strong = make_binary(random, 500, skill=2.0)
     weak = np.tile([0.5, 0.5], (500, 1))
-    ours_better = compare("binary", targets, strong, weak, metric=metric, other="majority", seed=0)
-    ours_worse = compare("binary", targets, weak, strong, metric=metric, other="majority", seed=0)
+    ours_better = compare("binary", targets, strong, weak, metric=metric, seed=0)
+    ours_worse = compare("binary", targets, weak, strong, metric=metric, seed=0)
     assert (ours_better.verdict, ours_worse.verdict) == ("better", "worse")
     assert ours_better.difference == -ours_worse.difference
-    assert ours_better.other == "majority"
+    assert ours_better.other == "rival"
 
 
 def test_pairing_finds_a_small_difference_that_two_intervals_hide() -> None:
@@ -123,7 +137,7 @@ def test_pairing_finds_a_small_difference_that_two_intervals_hide() -> None:
         bootstrap("regression", targets, theirs, seed=0)["rmse"],
     )
     assert separate[0].high > separate[1].low  # they overlap
-    assert compare("regression", targets, ours, theirs, metric="rmse", other="x", seed=0).verdict == "better"
+    assert compare("regression", targets, ours, theirs, metric="rmse", seed=0).verdict == "better"
 
 
 def test_equally_good_models_are_rarely_told_apart() -> None:
@@ -132,18 +146,31 @@ def test_equally_good_models_are_rarely_told_apart() -> None:
     for trial in range(100):
         targets = random.normal(size=120)
         ours, theirs = targets + random.normal(size=120), targets + random.normal(size=120)
-        found = compare("regression", targets, ours, theirs, metric="rmse", other="x", seed=trial, num_resamples=300)
+        found = compare("regression", targets, ours, theirs, metric="rmse", seed=trial, num_resamples=300)
         called += found.verdict != "too close to call"
     assert called <= 12  # 5 expected
 
 
 def test_few_rows_are_too_close_to_call() -> None:
     targets = np.array([0, 1, 0, 1])
-    found = compare("binary", targets, np.eye(2)[targets], np.eye(2)[1 - targets], metric="accuracy", other="x", seed=0)
+    found = compare("binary", targets, np.eye(2)[targets], np.eye(2)[1 - targets], metric="accuracy", seed=0)
     assert (found.difference, found.verdict) == (1.0, "too close to call")
 
 
-def test_comparing_an_undefined_metric_is_refused() -> None:
+def test_an_undefined_metric_is_not_compared() -> None:
     targets, predictions = np.ones(20, dtype=int), np.tile([0.4, 0.6], (20, 1))
-    with pytest.raises(ValueError, match="auc is undefined"):
-        compare("binary", targets, predictions, predictions, metric="auc", other="x", seed=0)
+    intervals, comparisons = assess("binary", targets, predictions, {"rival": predictions}, metric="auc", seed=0)
+    assert "auc" not in intervals and comparisons == []
+
+
+def test_rivals_are_judged_on_the_resamples_of_the_intervals() -> None:
+    targets, ours = make_binary(np.random.default_rng(9), 300)
+    nothing = np.tile([0.9, 0.1], (300, 1))  # always the class 0, as the other one
+    always = np.eye(2)[np.zeros(300, dtype=int)]
+    intervals, comparisons = assess("binary", targets, ours, {"a": nothing, "b": always}, metric="accuracy", seed=3)
+    assert [item.other for item in comparisons] == ["a", "b"]
+    assert comparisons[0].interval == comparisons[1].interval
+    perfect = np.eye(2)[targets]  # against it, the difference is our accuracy less one: the interval, moved by one
+    _, (against_perfect,) = assess("binary", targets, ours, {"perfect": perfect}, metric="accuracy", seed=3)
+    assert against_perfect.interval.low == pytest.approx(intervals["accuracy"].low - 1)
+    assert against_perfect.interval.high == pytest.approx(intervals["accuracy"].high - 1)

@@ -11,8 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
+from nudgenet.errors import SettingError
 from nudgenet.records import TaskKind
-from nudgenet.scoring.metrics import LOWER_IS_BETTER, METRICS, primary_metric, row_losses, score, weighted_metric
+from nudgenet.scoring.metrics import (
+    LOWER_IS_BETTER,
+    METRICS,
+    MOST_RANKED_CLASSES,
+    choose_metric,
+    primary_metric,
+    row_losses,
+    score,
+    weighted_metric,
+)
 
 
 def make_classes(seed: int, num_rows: int, num_classes: int, *, ties: bool) -> tuple[Any, Any, Any]:
@@ -46,13 +56,37 @@ def test_multiclass_scores_equal_scikit_learn(seed: int, num_rows: int, num_clas
     targets, probabilities, weights = make_classes(seed, num_rows, num_classes, ties=False)
     options = {"sample_weight": weights if weighted else None}
     hard = probabilities.argmax(axis=1)
+    areas = [
+        reference.roc_auc_score(targets == index, probabilities[:, index], **options) for index in np.unique(targets)
+    ]
     assert score("multiclass", targets, probabilities, options["sample_weight"]) == pytest.approx(
         {
+            "auc": np.mean(areas),
             "accuracy": reference.accuracy_score(targets, hard, **options),
             "f1": reference.f1_score(targets, hard, average="macro", **options),
             "log_loss": reference.log_loss(targets, probabilities, labels=range(num_classes), **options),
         }
     )
+
+
+def test_the_area_of_many_classes_is_scikit_learns() -> None:
+    targets, probabilities, weights = make_classes(1, 300, 6, ties=True)
+    expected = reference.roc_auc_score(targets, probabilities, multi_class="ovr", sample_weight=weights)
+    assert score("multiclass", targets, probabilities, weights)["auc"] == pytest.approx(expected)
+    num_classes = MOST_RANKED_CLASSES + 1
+    targets, probabilities, _ = make_classes(1, 300, num_classes, ties=False)
+    assert set(score("multiclass", targets, probabilities)) == {"accuracy", "f1", "log_loss"}
+
+
+def test_a_threshold_moves_what_judges_the_answers_and_nothing_else() -> None:
+    targets, probabilities, _ = make_classes(2, 200, 2, ties=False)
+    plain, strict = score("binary", targets, probabilities), score("binary", targets, probabilities, threshold=0.8)
+    answers = probabilities[:, 1] > 0.8
+    assert strict["accuracy"] == pytest.approx(reference.accuracy_score(targets, answers)) != plain["accuracy"]
+    assert strict["f1"] == pytest.approx(reference.f1_score(targets, answers)) != plain["f1"]
+    assert (strict["auc"], strict["log_loss"]) == (plain["auc"], plain["log_loss"])
+    three = make_classes(2, 200, 3, ties=False)[:2]
+    assert score("multiclass", *three, threshold=0.8) == score("multiclass", *three)
 
 
 @settings(max_examples=60, deadline=None)
@@ -118,3 +152,32 @@ def test_primary_metric_is_one_of_the_tables() -> None:
         "regression": "rmse",
     }
     assert {name for table in METRICS.values() for name in table} >= LOWER_IS_BETTER
+
+
+# ------------------------------------------------------------------ the metric that counts
+
+
+@pytest.mark.parametrize(
+    ("num_second", "metric"), [(9, "f1"), (10, "accuracy"), (50, "accuracy"), (90, "accuracy"), (91, "auc"), (0, "f1")]
+)
+def test_a_rare_class_changes_the_metric_that_counts(num_second: int, metric: str) -> None:
+    targets = np.repeat([0, 1], [100 - num_second, num_second])
+    name, decisions = choose_metric("binary", None, targets, ("no", "yes"))
+    assert (name, decisions[0].chosen) == (metric, metric)
+    assert ("rare" in decisions[0].why) == (metric == "accuracy")
+    assert ("`yes`" in decisions[0].why) == (metric != "accuracy")  # F1 judges it, whichever is rare
+    assert "--set metric=log_loss" in decisions[0].override
+    assert choose_metric("binary", "log_loss", targets, ("no", "yes"))[0] == "log_loss"
+
+
+def test_the_metric_that_counts_must_fit_the_task() -> None:
+    assert choose_metric("multiclass", None, np.zeros(99, int), "abc")[0] == "accuracy"
+    assert choose_metric("regression", "mae", np.zeros(3), ())[0] == "mae"
+    with pytest.raises(SettingError, match=r"`auc` does not fit a regression task. Use one of: rmse, mae, r2"):
+        choose_metric("regression", "auc", np.zeros(3), ())
+    with pytest.raises(SettingError, match=r"`r2` does not fit a multiclass task with 3 classes. Use one of: acc"):
+        choose_metric("multiclass", "r2", np.zeros(3, int), "abc")
+    with pytest.raises(SettingError, match="does not fit a multiclass task with 51 classes"):
+        choose_metric("multiclass", "auc", np.zeros(3, int), range(51))
+    with pytest.raises(SettingError, match=r"There is no metric `logloss`.*log_loss"):
+        choose_metric("binary", "logloss", np.zeros(3, int), "ab")

@@ -8,7 +8,6 @@ once, at a random place: one random number per layer and step instead of one per
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,62 +30,33 @@ class Dropout(nn.Module):
     def is_active(self) -> bool:
         return self.training and self.p > 0
 
+    @property
+    def scale(self) -> float:
+        """What the kept numbers are multiplied by, so that sums of them stay as large as without dropout."""
+        return 1.0 / (1.0 - self.p) if self.is_active else 1.0
+
     def forward(self, inputs: Tensor) -> Tensor:
         if not self.is_active:
             return inputs
-        mask = self.mask(inputs)
-        return F.dropout(inputs, self.p) if mask is None else inputs * mask
+        mask = None if inputs.device.type != "cpu" else self.mask(inputs.numel(), inputs.dtype, self.scale)
+        return F.dropout(inputs, self.p) if mask is None else inputs * mask.view(inputs.shape)
 
-    def mask(self, inputs: Tensor) -> Tensor | None:
-        """0 or 1 / (1 - p) for each input; None where there is no pool (very large inputs, other devices)."""
-        size = inputs.numel()
+    def mask(self, size: int, dtype: torch.dtype, kept: float) -> Tensor | None:
+        """`size` times 0 or `kept`, at random; None where there is no pool (very large layers)."""
         # Large enough that cuts seldom begin near each other, small enough to stay in the processor's cache.
         pool_size = max(SMALLEST_POOL, 1 << (2 * size - 1).bit_length())
-        if pool_size > LARGEST_POOL or inputs.device.type != "cpu":
+        if pool_size > LARGEST_POOL:
             return None
         begin = int(torch.randint(pool_size - size, ()))
-        strip: Tensor = pool(self.p, inputs.dtype, pool_size)[begin : begin + size]
-        return strip.view(inputs.shape)
-
-    def after_relu(self, sums: Tensor) -> Tensor:
-        """ReLU, then dropout, in fewer passes over the neurons than the two take alone."""
-        mask = self.mask(sums) if self.is_active else None
-        if mask is None:
-            return self.forward(sums.relu())
-        fired: Tensor = _ReluAndDropout.apply(sums, mask, scale(self.p, sums.dtype))  # type: ignore[no-untyped-call]
-        return fired
+        return pool(self.p, dtype, kept, pool_size)[begin : begin + size]
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
 
 
-class _ReluAndDropout(torch.autograd.Function):
-    """mask * max(0, sums). Where that is positive, the neuron fired and was kept: there its gradient passes."""
-
-    @staticmethod
-    def forward(ctx: Any, sums: Tensor, mask: Tensor, scale: float) -> Tensor:
-        fired = sums.relu().mul_(mask)
-        ctx.save_for_backward(fired)
-        ctx.scale = scale
-        return fired
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (fired,) = ctx.saved_tensors
-        passed = torch.ops.aten.threshold_backward(gradients[0], fired, 0)
-        return passed.mul_(ctx.scale), None, None
-
-
 @lru_cache(maxsize=16)
-def pool(p: float, dtype: torch.dtype, size: int) -> Tensor:
+def pool(p: float, dtype: torch.dtype, kept: float, size: int) -> Tensor:
     """The strip of masks for one rate: a constant, the same in every process."""
     generator = torch.Generator().manual_seed(20_260_101)
-    kept = torch.rand(size, generator=generator) >= p
-    masks: Tensor = kept.to(dtype) * scale(p, dtype)
-    return masks
-
-
-@lru_cache(maxsize=16)
-def scale(p: float, dtype: torch.dtype) -> float:
-    """1 / (1 - p), as rounded in `dtype`."""
-    return float(torch.tensor(1.0 / (1.0 - p), dtype=dtype).item())
+    masks = (torch.rand(size, generator=generator) >= p).to(dtype)
+    return masks.mul_(kept)

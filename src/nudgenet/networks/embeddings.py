@@ -12,19 +12,24 @@ from torch import Tensor, nn
 class CategoryEmbedding(nn.Module):
     """One table for all category columns: codes int64 (rows, columns) -> float32 (rows, columns * width).
 
+    With `copies`, each of so many networks has knobs of its own: -> (copies, rows, columns * width).
+
     All columns share one table with an offset each, so that one lookup serves them all; a lookup per
     column costs more than the arithmetic of a small network. Source: Guo & Berkhahn, arXiv 1604.06737.
     """
 
     offsets: Tensor
 
-    def __init__(self, cardinalities: Sequence[int], width: int | None = None) -> None:
+    def __init__(self, cardinalities: Sequence[int], copies: int | None = None) -> None:
         super().__init__()
-        self.width = width or embedding_width(max(cardinalities))
+        self.width = embedding_width(max(cardinalities))
         self.num_features = len(cardinalities) * self.width
         starts = [sum(cardinalities[:column]) for column in range(len(cardinalities))]
-        self.register_buffer("offsets", torch.tensor(starts), persistent=False)
-        self.table = nn.Embedding(sum(cardinalities), self.width)
+        offsets = torch.tensor(starts)
+        if copies is not None:
+            offsets = torch.arange(copies).view(-1, 1, 1) * sum(cardinalities) + offsets
+        self.register_buffer("offsets", offsets, persistent=False)
+        self.table = nn.Embedding(sum(cardinalities) * (copies or 1), self.width)
         with torch.no_grad():
             # A column's numbers have together the spread of one standardised number.
             self.table.weight.normal_(0.0, 1.0 / math.sqrt(self.width))
@@ -32,7 +37,7 @@ class CategoryEmbedding(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         numbers: Tensor = self.table(codes + self.offsets)
-        return numbers.flatten(1)
+        return numbers.flatten(-2)
 
 
 def embedding_width(cardinality: int) -> int:

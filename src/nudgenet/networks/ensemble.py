@@ -5,6 +5,9 @@ way to listen to the inputs (an adapter: one factor per input) and its own outpu
 little more than one network, because they pass through the same matrix products, and they disagree
 enough for their average to be better than any of them.
 Source: Gorishniy et al., TabM (TabM-mini), arXiv 2410.24210; Wen et al., BatchEnsemble, arXiv 2002.06715.
+
+`num_copies` such ensembles with weights of their own can be stacked and trained as one: their matrices
+are stacked, so the calls are as many as for one, and only the arithmetic grows.
 """
 
 from __future__ import annotations
@@ -12,25 +15,25 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nudgenet.networks.embeddings import CategoryEmbedding
 from nudgenet.networks.encoding import PiecewiseLinear
 from nudgenet.networks.mlp import Layer
+from nudgenet.networks.neurons import Neurons, initialise
 from nudgenet.records import Shape
 
 WIDE_PRODUCT = 256  # members x outputs
 
 
 class Ensemble(nn.Module):
-    """k members at once: the prepared inputs of a table -> float32 (rows, members, num_outputs).
+    """k members in each of c copies: the prepared inputs of a table -> float32 (rows, c * k, num_outputs).
 
     See `records.Part.inputs` for the inputs. The outputs of each member mean what an `MLP`'s do; their
-    mean (of probabilities, or of numbers) is the ensemble's answer.
+    mean (of probabilities, or of numbers) is the ensemble's answer. Copies share no knobs except those of a
+    normalisation.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Ensemble(nn.Module):
         num_members: int,
         num_layers: int,
         width: int,
+        num_copies: int = 1,
         activation: str = "relu",
         dropout: float = 0.0,
         normalisation: str = "none",
@@ -48,35 +52,43 @@ class Ensemble(nn.Module):
         precision: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
-        self.num_members, self.width, self.precision = num_members, width, precision
+        self.num_copies, self.num_members, self.width = num_copies, num_members, width
+        self.residual, self.precision = residual, precision
         self.encoding = PiecewiseLinear(pieces)
-        self.embedding = CategoryEmbedding(shape.cardinalities) if shape.cardinalities else None
+        self.embedding = CategoryEmbedding(shape.cardinalities, num_copies) if shape.cardinalities else None
         embedded = self.embedding.num_features if self.embedding else 0
-        num_inputs = shape.num_numbers + self.encoding.num_pieces + embedded
-        layer = partial(Layer, activation=activation, dropout=dropout, normalisation=normalisation, residual=residual)
-        self.adapter = nn.Parameter(torch.empty(num_members, num_inputs))
-        self.first = layer(num_inputs, width)
-        self.layers = nn.Sequential(*(layer(width, width) for _ in range(num_layers - 1)))
-        self.output_weight = nn.Parameter(torch.empty(num_members, width, shape.num_outputs))
-        self.output_bias = nn.Parameter(torch.zeros(num_members, shape.num_outputs))
+        sizes = [shape.num_numbers + self.encoding.num_pieces + embedded] + [width] * num_layers
+        self.adapter = nn.Parameter(torch.empty(num_copies, num_members, sizes[0]))
+        self.weights = nn.ParameterList(torch.empty(num_copies, width, size) for size in sizes[:-1])
+        self.biases = nn.ParameterList(torch.zeros(num_copies, width) for _ in sizes[:-1])
+        self.neurons = nn.ModuleList(
+            Neurons(width, activation=activation, dropout=dropout, normalisation=normalisation) for _ in sizes[:-1]
+        )
+        self.output_weight = nn.Parameter(torch.empty(num_copies, num_members, width, shape.num_outputs))
+        self.output_bias = nn.Parameter(torch.zeros(num_copies, num_members, shape.num_outputs))
         with torch.no_grad():
             self.adapter.copy_(self._first_adapters(shape))
+            for weights in self.weights:
+                for of_one_copy in weights:
+                    initialise(of_one_copy, activation)
             self.output_weight.normal_(0.0, 1.0 / math.sqrt(width))
 
     def _first_adapters(self, shape: Shape) -> Tensor:
         """One random factor per member and column: all inputs made from one column begin alike."""
+        members = (self.num_copies, self.num_members)
         columns = torch.cat([torch.arange(shape.num_numbers), self.encoding.columns])
-        factors = torch.randn(self.num_members, shape.num_numbers)[:, columns]
+        factors = torch.randn(*members, shape.num_numbers)[..., columns]
         if self.embedding is not None:
-            of_categories = torch.randn(self.num_members, len(shape.cardinalities))
-            factors = torch.cat([factors, of_categories.repeat_interleave(self.embedding.width, dim=1)], dim=1)
+            of_categories = torch.randn(*members, len(shape.cardinalities))
+            factors = torch.cat([factors, of_categories.repeat_interleave(self.embedding.width, dim=-1)], dim=-1)
         return factors
 
     def encode(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """What every member's first layer sees: float32 (rows, num_inputs)."""
+        """What the first layers see: float32 (copies, rows, num_inputs), the same for all members of a copy."""
         features: Tensor = self.encoding(inputs["numbers"])
+        features = features.expand(self.num_copies, -1, -1)
         if self.embedding is not None:
-            features = torch.cat([features, self.embedding(inputs["categories"])], dim=1)
+            features = torch.cat([features, self.embedding(inputs["categories"])], dim=2)
         return features
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -84,45 +96,50 @@ class Ensemble(nn.Module):
         features = self.encode(inputs)
         if self.training:
             features = features.to(self.precision)
-        fired = self.layers(self._first_layers(features))  # (rows * members, width)
-        return self._outputs(fired).to(self.output_bias.dtype) + self.output_bias
-
-    def _first_layers(self, features: Tensor) -> Tensor:
-        """The first layers of all members in one matrix product.
-
-        Scaling the inputs by a member's adapter is the same as scaling its copy of the weights, and
-        there are fewer weights than inputs.
-        """
-        linear = self.first.sum
-        weights = (self.adapter.unsqueeze(1) * linear.weight).flatten(0, 1)  # (members * width, num_inputs)
-        biases = linear.bias.repeat(self.num_members)
-        sums = F.linear(features, weights.to(features.dtype), biases.to(features.dtype))
-        return self.first.after_sum(sums.view(-1, self.width))
+        # Scaling the inputs by a member's adapter is the same as scaling its copy of the weights, and there are fewer
+        # weights than inputs. So the first layers of all members are one matrix product.
+        first = (self.adapter.unsqueeze(2) * self.weights[0].unsqueeze(1)).flatten(1, 2)
+        fired = self.neurons[0](features, first, self.biases[0].repeat(1, self.num_members))
+        for neurons, weights, biases in zip(self.neurons[1:], self.weights[1:], self.biases[1:], strict=True):
+            above = neurons(fired, weights, biases)
+            fired = fired + above if self.residual else above  # (copies, rows * members, width)
+        return self._outputs(fired).transpose(0, 1).flatten(1, 2)
 
     def _outputs(self, fired: Tensor) -> Tensor:
-        """Each member's fired neurons times its own output weights: (rows * members, width) -> (rows, members, outputs)."""
-        num_members, _, num_outputs = self.output_weight.shape
+        """Each member's fired neurons times its own output weights: float32 (copies, rows, members, num_outputs)."""
+        copies, members, _, num_outputs = self.output_weight.shape
         weights = self.output_weight.to(fired.dtype)
-        if num_members * num_outputs <= WIDE_PRODUCT:
+        if members * num_outputs <= WIDE_PRODUCT:
             # Every member times every member's weights, of which the diagonal is kept: for few outputs one
             # wide product is faster than many narrow ones.
-            products = fired @ weights.transpose(0, 1).flatten(1)
-            crossed = products.view(-1, num_members, num_members, num_outputs)
-            return crossed.diagonal(dim1=1, dim2=2).transpose(1, 2)
-        return torch.einsum("rmw,mwo->rmo", fired.view(-1, num_members, self.width), weights)
+            products = fired @ weights.transpose(1, 2).flatten(2)
+            crossed = products.view(copies, -1, members, members, num_outputs)
+            outputs = crossed.diagonal(dim1=2, dim2=3).transpose(2, 3)
+        else:
+            outputs = torch.einsum("crmw,cmwo->crmo", fired.view(copies, -1, members, self.width), weights)
+        return outputs.to(self.output_bias.dtype) + self.output_bias.unsqueeze(1)
 
     def member(self, index: int) -> nn.Sequential:
-        """Member `index` as a plain network from encoded inputs (see `encode`) to its outputs, in evaluation mode.
+        """Member `index` (of copies x members) as a plain network, in evaluation mode: from its copy's encoded
+        inputs, `encode(inputs)[index // num_members]`, to its outputs.
 
         Linear, kink, Linear, kink ... Linear: its weights are copies, ready to be opened.
         """
-        first = nn.Linear(self.first.sum.in_features, self.width)
-        last = nn.Linear(self.width, self.output_bias.shape[1])
-        with torch.no_grad():
-            first.weight.copy_(self.first.sum.weight * self.adapter[index])
-            first.bias.copy_(self.first.sum.bias)
-            last.weight.copy_(self.output_weight[index].T)
-            last.bias.copy_(self.output_bias[index])
-        modules: list[nn.Module] = [self.first.with_sum(first)]
-        modules += [copy.deepcopy(layer) for layer in self.layers]
-        return nn.Sequential(*modules, last).eval()
+        place, member = divmod(index, self.num_members)
+        layers: list[nn.Module] = []
+        for neurons, weights, biases in zip(self.neurons, self.weights, self.biases, strict=True):
+            assert isinstance(neurons, Neurons)
+            own = weights[place] if layers else weights[place] * self.adapter[place, member]
+            linear = as_linear(own, biases[place])
+            layers.append(Layer(linear, copy.deepcopy(neurons), residual=self.residual and bool(layers)))
+        output = as_linear(self.output_weight[place, member].T, self.output_bias[place, member])
+        return nn.Sequential(*layers, output).eval()
+
+
+def as_linear(weights: Tensor, biases: Tensor) -> nn.Linear:
+    """Weighted sums with copies of these weights (width, num_inputs) and biases (width,)."""
+    linear = nn.Linear(weights.shape[1], weights.shape[0])
+    with torch.no_grad():
+        linear.weight.copy_(weights)
+        linear.bias.copy_(biases)
+    return linear

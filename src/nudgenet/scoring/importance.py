@@ -22,6 +22,7 @@ Positions = Sequence[tuple[str, int]]  # (input name, feature position): the fea
 NUM_RESAMPLES = 200  # for the interval; it need not be finer than the shuffles are
 SCREENING_ROWS = 200
 MAX_SCREENED = 5000
+WORTH_REPEATING = 0.1  # of the largest drop: where in the list a column with less stands matters to nobody
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def permutation_importance(
     kind: TaskKind,
     seed: int,
     metric: str | None = None,
-    repeats: int = 5,
+    repeats: int = 3,
     max_rows: int = 2000,
     max_columns: int = 200,
 ) -> list[Importance]:
@@ -55,7 +56,7 @@ def permutation_importance(
         targets: `(rows,)` as `score` takes them.
         groups: a user's column -> the prepared features made from it; they are shuffled together.
         metric: a name from METRICS; None for the task's primary metric.
-        repeats: shuffles per column; the drop is their mean.
+        repeats: shuffles per column that may matter; the drop is their mean. One shuffle decides which may.
         max_rows: more rows than this are sampled by seed.
         max_columns: of more columns than this, those whose shuffling moves the predictions most on a few rows.
 
@@ -77,17 +78,30 @@ def permutation_importance(
     counts = np.concatenate(list(resample_counts(num_rows, seed=seed, num_resamples=NUM_RESAMPLES)))
     counts = np.vstack([np.ones(num_rows), counts])  # the first "resample" is the rows as they are
     intact = sign * weighted_metric(kind, metric, targets, predict(inputs), counts)
+
+    def drops(column: str, order: Array) -> Array:
+        shuffled = _predict_shuffled(predict, inputs, groups[column], order)
+        return sign * weighted_metric(kind, metric, targets, shuffled, counts) - intact
+
+    # The interval over rows holds the luck of the shuffles, too: each row got values of another one by chance.
+    # So one shuffle is honest, if wider than several, and several are spent on the columns that people look at.
+    measured = {column: drops(column, orders[0]) for column in groups}
+    largest = max((item.drop for item in _summed_up(measured)), default=0.0)
+    matter = {item.column for item in _summed_up(measured) if item.high > max(0.0, WORTH_REPEATING * largest)}
+    for column in groups:
+        if column in matter:
+            measured[column] = np.mean([measured[column], *(drops(column, order) for order in orders[1:])], axis=0)
+    return sorted(_summed_up(measured), key=lambda item: -item.drop)
+
+
+def _summed_up(drops: Mapping[str, Array]) -> list[Importance]:
+    """From each column's drops on the rows as they are (first) and on their resamples; without those undefined."""
     found = []
-    for column, positions in groups.items():
-        shuffled = [
-            sign * weighted_metric(kind, metric, targets, _predict_shuffled(predict, inputs, positions, order), counts)
-            for order in orders
-        ]
-        drops = np.mean(shuffled, axis=0) - intact
-        interval = interval_of(drops[1:])
-        if interval is not None and np.isfinite(drops[0]):
-            found.append(Importance(column, float(drops[0]), interval.low, interval.high))
-    return sorted(found, key=lambda importance: -importance.drop)
+    for column, values in drops.items():
+        interval = interval_of(values[1:])
+        if interval is not None and np.isfinite(values[0]):
+            found.append(Importance(column, float(values[0]), interval.low, interval.high))
+    return found
 
 
 def _sample_rows(

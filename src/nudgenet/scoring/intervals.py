@@ -7,7 +7,7 @@ and again, with replacement, and looks at the spread (Efron & Tibshirani, "An In
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,8 @@ import numpy as np
 
 from nudgenet.records import TaskKind
 from nudgenet.scoring.metrics import LOWER_IS_BETTER, METRICS, Array, weighted_metric
+
+Outcome = Literal["better", "worse", "too close to call"]
 
 LEVEL = 0.95
 MAX_DRAWS = 20_000_000  # rows x resamples: about a second or two; larger tests get fewer resamples
@@ -40,63 +42,62 @@ class Comparison:
     other: str  # the name of the model that ours is compared with
     difference: float  # ours minus theirs
     interval: Interval  # of the difference
-    verdict: Literal["better", "worse", "too close to call"]
+    verdict: Outcome
 
 
-def bootstrap(
-    kind: TaskKind, targets: Array, predictions: Array, *, seed: int, num_resamples: int = 1000
-) -> dict[str, Interval]:
-    """A 95 % percentile interval over rows for every metric that is defined on them.
+def assess(
+    kind: TaskKind,
+    targets: Array,
+    ours: Array,
+    rivals: Mapping[str, Array],
+    *,
+    metric: str,
+    seed: int,
+    num_resamples: int = 1000,
+) -> tuple[dict[str, Interval], list[Comparison]]:
+    """How far our scores can be trusted, and whether they beat each rival's: all on the same resamples.
 
-    The same seed gives the same intervals. More than 20,000 rows get fewer resamples (at least 100): their
-    intervals are narrow, and so is the error that this makes. A metric that is undefined on more than half of
-    the resamples (AUC with a single positive row) is left out.
+    The same seed gives the same answers. More than 20,000 rows get fewer resamples (at least 100): their
+    intervals are narrow, and so is the error that this makes.
+
+    Args:
+        targets, ours: the rows, and what we answer for them, as `score` takes them.
+        rivals: name -> what another model answers for the same rows.
+        metric: the one that is compared, by a paired bootstrap of the difference, ours minus theirs: better or worse
+            only if its interval leaves out zero; otherwise, and on fewer than ten rows, too close to call.
+
+    Returns:
+        A 95 % percentile interval for every metric of ours, without those that are undefined on more than half of the
+        resamples (AUC with a single positive row); and the comparisons, without those whose difference is undefined.
     """
     values: dict[str, list[Array]] = {name: [] for name in METRICS[kind]}
+    differences: dict[str, list[Array]] = {name: [] for name in rivals}
     for counts in resample_counts(len(targets), seed=seed, num_resamples=num_resamples):
         for name, blocks in values.items():
-            blocks.append(weighted_metric(kind, name, targets, predictions, counts))
+            blocks.append(weighted_metric(kind, name, targets, ours, counts))
+        for name, theirs in rivals.items():
+            differences[name].append(values[metric][-1] - weighted_metric(kind, metric, targets, theirs, counts))
     intervals = {name: interval_of(np.concatenate(blocks)) for name, blocks in values.items() if blocks}
     found = {name: interval for name, interval in intervals.items() if interval is not None}
     if "accuracy" in found:
         found["accuracy"] = _open_up_certainty(found["accuracy"], len(targets))
-    return found
 
-
-def compare(
-    kind: TaskKind,
-    targets: Array,
-    ours: Array,
-    theirs: Array,
-    *,
-    metric: str,
-    other: str,
-    seed: int,
-    num_resamples: int = 1000,
-) -> Comparison:
-    """Paired bootstrap of the difference, ours minus theirs: both are scored on the same resamples.
-
-    Better or worse only if the interval of the difference leaves out zero; otherwise, and on fewer than ten
-    rows, it is too close to call.
-
-    Raises:
-        ValueError: `metric` is undefined on these rows (see `score`, which leaves it out).
-    """
     whole = np.ones(len(targets))
-    difference = float(
-        weighted_metric(kind, metric, targets, ours, whole) - weighted_metric(kind, metric, targets, theirs, whole)
-    )
-    differences = [
-        weighted_metric(kind, metric, targets, ours, counts) - weighted_metric(kind, metric, targets, theirs, counts)
-        for counts in resample_counts(len(targets), seed=seed, num_resamples=num_resamples)
-    ]
-    interval = interval_of(np.concatenate(differences)) if differences else None
-    if interval is None or not np.isfinite(difference):
-        raise ValueError(f"{metric} is undefined on these {len(targets)} rows")
-    verdict: Literal["better", "worse", "too close to call"] = "too close to call"
-    if len(targets) >= MIN_ROWS_TO_COMPARE and not interval.low <= 0 <= interval.high:
-        verdict = "better" if (difference < 0) == (metric in LOWER_IS_BETTER) else "worse"
-    return Comparison(metric=metric, other=other, difference=difference, interval=interval, verdict=verdict)
+    score = weighted_metric(kind, metric, targets, ours, whole)
+    comparisons = []
+    for name, blocks in differences.items():
+        interval = interval_of(np.concatenate(blocks)) if blocks else None
+        difference = float(score - weighted_metric(kind, metric, targets, rivals[name], whole))
+        if interval is not None and np.isfinite(difference):
+            verdict = _verdict(difference, interval, metric, len(targets))
+            comparisons.append(Comparison(metric, name, difference, interval, verdict))
+    return found, comparisons
+
+
+def _verdict(difference: float, interval: Interval, metric: str, num_rows: int) -> Outcome:
+    if num_rows < MIN_ROWS_TO_COMPARE or interval.low <= 0 <= interval.high:
+        return "too close to call"
+    return "better" if (difference < 0) == (metric in LOWER_IS_BETTER) else "worse"
 
 
 def resample_counts(num_rows: int, *, seed: int, num_resamples: int) -> Iterator[Array]:

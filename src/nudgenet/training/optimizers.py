@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
@@ -16,17 +18,25 @@ ParamGroups = list[dict[str, Any]]
 
 def sgd(groups: ParamGroups, plan: Plan) -> Optimizer:
     """Stochastic gradient descent with momentum."""
-    return SGD(groups, lr=plan.learning_rate, momentum=plan.momentum, fused=True)
+    return without_compiler(SGD)(groups, lr=plan.learning_rate, momentum=plan.momentum, fused=True)
 
 
 def adam(groups: ParamGroups, plan: Plan) -> Optimizer:
     """Adam (Kingma & Ba, arXiv 1412.6980): a step size per knob from the recent size of its gradient."""
-    return Adam(groups, lr=plan.learning_rate, fused=True)
+    return without_compiler(Adam)(groups, lr=plan.learning_rate, fused=True)
 
 
 def adamw(groups: ParamGroups, plan: Plan) -> Optimizer:
     """AdamW (Loshchilov & Hutter, arXiv 1711.05101): Adam with the decay taken out of the gradient."""
-    return AdamW(groups, lr=plan.learning_rate, fused=True)
+    return without_compiler(AdamW)(groups, lr=plan.learning_rate, fused=True)
+
+
+def without_compiler(kind: type[Optimizer]) -> Callable[..., Optimizer]:
+    """The same optimizer without its guards against torch's compiler: these import it, which takes a second."""
+    guarded = ("add_param_group", "zero_grad", "state_dict", "load_state_dict", "step")
+    plain = {name: inspect.unwrap(getattr(kind, name)) for name in guarded}
+    plain["step"] = torch.no_grad()(plain["step"])  # as the guard around `step` does
+    return type(kind.__name__, (kind,), plain)
 
 
 OPTIMIZERS: dict[str, Callable[[ParamGroups, Plan], Optimizer]] = {"sgd": sgd, "adam": adam, "adamw": adamw}
@@ -40,10 +50,13 @@ def make_optimizer(network: nn.Module, plan: Plan) -> Optimizer:
     """
     if plan.optimizer not in OPTIMIZERS:
         raise SettingError(f"There is no optimizer `{plan.optimizer}`", fix=did_you_mean(plan.optimizer, OPTIMIZERS))
-    parameters = list(network.parameters())
+    decayed: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        (decayed if parameter.ndim >= 2 and "bias" not in name else others).append(parameter)
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": plan.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": plan.weight_decay},
+        {"params": others, "weight_decay": 0.0},
     ]
     return OPTIMIZERS[plan.optimizer]([group for group in groups if group["params"]], plan)
 
