@@ -17,6 +17,7 @@ import nudgenet
 from nudgenet.bookkeeping import leave_if_stopped
 from nudgenet.data.columns import encode_target
 from nudgenet.data.features import CategoryFeature
+from nudgenet.data.images import ImageFeature, image_paths, readable
 from nudgenet.data.prepare import Preparation
 from nudgenet.job import Job, Log, Table
 from nudgenet.networks.capacity import choose_capacity, describe_layers
@@ -25,7 +26,7 @@ from nudgenet.records import Epoch, Part, Prepared, TaskKind, Verdict
 from nudgenet.report.contents import Contents
 from nudgenet.report.page import render
 from nudgenet.runs.store import Store, as_parquet
-from nudgenet.scoring.baselines import Baseline, TableArrays, fit_baselines
+from nudgenet.scoring.baselines import ALL_BASELINES, Baseline, TableArrays, fit_baselines
 from nudgenet.scoring.importance import Importance, permutation_importance
 from nudgenet.scoring.intervals import assess
 from nudgenet.scoring.metrics import primary_metric, row_losses, score
@@ -59,7 +60,10 @@ def conclude(
     if settings.baselines:
         job.observer.stage("Fitting the baselines on the same rows")
         arrays = {name: as_arrays(table, part) for name, part in {"train": data.train, **held_out(data)}.items()}
-        for baseline in fit_baselines(kind, arrays, num_classes=len(table.task.classes), seed=settings.seed):
+        # On images alone, trees cost minutes and are never the best answer.
+        names = ALL_BASELINES if is_table(data) else ("majority", "mean", "linear")
+        fitted = fit_baselines(kind, arrays, num_classes=len(table.task.classes), seed=settings.seed, names=names)
+        for baseline in fitted:
             baselines.append(baseline)
             leave_if_stopped(job, store, state)
     seconds["baselines"] = time.perf_counter() - began
@@ -172,9 +176,16 @@ def answers_of(network: nn.Module, part: Part, objective: Objective, data: Prepa
     return in_user_units(evaluate(network, part, objective, rows_at_once(data.shape.num_outputs))[1], data)
 
 
+def is_table(data: Prepared) -> bool:
+    """Whether there are columns besides an image."""
+    return data.shape.image is None or data.shape.num_numbers + len(data.shape.cardinalities) > 0
+
+
 def as_arrays(table: Table, part: Part) -> TableArrays:
     """A part as the baselines take it: the same prepared rows that the network sees."""
     numbers, categories = part.inputs["numbers"].cpu().numpy(), part.inputs["categories"].cpu().numpy()
+    if (image := table.preparation.image) is not None:
+        numbers = np.hstack([numbers, image.pooled(part.inputs["images"])])
     return TableArrays(numbers, categories, table.prepared.shape.cardinalities, true_values(table, part))
 
 
@@ -224,6 +235,8 @@ def importance_of(
 ) -> list[Importance]:
     """How much worse the validation score gets when one column's cells are shuffled."""
     data = table.prepared
+    if not is_table(data):
+        return []  # there is a single column, and everything comes from it
     num_outputs = data.shape.num_outputs
 
     def predict(inputs: Mapping[str, Tensor]) -> np.ndarray:
@@ -251,6 +264,8 @@ def input_positions(preparation: Preparation) -> dict[str, list[tuple[str, int]]
         if isinstance(feature, CategoryFeature):
             positions[feature.column] = [("categories", num_categories)]
             num_categories += 1
+        elif isinstance(feature, ImageFeature):
+            positions[feature.column] = [("images", channel) for channel in range(feature.channels)]
         else:
             width = len(feature.names)
             positions[feature.column] = [("numbers", num_numbers + offset) for offset in range(width)]
@@ -263,6 +278,8 @@ def test_table(table: Table, targets: np.ndarray, answers: np.ndarray) -> pa.Tab
     task, rows = table.task, table.prepared.test.rows
     first = table.raw.table.num_rows - table.num_given_test_rows if table.num_given_test_rows else 0
     columns: dict[str, Any] = {"row": rows - first + 1}
+    if (paths := image_paths(table.raw)) is not None:
+        columns["path"] = paths.take(pa.array(rows))
     if task.kind == "regression":
         columns |= {"actual": targets, "prediction": answers}
     else:
@@ -288,7 +305,7 @@ def report_contents(
     stored = store.read_json("settings.json")
     important = [column for column, *_ in results["importance"]]
     features = [column.name for column in table.columns if column.name not in important]
-    rows = table.raw.table.select(important + features).take(table.prepared.test.rows)
+    rows = readable(table.raw.table.select(important + features)).take(table.prepared.test.rows)
     capacity = choose_capacity(table.prepared.shape, settings)
     path = shlex.quote(str(store.path))
     return Contents(
@@ -301,12 +318,12 @@ def report_contents(
         epochs=epochs,
         overfit_since=overfit_since(epochs),
         test_predictions=predictions,
-        test_inputs=rows,
+        test_inputs=rows if rows.num_columns else None,
         importance=results["importance"],
         importance_metric=primary_metric(table.task.kind),
         columns=table.columns,
         warnings=log.warnings,
-        network_text=f"{describe_layers(capacity)}, {summary['parameters']:,} knobs",
+        network_text=f"{describe_layers(capacity, table.prepared.shape)}, {summary['parameters']:,} knobs",
         commands={
             "reproduce": stored["command"],
             "predict": f"nudge predict {path} NEW_ROWS.csv --output predictions.csv",

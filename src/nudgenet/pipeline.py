@@ -32,6 +32,7 @@ from nudgenet.run import Run
 from nudgenet.runs.store import Store
 from nudgenet.settings import Settings, make_settings
 from nudgenet.training.budget import keep_to_time
+from nudgenet.training.images import settle
 from nudgenet.training.loop import Step, fit
 from nudgenet.training.loop import step as textbook_step
 from nudgenet.training.objectives import RowLosses, custom, make_objective
@@ -117,6 +118,9 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
         raw, num_test_rows = bookkeeping.read_again(where, settings)
     table = prepare_table(raw, num_test_rows, settings, log)
     data = table.prepared
+    wished = settings
+    settings, suited = settle(settings, data)
+    log.decide(suited)
 
     capacity = choose_capacity(data.shape, settings)
     plan, habits = make_plan(settings, data.shape)
@@ -129,7 +133,7 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
             if settings.time_limit is not None and settings.epochs is None:
                 log.decide(keep_to_time(state, data, settings.time_limit))
             chosen = bookkeeping.chosen_settings(settings, capacity, state.plan, place)
-            store = bookkeeping.open_run(where, table, settings, chosen, log, job)
+            store = bookkeeping.open_run(where, table, wished, chosen, log, job)
         else:
             store = where
             bookkeeping.recall(store, log)

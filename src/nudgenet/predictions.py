@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nudgenet.data.images import image_errors, image_paths
 from nudgenet.errors import UserError
 from nudgenet.run import Run
 from nudgenet.runs.store import as_parquet
@@ -19,10 +20,17 @@ from nudgenet.runs.store import as_parquet
 
 def predict_table(run: Run, source: Any) -> tuple[pa.Table, list[str]]:
     """Columns `prediction` and, for classes, `probability_<class>`; and the warnings about the rows."""
-    answers, warnings = run.answer(source)
-    columns: dict[str, Any] = {"prediction": run.labels(answers)}
-    columns |= {f"probability_{label}": answers[:, index] for index, label in enumerate(run.classes)}
-    return pa.table(columns), warnings
+    raw = run.read(source)
+    answers, warnings = run.answer_rows(raw)
+    paths = image_paths(raw)
+    columns: dict[str, Any] = {} if paths is None else {"path": paths}
+    columns["prediction"] = pa.array(run.labels(answers), from_pandas=True)
+    columns |= {
+        f"probability_{label}": pa.array(answers[:, index], from_pandas=True) for index, label in enumerate(run.classes)
+    }
+    if errors := image_errors(raw.table):
+        columns["error"] = [errors.get(row) for row in range(raw.table.num_rows)]
+    return pa.table(columns), [*raw.warnings, *warnings]
 
 
 def write_table(table: pa.Table, output: Path | None) -> None:

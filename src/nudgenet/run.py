@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from nudgenet.errors import DataWarning, RunError
 from nudgenet.records import Advice, Decision, Epoch, Label, Raw, Shape, Task, Verdict
@@ -135,7 +136,7 @@ class Run:
         from nudgenet.training.state import part_of
 
         data = self._store.read_json("data.json")
-        shape = Shape(**{field.name: data["shape"][field.name] for field in fields(Shape)})
+        shape = TypeAdapter(Shape).validate_python(data["shape"])
         tensors, _ = load_checkpoint(self._store.checkpoint)
         return rebuild(shape, self.settings, part_of(tensors, "best.") or part_of(tensors, "network."))
 
@@ -166,13 +167,27 @@ class Run:
         if self.task.kind == "regression":
             return answers
         labels: np.ndarray = np.array(self.task.classes)[answers.argmax(axis=1)]
-        return labels
+        broken = np.isnan(answers[:, 0])
+        return np.where(broken, None, labels.astype(object)) if broken.any() else labels  # type: ignore[call-overload]
 
     def answer(self, data: Any) -> tuple[np.ndarray, list[str]]:
         """Probabilities (rows, classes) or numbers (rows,), and the warnings about the rows in words."""
         raw = self.read(data)
+        answers, found = self.answer_rows(raw)
+        return answers, [*raw.warnings, *found]
+
+    def answer_rows(self, raw: Raw) -> tuple[np.ndarray, list[str]]:
+        """As `answer`, for rows that were read; a row whose image could not be decoded has NaN for an answer."""
+        from nudgenet.data.images import image_errors
+
         inputs, found = self.preparation.apply(raw)
-        return self._forward(inputs), [*raw.warnings, *found]
+        answers = self._forward(inputs)
+        errors = image_errors(raw.table) if self.preparation.image else {}
+        answers[list(errors)] = np.nan
+        if errors:
+            first = next(iter(errors))
+            found.append(f"{len(errors):,} images have no answer, such as row {first + 1}: {errors[first]}")
+        return answers, found
 
     def _forward(self, inputs: Mapping[str, Tensor]) -> np.ndarray:
         """Prepared inputs -> answers in the user's units."""
@@ -205,10 +220,14 @@ class Run:
                 hasattr(value, "__len__") and not isinstance(value, str | bytes) for value in data.values()
             )
             data = {name: [value] for name, value in data.items()} if single else dict(data)
-        elif isinstance(data, np.ndarray):
+        elif isinstance(data, np.ndarray) and (self.preparation.image is None or data.ndim < 3):
             data = self._name_columns(data, features)
-        settings = Settings(header=None if known["has_header"] else self.settings.header)
-        return read(data, settings, columns=names)
+        header = None if known["has_header"] else self.settings.header
+        image = self.preparation.image
+        if image is None:
+            return read(data, Settings(header=header), columns=names)
+        settings = Settings(header=header, kinds={image.column: "image"}, image_size=self.settings.image_size)
+        return _with_name(read(data, settings, columns=names), image.column)
 
     def _name_columns(self, array: np.ndarray, features: list[str]) -> dict[str, np.ndarray]:
         rows = array.reshape(1, -1) if array.ndim == 1 else array
@@ -245,6 +264,17 @@ def overview(runs: str | Path = "runs") -> list[dict[str, Any]]:
         created = store.read_json("settings.json")["created"]
         rows.append({"name": store.path.name, "when": created, "state": state, "summary": store.result("summary")})
     return rows
+
+
+def _with_name(raw: Raw, name: str) -> Raw:
+    """The one column of images under the name that it had in training: a folder's has a name of its own."""
+    from nudgenet.data.images import image_columns
+
+    found = image_columns(raw.table)
+    if name in raw.table.column_names or len(found) != 1:
+        return raw
+    names = [name if column == found[0] else column for column in raw.table.column_names]
+    return replace(raw, table=raw.table.rename_columns(names))
 
 
 def _warn(found: list[str]) -> None:

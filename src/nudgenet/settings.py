@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from nudgenet.errors import SettingError, did_you_mean
 from nudgenet.records import ColumnKind
 
-
 AUGMENTATIONS = ("flip", "shift", "cutout", "colour")
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,7 +106,7 @@ def decode(data: bytes, cap: int) -> np.ndarray:
     if not data.strip(b"\0"):
         raise Undecodable("empty" if not data else "holds nothing but zero bytes")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=_formats()) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Undecodable(f"claims {image.width:,} x {image.height:,} pixels: a decompression bomb")
             size = _shrunk(image.width, image.height, cap)
@@ -139,12 +140,21 @@ def need_pillow() -> None:
         ) from None
 
 
+@lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow was built with."""
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
 def is_image(data: bytes) -> bool:
     """Whether bytes can be opened as an image (its pixels may still be damaged)."""
     from PIL import Image
 
     try:
-        with _quiet_pillow(), Image.open(io.BytesIO(data), formats=FORMATS):
+        with _quiet_pillow(), Image.open(io.BytesIO(data), formats=_formats()):
             return True
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return True

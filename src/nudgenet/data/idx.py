@@ -27,7 +27,9 @@ def find_idx(folder: Path) -> list[tuple[Path, Path, bool]]:
         if "images" not in name or "idx" not in name or not images.is_file():
             continue
         stem = name.partition("images")[0]
-        labels = [path for path in sorted(folder.iterdir()) if path.name.startswith(f"{stem}labels") and "idx" in path.name]
+        labels = [
+            path for path in sorted(folder.iterdir()) if path.name.startswith(f"{stem}labels") and "idx" in path.name
+        ]
         if labels:
             pairs.append((images, labels[0], stem.lower().startswith(("t10k", "test"))))
     return sorted(pairs, key=lambda pair: pair[2])

@@ -20,11 +20,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from nudgenet.data.decoding import Picture, decode_all, resize
 from nudgenet.errors import SourceError, shorten
-from nudgenet.records import Column, Decision, ImageShape
+from nudgenet.records import Column, Decision, ImageShape, Raw
 from nudgenet.settings import Settings
 
 # A cell. path: as the source names it. pixels: uint8 rows x columns x channels, null if it could not be decoded (`error`
@@ -44,6 +45,7 @@ DEFAULT_SIDE = 128  # pixels; a network from scratch rarely gains from more, and
 IN_MEMORY = 2**30  # bytes of pixels; more are kept in a file that is mapped into memory
 ALMOST_SQUARE = 1.25
 AT_ONCE = 4_096  # images that are brought to size in one go
+POOLED = 200  # patches
 NAMED = 1_000  # files that are named when they are left out
 
 
@@ -71,6 +73,15 @@ def light_table(table: pa.Table) -> pa.Table:
     return pa.table({name: light(table.column(name)) for name in table.column_names})
 
 
+def readable(table: pa.Table) -> pa.Table:
+    """A table in which images are their paths; those without a path are left out."""
+    columns = {
+        name: field(light(table.column(name)), "path") if is_images(table.column(name)) else table.column(name)
+        for name in table.column_names
+    }
+    return pa.table({name: cells for name, cells in columns.items() if cells.null_count < len(cells)})
+
+
 def field(cells: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     """One field of image cells, such as "path"."""
     return pc.struct_field(cells, name)
@@ -80,8 +91,26 @@ def intact(table: pa.Table) -> np.ndarray:
     """bool (rows,): whether all the images of a row could be decoded."""
     fine = np.ones(table.num_rows, bool)
     for name in image_columns(table):
-        fine &= field(light(table.column(name)), "error").is_null().to_numpy()
+        cells = light(table.column(name))
+        fine &= cells.is_valid().to_numpy() & field(cells, "error").is_null().to_numpy()
     return fine
+
+
+def image_paths(raw: Raw) -> pa.ChunkedArray | None:
+    """The paths of the images, if they have any."""
+    for name in image_columns(raw.table):
+        paths = field(light(raw.table.column(name)), "path")
+        return paths if paths.null_count < len(paths) else None
+    return None
+
+
+def image_errors(table: pa.Table) -> dict[int, str]:
+    """Row -> why its image could not be decoded."""
+    errors: dict[int, str] = {}
+    for name in image_columns(table):
+        cells = field(light(table.column(name)), "error")
+        errors |= {int(row): cells[int(row)].as_py() for row in np.flatnonzero(cells.is_valid().to_numpy())}
+    return errors
 
 
 def cap_of(settings: Settings) -> int:
@@ -201,12 +230,18 @@ def look_at_images(name: str, cells: pa.ChunkedArray) -> Column:
     """What a column of images is, in words."""
     cells = light(cells)
     fine = field(cells, "error").is_null().to_numpy()
-    sizes = Counter(zip(*(field(cells, side).filter(pa.array(fine)).to_pylist() for side in ("width", "height")), strict=True))
+    sizes = Counter(
+        zip(*(field(cells, side).filter(pa.array(fine)).to_pylist() for side in ("width", "height")), strict=True)
+    )
     if not sizes:
         return Column(name, "empty", "no image could be decoded", num_missing=len(cells))
     (width, height), count = sizes.most_common(1)[0]
     what = f"{int(fine.sum()):,} images"
-    same = f"all {width} x {height} pixels" if len(sizes) == 1 else f"of {len(sizes):,} sizes, {width} x {height} in {count:,}"
+    same = (
+        f"all {width} x {height} pixels"
+        if len(sizes) == 1
+        else f"of {len(sizes):,} sizes, {width} x {height} in {count:,}"
+    )
     num_unique = len(field(cells, "digest").filter(pa.array(fine)).unique())
     return Column(name, "image", f"{what}, {same}", num_unique=num_unique, num_missing=int((~fine).sum()))
 
@@ -250,6 +285,15 @@ class ImageFeature:
                             pixels[row] = picture
                     begin += len(pictures)
         return torch.from_numpy(pixels)
+
+    def pooled(self, images: Tensor) -> np.ndarray:
+        """What simple models are shown: about `POOLED` brightnesses of patches, float32 (rows, patches), standardised."""
+        scale = min(1.0, (POOLED / self.channels / (self.height * self.width)) ** 0.5)
+        size = max(1, round(self.height * scale)), max(1, round(self.width * scale))
+        patches = [F.adaptive_avg_pool2d(some.float(), size) for some in torch.split(images, AT_ONCE)]
+        pixels = torch.cat(patches) if patches else torch.zeros(0, self.channels, *size)
+        center, spread = (255 * torch.tensor(values).view(1, -1, 1, 1) for values in (self.center, self.spread))
+        return ((pixels - center) / spread).flatten(1).numpy()
 
     def _fitted(self, picture: np.ndarray | None) -> np.ndarray | None:
         """uint8 (channels, height, width)."""
@@ -298,8 +342,10 @@ def learn_images(
     spread = [max(float(pixels[:, channel].double().std()) / 255, 0.01) for channel in range(channels)]
     feature = ImageFeature(column.name, high, wide, channels, tuple(center), tuple(spread))
     colours = "in colour" if channels == 3 else "grey"
-    why = "the size of most training images" if (high, wide) == (round(height), round(width)) else (
-        f"half of the training images are at least {width:.0f} x {height:.0f}"
+    why = (
+        "the size of most training images"
+        if (high, wide) == (round(height), round(width))
+        else (f"half of the training images are at least {width:.0f} x {height:.0f}")
     )
     chosen = f"{wide} x {high} pixels, {colours}"
     return feature, [Decision("size of images", chosen, why, f"--set image_size={2 * max(high, wide)}")]

@@ -21,11 +21,12 @@ MOST_ABSENT = 0.5  # of the sampled cells may name files that are not there: tho
 _LIKE_A_PATH = re.compile(r"[^\n\r\0]{1,250}\.\w{2,5}")
 
 
-def with_images(reading: Reading, folder: Path, settings: Settings) -> Reading:
+def with_images(reading: Reading, folder: Path, settings: Settings, columns: Sequence[str] | None = None) -> Reading:
     """The same table, in which the first column of paths to image files holds the images.
 
     A column is one if its cells look like paths, the files exist (from the table's own folder) and hold images;
-    `kinds=COLUMN:image` says so without looking, and any other kind says that it is not.
+    `kinds=COLUMN:image` says so without looking, and any other kind says that it is not; when predicting
+    (`columns` is set), only the former counts.
 
     Raises:
         ColumnError: `kinds` names a column of images and none of its cells leads to one.
@@ -34,6 +35,8 @@ def with_images(reading: Reading, folder: Path, settings: Settings) -> Reading:
     if any(is_images(column) for column in reading.table.columns):
         return reading
     wished = [name for name, kind in settings.kinds.items() if kind == "image" and name in reading.table.column_names]
+    if columns is not None and not wished:
+        return reading  # the training had no such column
     names = wished or [name for name in reading.table.column_names if name not in settings.kinds]
     for name in names:
         cells = reading.table.column(name)
@@ -45,7 +48,9 @@ def with_images(reading: Reading, folder: Path, settings: Settings) -> Reading:
         table = reading.table.set_column(column, name, images)
         if wished and not intact(table).any():
             first = images[0]["error"].as_py() if len(images) else "no rows"
-            raise ColumnError(f"No cell of `{name}` leads to an image", got=f"{paths[:1]}: {first}", fix="Check the paths.")
+            raise ColumnError(
+                f"No cell of `{name}` leads to an image", got=f"{paths[:1]}: {first}", fix="Check the paths."
+            )
         why = "its cells are paths to files that hold images"
         found = Decision(f"column `{name}`", f"{len(images):,} images", why, f"--set kinds={name}:identifier")
         return replace(reading, table=table, decisions=(*reading.decisions, found, *skipped(images)))
@@ -65,7 +70,9 @@ def _leads_to_images(cells: pa.ChunkedArray, folder: Path) -> bool:
     try:
         need_pillow()
     except MissingExtra:
-        if any(path.suffix.lower() in (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff") for path in files):
+        if any(
+            path.suffix.lower() in (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff") for path in files
+        ):
             raise
         return False
     num_images = sum(is_image(path.read_bytes()) for path in files[:5])

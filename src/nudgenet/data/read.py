@@ -63,9 +63,11 @@ def read(source: Any, settings: Settings, *, columns: Sequence[str] | None = Non
             return _raw(reading, Source("file", _name_of(path), str(path), ""))
         file = open_file(path)
         reading = READERS[kind_of_file(file)](file, settings, columns)
-        return _raw(with_images(reading, path.parent, settings), Source("file", _name_of(path), str(path), file.sha256))
+        return _raw(
+            with_images(reading, path.parent, settings, columns), Source("file", _name_of(path), str(path), file.sha256)
+        )
     kind: Literal["frame", "arrays"] = "frame" if is_frame(source) else "arrays"
-    reading = with_images(READERS[kind](source, settings, columns), Path.cwd(), settings)
+    reading = with_images(READERS[kind](source, settings, columns), Path.cwd(), settings, columns)
     return _raw(reading, Source(kind, kind, None, fingerprint(reading.table)))
 
 

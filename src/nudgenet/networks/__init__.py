@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from nudgenet.errors import SettingError
 from nudgenet.networks.capacity import Capacity, choose_capacity
+from nudgenet.networks.convnet import ConvNet
 from nudgenet.networks.ensemble import Ensemble
 from nudgenet.networks.mlp import MLP
 from nudgenet.records import Shape
@@ -48,7 +50,21 @@ def build_mlp(shape: Shape, capacity: Capacity, settings: Settings, pieces: Tens
     )
 
 
-NETWORKS: dict[str, Builder] = {"ensemble": build_ensemble, "mlp": build_mlp}
+def build_convnet(shape: Shape, capacity: Capacity, settings: Settings, pieces: Tensor) -> nn.Module:
+    """A residual network of convolutions, for images; see `networks.convnet`."""
+    if shape.image is None:
+        raise SettingError("The network `convnet` is for images, and there are none", fix="Leave `network` away.")
+    return ConvNet(
+        shape,
+        width=capacity.width,
+        num_stages=capacity.layers,
+        dropout=capacity.dropout,
+        mirrored="flip" in (settings.augment or ()),
+        precision=torch.bfloat16 if settings.precision == "bfloat16" else torch.float32,
+    )
+
+
+NETWORKS: dict[str, Builder] = {"ensemble": build_ensemble, "mlp": build_mlp, "convnet": build_convnet}
 
 
 def rebuild(shape: Shape, settings: Settings, weights: Mapping[str, Tensor]) -> nn.Module:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
+from nudgenet.networks.convnet import choose_stages, multiply_adds
 from nudgenet.records import Decision, Shape
 from nudgenet.settings import Settings
 
@@ -21,6 +22,8 @@ class Capacity:
 
     def multiply_adds(self, shape: Shape) -> int:
         """Multiplications with addition in one row's forward pass, embeddings counted as two numbers each."""
+        if shape.image is not None:
+            return multiply_adds(shape.image, self.width, self.layers)
         sizes = [shape.num_numbers + 2 * len(shape.cardinalities)] + [self.width] * self.layers + [shape.num_outputs]
         return self.members * sum(below * above for below, above in pairwise(sizes))
 
@@ -32,6 +35,12 @@ def choose_capacity(shape: Shape, settings: Settings) -> Capacity:
     figures behind the numbers stand in benchmarks/LOG.md.
     """
     rows = shape.num_rows
+    if shape.image is not None:
+        return Capacity(
+            layers=choose_stages(shape.image) if settings.layers is None else settings.layers,
+            width=settings.width or (32 if rows < 20_000 else 64),
+            dropout=(0.2 if rows < 20_000 else 0.1) if settings.dropout is None else settings.dropout,
+        )
     if settings.network == "ensemble":
         layers, dropout = 2, 0.1
         members = max(1, min(8, 2_048 // shape.num_outputs))  # thousands of classes: each member has that many outputs
@@ -51,7 +60,7 @@ def explain_capacity(capacity: Capacity, shape: Shape, num_parameters: int, sett
     """The capacity in words, with the knobs that the network really has."""
     as_set = settings.layers is not None and settings.width is not None
     why = f"{shape.num_rows:,} training rows; " + ("as set" if as_set else "more rows can pay for more knobs")
-    size = f"{describe_layers(capacity)}, {num_parameters:,} knobs"
+    size = f"{describe_layers(capacity, shape)}, {num_parameters:,} knobs"
     decisions = [
         Decision(
             "network size", size, why, f"--set layers={max(1, capacity.layers - 1)}, --set width={2 * capacity.width}"
@@ -70,8 +79,11 @@ def explain_capacity(capacity: Capacity, shape: Shape, num_parameters: int, sett
     return decisions
 
 
-def describe_layers(capacity: Capacity) -> str:
+def describe_layers(capacity: Capacity, shape: Shape) -> str:
     """`2 layers of 32`, or `8 small networks with 2 layers of 128 each`."""
+    if shape.image is not None:
+        channels = f"{capacity.width} to {capacity.width << capacity.layers} channels"
+        return f"{1 + 3 * capacity.layers} convolutions in {capacity.layers} stages, {channels}"
     if capacity.layers == 0:
         return "no hidden layer: a linear model"
     layers = f"{capacity.layers} {'layer' if capacity.layers == 1 else 'layers'} of {capacity.width}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -71,6 +71,7 @@ class Baseline:
     test: Array
 
 
+ALL_BASELINES = ("majority", "mean", "linear", "boosting")
 Fitted = tuple[str, Callable[[TableArrays], Array]]  # description, and rows -> predictions
 
 
@@ -80,6 +81,7 @@ def fit_baselines(
     *,
     num_classes: int,
     seed: int,
+    names: Collection[str] = ALL_BASELINES,
 ) -> Iterator[Baseline]:
     """Fit each baseline on `parts["train"]` and yield it with its predictions on "validation" and "test".
 
@@ -87,6 +89,7 @@ def fit_baselines(
         parts: "train", "validation" and "test"; the last two may have zero rows.
         num_classes: of the task; every class has a column, also one that training lacks. Ignored for a regression.
         seed: gives the same baselines again.
+        names: which of them.
     """
     train = parts["train"]
     fits: dict[str, Callable[[], Fitted]] = {
@@ -95,6 +98,8 @@ def fit_baselines(
         "boosting": lambda: _fit_boosting(kind, train, num_classes, seed),
     }
     for name, fit in fits.items():
+        if name not in names:
+            continue
         start = time.perf_counter()
         with _quiet_solvers(), _few_threads(train):
             description, predict = fit()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from nudgenet.data.augment import augmented
 from nudgenet.data.batches import shuffled, subset, take
 from nudgenet.records import Batch, Epoch, Part, Prepared
 from nudgenet.scoring.metrics import score
@@ -72,6 +73,7 @@ def fit(
         while state.cursor < plan.steps_per_epoch and not (stop.reason or state.out_of_time):
             set_learning_rate(state.optimizer, plan.learning_rate_at(state.step, state.stopping.cuts))
             batch = take(data.train, order, state.cursor, plan.steps_per_epoch)
+            batch = augmented(batch, plan.augment, plan.seed, state.step)
             try:
                 loss, norm = step(state.network, batch, state.objective, state.optimizer, plan.clip)
             except NonFinite as problem:

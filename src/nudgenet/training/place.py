@@ -40,7 +40,8 @@ def choose_place(settings: Settings, multiply_adds: int) -> tuple[Place, list[De
             threads, why = calibration().threads, "what was fastest when this machine was measured, once"
     decisions = [Decision("threads", str(threads), why, "--set threads=2")]
     precision: str = settings.precision or "float32"
-    if settings.network == "ensemble" and settings.layers != 0 and not settings.precision:
+    takes_coarse = settings.network == "convnet" or (settings.network == "ensemble" and settings.layers != 0)
+    if takes_coarse and not settings.precision:
         precision = calibration().precision
         faster = "faster on this processor" if precision == "bfloat16" else "as fast as any on this processor"
         why = f"{faster}; only training is rounded, answers are always float32"

@@ -14,6 +14,8 @@ from nudgenet.training.schedules import PLATEAU_CUT, SCHEDULES
 LEARNING_RATES = {"sgd": 1e-1, "adam": 1e-3, "adamw": 1e-3}  # the textbook's starting points
 # An ensemble whose rate decays to zero bears far larger nudges, and needs fewer: see benchmarks/LOG.md.
 ENSEMBLE_LEARNING_RATES = {"sgd": 1e-1, "adam": 2e-2, "adamw": 2e-2}
+CONVNET_LEARNING_RATES = {"sgd": 1e-1, "adam": 3e-3, "adamw": 3e-3}
+CONVNET_BATCH = 128  # rows: with more, an epoch is hardly faster, and has fewer steps
 WEIGHT_DECAYS = {"sgd": 1e-4, "adam": 0.0, "adamw": 1e-2}
 
 
@@ -34,6 +36,7 @@ class Plan:
     clip: float | None
     patience: int
     ema: float
+    augment: tuple[str, ...] = ()
 
     def learning_rate_at(self, step: int, cuts: int = 0) -> float:
         """The learning rate of the update number `step` (0 is the first) after `cuts` plateaus."""
@@ -54,7 +57,8 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
         )
     rows = shape.num_rows
     is_ensemble = settings.network == "ensemble" and settings.layers != 0
-    batch_size = min(rows, settings.batch_size or choose_batch_size(rows))
+    is_convnet = shape.image is not None
+    batch_size = min(rows, settings.batch_size or min(choose_batch_size(rows), CONVNET_BATCH if is_convnet else rows))
     steps = num_steps(rows, batch_size)
     if settings.normalisation == "batch" and rows // steps < 2:
         raise SettingError(
@@ -62,9 +66,9 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
             got=f"{rows // steps} of {rows}",
             fix="Use --set batch_size=32 or --set normalisation=layer.",
         )
-    epochs = settings.epochs or choose_epochs(rows, steps, is_ensemble)
+    epochs = settings.epochs or (choose_convnet_epochs(rows) if is_convnet else choose_epochs(rows, steps, is_ensemble))
     patience = settings.patience or max(8, epochs // 4)
-    rates = ENSEMBLE_LEARNING_RATES if is_ensemble else LEARNING_RATES
+    rates = CONVNET_LEARNING_RATES if is_convnet else ENSEMBLE_LEARNING_RATES if is_ensemble else LEARNING_RATES
     learning_rate = settings.learning_rate or rates.get(settings.optimizer, 1e-3)
     given = settings.weight_decay
     weight_decay = WEIGHT_DECAYS.get(settings.optimizer, 0.0) if given is None else given
@@ -82,6 +86,7 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
         clip=settings.clip,
         patience=patience,
         ema=settings.ema,
+        augment=settings.augment or (),
     )
     per_epoch = f"{steps:,} updates in each pass over {rows:,} training rows"
     return plan, [
@@ -117,6 +122,12 @@ def choose_epochs(num_rows: int, steps_per_epoch: int, is_ensemble: bool) -> int
         wanted: float = 60 * (3_000 / num_rows) ** 0.4
         return min(100, max(8, round(wanted)))
     return min(200, max(20, round(6_000 / steps_per_epoch)))
+
+
+def choose_convnet_epochs(num_rows: int) -> int:
+    """Images that are varied bear many passes: 12 over tens of thousands, 60 over a few thousand."""
+    wanted: float = 60 * (3_000 / num_rows) ** 0.55
+    return min(80, max(12, round(wanted)))
 
 
 def _why_rate(settings: Settings, is_ensemble: bool) -> str:

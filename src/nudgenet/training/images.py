@@ -1,0 +1,124 @@
+"""What a training on images does otherwise than one on tables, where nobody said how: all of it as settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from nudgenet.data.augment import augmented
+from nudgenet.data.batches import shuffled, subset, take
+from nudgenet.errors import SettingError
+from nudgenet.networks import NETWORKS
+from nudgenet.networks.capacity import choose_capacity
+from nudgenet.records import Decision, Part, Prepared
+from nudgenet.settings import Settings
+from nudgenet.training.loop import evaluate, step
+from nudgenet.training.objectives import make_objective
+from nudgenet.training.optimizers import make_optimizer
+from nudgenet.training.place import Place, working_at
+from nudgenet.training.plan import make_plan
+
+PROBE_ROWS = 4_000  # of either part, at most
+PROBE_STEPS = 120
+PROBE_BATCH = 64
+MOST_WORSE = 2.0  # standard errors of the difference: more, and mirrored pictures do harm
+
+
+def settle(settings: Settings, data: Prepared) -> tuple[Settings, list[Decision]]:
+    """The settings with what suits images filled in where nothing was set; those of a table unchanged.
+
+    Raises:
+        SettingError: the network that was asked for takes no images.
+    """
+    if data.shape.image is None:
+        return settings, []
+    given = settings.model_fields_set
+    if "network" in given and settings.network != "convnet":
+        raise SettingError(
+            f"The network `{settings.network}` takes no images", fix="Leave `network` away, or --set network=convnet."
+        )
+    habits: dict[str, Any] = {"network": "convnet", "schedule": "one_cycle", "ema": choose_ema(data)}
+    if data.task.classes:
+        habits["label_smoothing"] = 0.1
+    settings = settings.model_copy(update={name: value for name, value in habits.items() if name not in given})
+    decisions = [
+        Decision("network", "a residual network of convolutions", "the rows are images", "--set width=32"),
+        Decision(
+            "averaging", f"weights over the last {1 / max(1e-9, 1 - settings.ema):,.0f} steps or so",
+            "the average answers better than any single step's weights", "--set ema=0",
+        ),
+    ]  # fmt: skip
+    if settings.augment is None:
+        settings, decision = choose_augmentation(settings, data)
+        decisions.append(decision)
+    return settings, decisions
+
+
+def choose_ema(data: Prepared) -> float:
+    """A memory of about an epoch's steps, but of 300 at most."""
+    return round(1 - 1 / min(300.0, max(20.0, len(data.train) / 128)), 4)
+
+
+def choose_augmentation(settings: Settings, data: Prepared) -> tuple[Settings, Decision]:
+    """Shifts for all images, cut-outs and colour for photographs, flips where a probe shows no harm."""
+    image = data.shape.image
+    assert image is not None
+    ways = ["shift"]
+    if min(image.height, image.width) >= 24:
+        ways.append("cutout")
+    if image.channels == 3:
+        ways.append("colour")
+    plain, flipped, error = probe_flips(settings, data, tuple(ways))
+    harmless = flipped - plain <= MOST_WORSE * error
+    figures = f"a short training with mirrored pictures has a validation loss of {flipped:.3f}, without of {plain:.3f}"
+    why = f"{figures} (their difference is known to ± {error:.3f}), so they {'do no harm' if harmless else 'do harm'}"
+    ways = ["flip", *ways] if harmless else ways
+    decision = Decision("varied images", ", ".join(ways), why, "--set augment=none, --set augment=flip,shift")
+    return settings.model_copy(update={"augment": tuple(ways)}), decision
+
+
+def probe_flips(settings: Settings, data: Prepared, ways: tuple[str, ...]) -> tuple[float, float, float]:
+    """Validation losses of two short, equal trainings, without and with flips, and the standard error of their difference.
+
+    A letter mirrored is another one, or none: learning it mirrored costs. A shirt stays a shirt.
+    """
+    train, validation = _first(data.train, settings.seed), _first(data.validation, settings.seed)
+    losses = []
+    for flip in ((), ("flip",)):
+        trial = settings.model_copy(
+            update={"augment": flip, "width": 16, "precision": None, "ema": 0.0, "batch_size": PROBE_BATCH}
+        )
+        losses.append(_short_training(trial, data, train, validation))
+    difference = (losses[1] - losses[0]).double()
+    error = float(difference.std() / max(1, len(difference)) ** 0.5)
+    return float(losses[0].mean()), float(losses[1].mean()), error
+
+
+def _short_training(settings: Settings, data: Prepared, train: Part, validation: Part) -> torch.Tensor:
+    """The loss of each validation row after `PROBE_STEPS` steps."""
+    with working_at(Place(threads=1)):  # the same figures wherever it runs
+        torch.manual_seed(settings.seed)
+        network = NETWORKS["convnet"](data.shape, choose_capacity(data.shape, settings), settings, torch.zeros(0, 3))
+        objective = make_objective(data.task.kind, train, data.shape.num_outputs, settings)
+        plan = make_plan(settings, data.shape)[0]
+        optimizer = make_optimizer(network, plan)
+        per_epoch = max(1, len(train) // PROBE_BATCH)
+        for number in range(PROBE_STEPS):
+            order = shuffled(len(train), settings.seed, number // per_epoch)
+            batch = take(train, order, number % per_epoch, per_epoch)
+            step(
+                network.train(),
+                augmented(batch, settings.augment or (), settings.seed, number),
+                objective,
+                optimizer,
+                1.0,
+            )
+        return evaluate(network, validation, objective, 256)[0]
+
+
+def _first(part: Part, seed: int) -> Part:
+    """At most `PROBE_ROWS` rows, drawn by seed."""
+    if len(part) <= PROBE_ROWS:
+        return part
+    return subset(part, shuffled(len(part), seed, 0)[:PROBE_ROWS].sort().values)
