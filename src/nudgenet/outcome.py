@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from nudgenet.data.columns import encode_target
 from nudgenet.data.features import CategoryFeature
 from nudgenet.data.images import ImageFeature, image_paths, readable
 from nudgenet.data.prepare import Preparation
+from nudgenet.exhibits import galleries
 from nudgenet.job import Job, Log, Table
 from nudgenet.networks.capacity import choose_capacity, describe_layers
 from nudgenet.networks.mlp import num_parameters
@@ -92,7 +93,8 @@ def conclude(
     for name, content in (results | {"summary": summary}).items():
         store.save_result(name, content)
     contents = report_contents(store, table, state, settings, log, summary, results, predictions, epochs)
-    store.write("report.html", render(contents).encode())
+    shown = galleries(network, table, targets["test"], answers["test"], settings)
+    store.write("report.html", render(replace(contents, galleries=shown)).encode())
     store.finish(summary)
 
 

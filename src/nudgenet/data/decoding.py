@@ -206,6 +206,8 @@ def _eight_bits(image: Image) -> Image:
 
 def _what_it_is(data: bytes) -> str:
     """What a file that is no image holds instead."""
+    if data.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")):
+        return "damaged: it begins like an image, and cannot be read as one"
     for start, what in _SIGNATURES.items():
         if data[:64].lstrip().startswith(start):
             return f"is {what}, no image"

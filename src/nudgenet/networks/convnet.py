@@ -101,7 +101,7 @@ class ConvNet(nn.Module):
         if self.training:
             return self._answer(images, inputs)
         answers = []
-        at_once = max(16, AT_ONCE // images[:1].numel())
+        at_once = max(16, AT_ONCE // images.shape[1:].numel())
         for begin in range(0, max(1, len(images)), at_once):
             some = {name: tensor[begin : begin + at_once] for name, tensor in inputs.items()}
             views = [some["images"], some["images"].flip(3)] if self.mirrored else [some["images"]]
@@ -153,11 +153,11 @@ def choose_stages(image: ImageShape) -> int:
 def multiply_adds(image: ImageShape, width: int, num_stages: int) -> int:
     """Multiplications with addition in one picture's forward pass."""
     stride = stem_stride(image)
-    area = (image.height // stride) * (image.width // stride)
-    total = area * width * image.channels * (2 * stride) ** 2
+    height, width_of_maps = image.height // stride, image.width // stride
+    total = height * width_of_maps * width * image.channels * max(3, 2 * stride) ** 2
     for stage in range(num_stages):
         channels = width << stage
-        total += 9 * area * channels * 2 * channels
-        area //= 4
-        total += 2 * 9 * area * (2 * channels) ** 2
+        total += 9 * height * width_of_maps * channels * 2 * channels
+        height, width_of_maps = height // 2, width_of_maps // 2
+        total += 2 * 9 * height * width_of_maps * (2 * channels) ** 2
     return total

@@ -13,6 +13,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Exhibit:
+    """One thing to look at: images as `data:` links, what is said below them, and the file that they come from."""
+
+    images: tuple[str, ...]
+    words: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures that belong together."""
+
+    title: str
+    words: str
+    exhibits: tuple[Exhibit, ...]
+
+
+@dataclass(frozen=True)
 class Contents:
     """Everything that a report shows; put together from a run's folder. Whatever is absent is left out of the page.
 
@@ -46,3 +64,4 @@ class Contents:
     network_text: str = ""  # e.g. "2 layers of 32 neurons, 1,731 knobs"
     commands: Mapping[str, str] = field(default_factory=dict)
     no_skill_loss: float | None = None
+    galleries: Sequence[Gallery] = ()

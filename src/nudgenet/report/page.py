@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from importlib.resources import files
 
-from nudgenet.report import evidence, sections
+from nudgenet.report import evidence, pictures, sections
 from nudgenet.report.contents import Contents
 from nudgenet.report.markup import Html, escape, join, prose
 from nudgenet.report.wording import TASKS, number
 
 # Should anything slip past the escaping, the browser still refuses to run or load it.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 ORDER = (
     sections.verdict,
@@ -19,6 +19,7 @@ ORDER = (
     sections.curves,
     evidence.mistakes,
     evidence.worst,
+    pictures.pictures,
     evidence.importance,
     sections.columns,
     sections.warnings,
@@ -32,6 +33,7 @@ NAVIGATION = {
     "curves": "How it learned",
     "mistakes": "Mistakes",
     "worst": "Worst predictions",
+    "pictures": "In pictures",
     "importance": "Columns that mattered",
     "warnings": "Worth a look",
     "decisions": "Choices",
