@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nudgenet.data.cells import YES_NO, parse_dates, parse_levels, parse_numbers
+from nudgenet.data.plain import is_plain
 from nudgenet.records import CellFormat, Column
 
 UNKNOWN = 0  # the code of a level that training did not know
@@ -278,6 +279,8 @@ def read_levels(cells: pa.ChunkedArray, format: CellFormat) -> tuple[list[str], 
     """
     if pa.types.is_null(cells.type):
         cells = cells.cast(pa.string())
+    if is_plain(cells.type):
+        cells = cells.cast(pa.float64())
     chunks = cells.dictionary_encode().unify_dictionaries().chunks
     if not chunks:
         return [], np.zeros(0, np.int64)

@@ -19,14 +19,25 @@ import pyarrow as pa
 from nudgenet.data.arff import read_arff
 from nudgenet.data.excel import read_excel
 from nudgenet.data.frames import fingerprint, is_frame, read_arrays, read_frame
-from nudgenet.data.tables import read_text
-from nudgenet.data.typed import File, Reading, duckdb_message, quiet_duckdb, read_arrow, read_json, read_parquet, tidy
+from nudgenet.data.pieces import read_delimited
+from nudgenet.data.typed import (
+    LARGE_BYTES,
+    File,
+    Reading,
+    duckdb_message,
+    quiet_duckdb,
+    read_arrow,
+    read_json,
+    read_parquet,
+    tidy,
+)
 from nudgenet.errors import SourceError
 from nudgenet.records import Raw, Source
 from nudgenet.settings import Settings
 
 Reader = Callable[[Any, Settings, Sequence[str] | None], Reading]
 _QUERY = re.compile(r"\s*(SELECT|FROM|WITH)\s", re.IGNORECASE)
+HEAD_BYTES = 4_096  # enough to tell what a file is
 _KNOWN_BINARY = {  # first bytes -> what it is, for a message that says more than "binary"
     b"\x89PNG": "an image", b"\xff\xd8\xff": "an image", b"GIF8": "an image", b"RIFF": "a sound or image",
     b"%PDF": "a PDF", b"SQLite format 3": "an SQLite database", b"\x89HDF": "an HDF5 file",
@@ -95,7 +106,7 @@ def read_query(query: str, settings: Settings, columns: Sequence[str] | None = N
 # ------------------------------------------------------------------ files
 
 READERS: dict[str, Reader] = {
-    "text": read_text,
+    "text": read_delimited,
     "parquet": read_parquet,
     "arrow": read_arrow,
     "json": read_json,
@@ -138,20 +149,24 @@ def find_file(source: str | Path) -> Path:
 
 
 def open_file(path: Path) -> File:
-    """A file's bytes, out of its gz or zip wrapping.
+    """A file out of its gz or zip wrapping; a large one that is not wrapped is not read yet.
 
     Raises:
         SourceError: no permission, an empty or damaged file, a zip that holds several.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
+            is_wrapped = head.startswith((b"\x1f\x8b", b"PK\x03\x04"))
+            if path.stat().st_size > LARGE_BYTES and not is_wrapped and head.strip():
+                return File(path, head)
+            data = head + stream.read()
     except PermissionError:
         raise SourceError(
             "No permission to read the file", got=str(path), fix="Check the file's permissions."
         ) from None
     except OSError as error:
         raise SourceError("The file cannot be read", got=f"{path}: {error.strerror}") from None
-    digest = hashlib.sha256(data).hexdigest()
     try:
         if data.startswith(b"\x1f\x8b"):
             data = gzip.decompress(data)
@@ -161,7 +176,7 @@ def open_file(path: Path) -> File:
         raise SourceError("The file is damaged: it cannot be unpacked", got=f"{path.name}: {error}") from None
     if not data.strip():
         raise SourceError(f"`{path.name}` is empty", fix="Give a file with a header and rows.")
-    return File(path, data, digest)
+    return File(path, data[:HEAD_BYTES], data)
 
 
 def _unzip(data: bytes, path: Path) -> bytes:
@@ -182,7 +197,7 @@ def kind_of_file(file: File) -> str:
     Raises:
         SourceError: the content is of a known kind that is no table.
     """
-    head = file.data[:4096]
+    head = file.head
     if head.startswith(b"PAR1"):
         return "parquet"
     if head.startswith((b"ARROW1", b"FEA1")):
