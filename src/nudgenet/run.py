@@ -14,6 +14,7 @@ import numpy as np
 from nudgenet.errors import DataWarning, RunError
 from nudgenet.records import Advice, Decision, Epoch, Label, Raw, Shape, Task, Verdict
 from nudgenet.runs.store import Store, all_runs
+from nudgenet.scoring.answers import HALF, AnswerRule
 from nudgenet.settings import Settings
 
 if TYPE_CHECKING:
@@ -154,18 +155,24 @@ class Run:
         return self.labels(answers)
 
     def predict_proba(self, data: Any) -> np.ndarray:
-        """Probabilities, float64 (rows, classes); the columns follow `run.classes`. Only for classes."""
+        """Probabilities at the run's temperature, float64 (rows, classes); the columns follow `run.classes`."""
         if self.task.kind == "regression":
             raise RunError("A regression has no probabilities", got=self.name, fix="Use run.predict.")
         answers, found = self.answer(data)
         _warn(found)
         return answers
 
+    @cached_property
+    def rule(self) -> AnswerRule:
+        """The temperature and the threshold of its answers; a run that was interrupted has not chosen them yet."""
+        content = self._store.answer_rule()
+        return AnswerRule(**content) if content else AnswerRule(threshold=self.settings.threshold or HALF)
+
     def labels(self, answers: np.ndarray) -> np.ndarray:
-        """Probabilities -> the labels of the most probable classes; numbers as they are."""
+        """Probabilities -> the labels that are answered (the most probable, but for a threshold); numbers as they are."""
         if self.task.kind == "regression":
             return answers
-        labels: np.ndarray = np.array(self.task.classes)[answers.argmax(axis=1)]
+        labels: np.ndarray = np.array(self.task.classes)[self.rule.decide(answers)]
         return labels
 
     def answer(self, data: Any) -> tuple[np.ndarray, list[str]]:
@@ -190,7 +197,7 @@ class Run:
                 chunk = {name: tensor[begin : begin + at_once] for name, tensor in inputs.items()}
                 answers.append(to_answers(self.network(chunk)).numpy())
         joined = np.concatenate(answers)
-        return self.preparation.restore(joined) if self.task.kind == "regression" else joined
+        return self.preparation.restore(joined) if self.task.kind == "regression" else self.rule.scale(joined)
 
     def read(self, data: Any) -> Raw:
         """Rows to predict, with the column names of the training data."""

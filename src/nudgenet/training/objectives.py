@@ -156,7 +156,7 @@ def custom(function: RowLosses, like: Objective) -> Objective:
 
 def make_objective(kind: TaskKind, train: Part, num_outputs: int, settings: Settings) -> Objective:
     """The objective of a task: the one that was set, or the task's own; `train` is what it is to fit."""
-    name = settings.objective or default_objective(kind)
+    name = settings.objective or default_objective(kind, settings.metric)
     if name not in OBJECTIVES:
         raise SettingError(f"There is no objective `{name}`", fix=did_you_mean(name, OBJECTIVES))
     if (name in CLASS_OBJECTIVES) != (kind != "regression"):
@@ -203,6 +203,12 @@ def _rate(outputs: Tensor) -> Tensor:
     return outputs.double().squeeze(1).exp()
 
 
-def default_objective(kind: TaskKind) -> str:
-    """Cross-entropy for classes, squared error for numbers."""
-    return "mse" if kind == "regression" else "cross_entropy"
+def default_objective(kind: TaskKind, metric: str | None) -> str:
+    """Cross-entropy for classes, squared error for numbers; the absolute error where the mean of that is what counts.
+
+    The absolute error is least at the median of what the target may be, the squared one at its mean: for a skewed target
+    the two are far apart.
+    """
+    if kind != "regression":
+        return "cross_entropy"
+    return "mae" if metric == "mae" else "mse"
