@@ -120,7 +120,10 @@ def _calibration(contents: Contents) -> Html:
     found: Mapping[str, Any] = contents.summary.get("calibration") or {}
     errors: Mapping[str, Any] = found.get("ece") or {}
     part = "test" if is_number((errors.get("test") or {}).get("after")) else "validation"
-    words = paragraph(probabilities_in_words(contents.summary, part))
+    said = probabilities_in_words(contents.summary, part)
+    if said and contents.summary.get("baselines"):
+        said += " The simple models were each given a temperature and a threshold in the same way."
+    words = paragraph(said)
     if not errors or found.get("temperature") == 1:
         return words
     rows = [
