@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ from nudgenet.scoring.answers import HALF, AnswerRule
 from nudgenet.scoring.metrics import choose_metric
 from nudgenet.scoring.rule import check_threshold, choose_rule, explain_rule
 from nudgenet.settings import Settings
-from nudgenet.training.budget import keep_to_time
+from nudgenet.training.budget import fit_to_time
 from nudgenet.training.loop import fit
 from nudgenet.training.objectives import answer_function
 from nudgenet.training.place import choose_place, rows_at_once, working_at
@@ -181,10 +182,13 @@ def train_in_memory(
     plan, habits = make_plan(settings, data.shape)
     place, where = choose_place(settings, plan.batch_size * capacity.multiply_adds(data.shape))
     with _ONE_AT_A_TIME, working_at(place):
-        state = begin(data, capacity, plan, place, settings)
-        sizes = explain_capacity(capacity, data.shape, num_parameters(state.network), settings)
+        start = partial(begin, data, plan=plan, place=place, settings=settings)
+        shortened: list[Decision] = []
         if settings.time_limit is not None and settings.epochs is None:
-            habits = [*habits, *keep_to_time(state, data, settings.time_limit)]
+            capacity, state, shortened = fit_to_time(capacity, start, data, settings.time_limit, settings)
+        else:
+            state = start(capacity)
+        sizes = [*explain_capacity(capacity, data.shape, num_parameters(state.network), settings), *shortened]
         epochs = tuple(fit(state, data, time_limit=settings.time_limit))
         network = best_network(state).to("cpu")
     rule = AnswerRule(threshold=settings.threshold or HALF)

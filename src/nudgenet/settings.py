@@ -101,7 +101,7 @@ class Settings(BaseModel):
         None, ge=1, description="epochs without a better validation loss before stopping early"
     )
     ema: float = Field(0.0, ge=0, lt=1, description="average the weights over steps with this memory; 0: off")
-    time_limit: float | None = Field(None, gt=0, description="seconds for the training, at most")
+    time_limit: float | None = Field(None, gt=0, description="seconds for the whole work, at most")
 
     # The place
     precision: Literal["float32", "bfloat16"] | None = Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from nudgenet.records import Decision, Shape
@@ -29,6 +29,16 @@ class Capacity:
         """Multiplications with addition in one row's forward pass, embeddings counted as two numbers each."""
         sizes = [shape.num_numbers + 2 * len(shape.cardinalities)] + [self.width] * self.layers + [shape.num_outputs]
         return self.num_networks * sum(below * above for below, above in pairwise(sizes))
+
+    def smaller(self, settings: Settings) -> Capacity | None:
+        """The next smaller network, or None: what was set stays, and below a certain size there is nothing to gain."""
+        if self.copies > 1 and not settings.copies:
+            return replace(self, copies=self.copies // 2)
+        if self.members > 4 and not settings.members:
+            return replace(self, members=max(4, self.members // 2))
+        if self.layers and self.width > 32 and not settings.width:
+            return replace(self, width=self.width // 2)
+        return None
 
 
 def choose_capacity(shape: Shape, settings: Settings) -> Capacity:
