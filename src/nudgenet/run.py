@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from nudgenet.settings import Settings
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from nudgenet.data.one_row import RowPreparation
     from nudgenet.data.prepare import Preparation
 
 
@@ -135,7 +136,7 @@ class Run:
         from nudgenet.runs.checkpoint import load_checkpoint
         from nudgenet.training.state import part_of
 
-        data = self._store.read_json("data.json")
+        data = self._data
         shape = Shape(**{field.name: data["shape"][field.name] for field in fields(Shape)})
         tensors, _ = load_checkpoint(self._store.checkpoint)
         return rebuild(shape, self.settings, part_of(tensors, "best.") or part_of(tensors, "network."))
@@ -177,9 +178,37 @@ class Run:
 
     def answer(self, data: Any) -> tuple[np.ndarray, list[str]]:
         """Probabilities (rows, classes) or numbers (rows,), and the warnings about the rows in words."""
-        raw = self.read(data)
-        inputs, found = self.preparation.apply(raw)
-        return self._forward(inputs), [*raw.warnings, *found]
+        if isinstance(data, Mapping) and self._row_preparation is not None:
+            from nudgenet.data.one_row import prepare_row
+
+            if inputs := prepare_row(data, self._row_preparation):
+                return self._forward(inputs), []
+        found: list[str] = []
+        answers = list(self.answer_batches(data, found))
+        return np.concatenate(answers), found
+
+    def answer_batches(self, data: Any, found: list[str]) -> Iterator[np.ndarray]:
+        """`answer`, some rows at a time; the warnings stand in `found` when all rows are done."""
+        from nudgenet.data.oddities import Oddities
+
+        odd = Oddities()
+        for raw in self._read_batches(data):
+            inputs, about_columns = self.preparation.apply_batch(raw, odd)
+            yield self._forward(inputs)
+            found += [words for words in (*raw.warnings, *about_columns) if words not in found]
+        found += odd.in_words()
+
+    @cached_property
+    def _row_preparation(self) -> RowPreparation | None:
+        from nudgenet.data.one_row import RowPreparation
+
+        return RowPreparation.of(self.preparation)
+
+    @cached_property
+    def _data(self) -> dict[str, Any]:
+        """What is known about the source."""
+        data: dict[str, Any] = self._store.read_json("data.json")
+        return data
 
     def _forward(self, inputs: Mapping[str, Tensor]) -> np.ndarray:
         """Prepared inputs -> answers in the user's units."""
@@ -203,19 +232,28 @@ class Run:
         """Rows to predict, with the column names of the training data."""
         from nudgenet.data.read import read
 
-        known = self._store.read_json("data.json")
-        names: list[str] = known["names"]
-        features = [name for name in names if name != self.task.target]
+        return read(self._named(data), self._reading, columns=self._data["names"])
+
+    def _read_batches(self, data: Any) -> Iterator[Raw]:
+        from nudgenet.data.read import read_batches
+
+        return read_batches(self._named(data), self._reading, columns=self._data["names"])
+
+    @property
+    def _reading(self) -> Settings:
+        return Settings(header=None if self._data["has_header"] else self.settings.header)
+
+    def _named(self, data: Any) -> Any:
+        """A dict of one row and an array of features as columns with names; all else as it is."""
         if isinstance(data, Mapping):
             # One row if its values are single ones, as a JSON object is.
             single = not any(
                 hasattr(value, "__len__") and not isinstance(value, str | bytes) for value in data.values()
             )
-            data = {name: [value] for name, value in data.items()} if single else dict(data)
-        elif isinstance(data, np.ndarray):
-            data = self._name_columns(data, features)
-        settings = Settings(header=None if known["has_header"] else self.settings.header)
-        return read(data, settings, columns=names)
+            return {name: [value] for name, value in data.items()} if single else dict(data)
+        if isinstance(data, np.ndarray):
+            return self._name_columns(data, [name for name in self._data["names"] if name != self.task.target])
+        return data
 
     def _name_columns(self, array: np.ndarray, features: list[str]) -> dict[str, np.ndarray]:
         rows = array.reshape(1, -1) if array.ndim == 1 else array

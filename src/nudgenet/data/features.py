@@ -298,8 +298,11 @@ def read_levels(cells: pa.ChunkedArray, format: CellFormat) -> tuple[list[str], 
 
 def signed_log(values: np.ndarray, unit: float) -> np.ndarray:
     """sign(x) log(1 + |x| / unit); unit 0 means as it is."""
-    if not unit:
-        return values
+    return log_by(values, unit) if unit else values
+
+
+def log_by(values: np.ndarray, unit: float | np.ndarray) -> np.ndarray:
+    """sign(x) log(1 + |x| / unit), with one unit or one for each value."""
     with np.errstate(over="ignore"):
         return np.asarray(np.sign(values) * np.log1p(np.minimum(np.abs(values) / unit, np.finfo(np.float64).max)))
 

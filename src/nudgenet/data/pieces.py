@@ -70,6 +70,7 @@ def read_delimited(file: File, settings: Settings, columns: Sequence[str] | None
     if doubtful:
         again, _ = _read(file, layout, Ragged(), doubtful, set(doubtful))
         cells |= again
+    pa.default_memory_pool().release_unused()  # what parsing took
     table = pa.table([pa.chunked_array(cells[j]) for j in range(len(layout.names))], names=layout.names)
     table, trailing = drop_trailing(table, layout.unnamed)
     refuse_no_rows(table, file.name, layout.dialect)

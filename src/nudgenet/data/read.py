@@ -9,7 +9,8 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,8 +20,9 @@ import pyarrow as pa
 from nudgenet.data.arff import read_arff
 from nudgenet.data.excel import read_excel
 from nudgenet.data.frames import fingerprint, is_frame, read_arrays, read_frame
-from nudgenet.data.pieces import read_delimited
+from nudgenet.data.pieces import read_delimited, read_pieces
 from nudgenet.data.typed import (
+    BATCH_ROWS,
     LARGE_BYTES,
     File,
     Reading,
@@ -29,6 +31,7 @@ from nudgenet.data.typed import (
     read_arrow,
     read_json,
     read_parquet,
+    read_parquet_batches,
     tidy,
 )
 from nudgenet.errors import SourceError
@@ -70,6 +73,27 @@ def read(source: Any, settings: Settings, *, columns: Sequence[str] | None = Non
     kind: Literal["frame", "arrays"] = "frame" if is_frame(source) else "arrays"
     reading = READERS[kind](source, settings, columns)
     return _raw(reading, Source(kind, kind, None, fingerprint(reading.table)))
+
+
+def read_batches(source: Any, settings: Settings, *, columns: Sequence[str] | None = None) -> Iterator[Raw]:
+    """`read`, some rows at a time where the source is large, for those who look at each row once.
+
+    The rows are not fingerprinted, and all of a large text file's columns are text. Raises as `read` does.
+    """
+    if isinstance(source, (str, Path)) and not _QUERY.match(str(source)):
+        path = find_file(source)
+        file = open_file(path)
+        kind = kind_of_file(file)
+        parts = LARGE_READERS[kind](file, settings, columns) if file.is_large and kind in LARGE_READERS else None
+        for reading in parts or [READERS[kind](file, settings, columns)]:
+            yield _raw(reading, Source("file", _name_of(path), str(path), ""))
+        return
+    kind = "query" if isinstance(source, str) else "frame" if is_frame(source) else "arrays"
+    reading = READERS[kind](source, settings, columns)
+    whole = _raw(reading, Source("frame", kind, None, ""))
+    yield whole if whole.table.num_rows <= BATCH_ROWS else replace(whole, table=whole.table.slice(0, BATCH_ROWS))
+    for first in range(BATCH_ROWS, whole.table.num_rows, BATCH_ROWS):
+        yield replace(whole, table=whole.table.slice(first, BATCH_ROWS))
 
 
 def _raw(reading: Reading, source: Source) -> Raw:
@@ -115,6 +139,10 @@ READERS: dict[str, Reader] = {
     "query": read_query,
     "frame": read_frame,
     "arrays": read_arrays,
+}
+LARGE_READERS: dict[str, Callable[[File, Settings, Sequence[str] | None], Iterator[Reading]]] = {
+    "text": read_pieces,
+    "parquet": read_parquet_batches,
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -87,6 +87,16 @@ def read_parquet(file: File, settings: Settings, columns: Sequence[str] | None =
         with pq.ParquetFile(file.path) as parquet:
             # Batches with memory of their own: each can be let go of when its rows are prepared.
             return tidy(pa.Table.from_batches(parquet.iter_batches(BATCH_ROWS), parquet.schema_arrow))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise SourceError(f"`{file.name}` is a damaged Parquet file", got=_first_sentence(error)) from None
+
+
+def read_parquet_batches(file: File, settings: Settings, columns: Sequence[str] | None = None) -> Iterator[Reading]:
+    """A large Parquet file, some rows at a time. Raises as `read_parquet` does."""
+    try:
+        with pq.ParquetFile(file.path) as parquet:
+            for batch in parquet.iter_batches(BATCH_ROWS):
+                yield tidy(pa.Table.from_batches([batch]))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise SourceError(f"`{file.name}` is a damaged Parquet file", got=_first_sentence(error)) from None
 
