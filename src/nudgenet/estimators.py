@@ -56,8 +56,10 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
     number; `loss_curve_` and `validation_curve_`; `decisions_`.
     """
 
+    effort: str = "default"
     network: str = "ensemble"
     members: int | None = None
+    copies: int | None = None
     layers: int | None = None
     width: int | None = None
     activation: str = "relu"
