@@ -111,7 +111,9 @@ def test_keywords_are_settings_with_their_defaults(estimator: Any) -> None:
         "seed",
         "kinds",
     }
-    for_classes = set() if isinstance(estimator, NetworkClassifier) else {"label_smoothing", "class_weights"}
+    for_classes = set()
+    if not isinstance(estimator, NetworkClassifier):
+        for_classes = {"label_smoothing", "class_weights", "calibrate", "threshold"}
     # A setting that is new must be given to the estimators, or named here.
     assert set(Settings.model_fields) - set(keywords) == elsewhere | {"baselines"} | for_classes
 

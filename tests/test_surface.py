@@ -39,7 +39,7 @@ COMMANDS = {
 METRICS = {
     "regression": {"rmse", "mae", "r2"},
     "binary": {"accuracy", "auc", "f1", "log_loss"},
-    "multiclass": {"accuracy", "f1", "log_loss"},
+    "multiclass": {"accuracy", "auc", "f1", "log_loss"},
 }
 STATES = {"good_fit", "overfitting", "underfitting", "not_learning", "diverged", "too_noisy"}
 
@@ -101,9 +101,25 @@ def test_quiet_prints_the_json_line_only(nudge: Nudge, houses: Path, tmp_path: P
 def check_summary(summary: dict[str, Any], task: str, target: str, runs: Path) -> None:
     """Every key of the JSON line and its type."""
     assert set(summary) == {
-        "run", "task", "target", "rows", "metrics", "baselines", "verdict", "decisions", "parameters", "epochs",
-        "seconds",
+        "run", "task", "target", "rows", "metric", "metrics", "interval", "baselines", "calibration", "threshold",
+        "verdict", "decisions", "parameters", "epochs", "seconds",
     }  # fmt: skip
+    assert summary["metric"] in METRICS[task]
+    low, high = summary["interval"]
+    assert low <= summary["metrics"]["test"][summary["metric"]] <= high
+    if task == "regression":
+        assert summary["calibration"] is None
+    else:
+        assert set(summary["calibration"]) == {"temperature", "ece"}
+        assert isinstance(summary["calibration"]["temperature"], float)
+        errors = [
+            summary["calibration"]["ece"][part][when] for part in ("validation", "test") for when in ("before", "after")
+        ]
+        assert all(0 <= error <= 1 for error in errors)
+    if task == "binary":
+        assert set(summary["threshold"]) == {"class", "above"} and 0 < summary["threshold"]["above"] < 1
+    else:
+        assert summary["threshold"] is None
     assert (summary["task"], summary["target"]) == (task, target)
     assert Path(summary["run"]).parent == runs and Path(summary["run"]).is_dir()
     assert set(summary["rows"]) == {"train", "validation", "test"}
@@ -202,9 +218,10 @@ def test_a_run_is_a_folder(quick_runs: dict[str, Path]) -> None:
     files = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
     assert files == {
         "settings.json", "decisions.json", "data.json", "preparation.json", "preparation.safetensors",
-        "metrics.sqlite", "checkpoints/state.safetensors", "test_predictions.parquet", "report.html", "DONE",
+        "answers.json", "metrics.sqlite", "checkpoints/state.safetensors", "test_predictions.parquet", "report.html",
+        "DONE",
     }, "no copy of a file source, and the database is one plain file"  # fmt: skip
-    for name in ("settings.json", "decisions.json", "data.json"):
+    for name in ("settings.json", "decisions.json", "data.json", "answers.json"):
         assert json.loads((path / name).read_text())["format"] == 1
     assert json.loads((path / "preparation.json").read_text())["format_version"] == 1
     data = json.loads((path / "data.json").read_text())

@@ -99,9 +99,7 @@ def _write_beginning(
     if table.raw.source.kind != "file" and settings.keep_data:
         data["copy_sha256"] = copy_rows(store, table.raw)
     store.write_json("data.json", data)
-    store.write_json(
-        "decisions.json", {"decisions": [asdict(item) for item in log.decisions], "warnings": log.warnings}
-    )
+    write_decisions(store, log)
     for name, content in table.preparation.pack().items():
         store.write(name, content)
     # Last, because a folder with settings.json in it is a run.
@@ -116,6 +114,12 @@ def _write_beginning(
             "command": train_command(table.raw, settings, chosen),
         },
     )
+
+
+def write_decisions(store: Store, log: Log) -> None:
+    """The decision log and the warnings as they are by now."""
+    content = {"decisions": [asdict(item) for item in log.decisions], "warnings": log.warnings}
+    store.write_json("decisions.json", content)
 
 
 def _with_whole_paths(given: dict[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(help="Drives every random choice.")] = 0,
     time_limit: Annotated[
-        str | None, typer.Option(metavar="TIME", help="The longest that training may take: 60s, 5m, 1h.")
+        str | None, typer.Option(metavar="TIME", help="The longest that all of it may take: 60s, 5m, 1h.")
     ] = None,
     test: Annotated[
         str | None, typer.Option(metavar="SOURCE", help="Rows to test on; by default a part is held out.")
@@ -126,18 +126,18 @@ def predict(
     quiet: QuietOption = False,
 ) -> None:
     """Answer for new rows: one row out per row in, in the same order."""
-    from nudgenet.predictions import check_output, predict_table, write_table
+    from nudgenet.predictions import check_output
+    from nudgenet.predictions import predict as write_predictions
     from nudgenet.run import load
 
     if output is not None:
         check_output(output)
-    table, warnings = predict_table(load(run, runs), source)
+    num_rows, warnings = write_predictions(load(run, runs), source, output)
     if not quiet:
         for warning in warnings:
             typer.echo(f"warning: {warning}", err=True)
-    write_table(table, output)
     if output is not None and not quiet:
-        typer.echo(f"{table.num_rows:,} predictions in {output}", err=True)
+        typer.echo(f"{num_rows:,} predictions in {output}", err=True)
 
 
 @app.command()

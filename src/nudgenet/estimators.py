@@ -56,8 +56,10 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
     number; `loss_curve_` and `validation_curve_`; `decisions_`.
     """
 
+    effort: str = "default"
     network: str = "ensemble"
     members: int | None = None
+    copies: int | None = None
     layers: int | None = None
     width: int | None = None
     activation: str = "relu"
@@ -65,6 +67,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
     normalisation: str = "none"
     residual: bool = False
     objective: str | None = None
+    metric: str | None = None
     optimizer: str = "adamw"
     learning_rate: float | None = None
     momentum: float = 0.9
@@ -217,14 +220,18 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     """A neural network that tells classes apart, for scikit-learn.
 
     Args:
-        label_smoothing, class_weights: as in `Settings`.
+        label_smoothing, class_weights, calibrate, threshold: as in `Settings`.
         others: see `NetworkEstimator`.
 
-    `classes_` holds the sorted labels after `fit`.
+    With two classes of which fewer than a tenth of the rows are the second one, F1 counts unless `metric` says
+    otherwise; where F1 counts, `predict` answers from a threshold that was chosen on the validation rows, if that
+    is better beyond noise. `classes_` holds the sorted labels after `fit`.
     """
 
     label_smoothing: float = 0.0
     class_weights: str = "none"
+    calibrate: bool = True
+    threshold: float | None = None
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train on rows and their labels.
@@ -248,9 +255,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable label of each row, (rows,)."""
+        """The label that is answered for each row, (rows,): the most probable one, but for a threshold."""
         answers = self._answer(X)
-        labels: np.ndarray = self.classes_[answers.argmax(axis=1)]
+        labels: np.ndarray = self.classes_[self._fitted().rule.decide(answers)]
         return labels
 
     def predict_proba(self, X: Any) -> np.ndarray:

@@ -46,7 +46,7 @@ def worst_mistakes(network: ConvNet, table: Table, targets: np.ndarray, answers:
     if task.classes:
         losses = np.where(answers.argmax(axis=1) == targets, -np.inf, losses)
     worst = [int(row) for row in np.argsort(-losses, kind="stable")[:NUM_WORST] if np.isfinite(losses[row])]
-    paths = image_paths(table.raw)
+    paths = image_paths(table.test_cells)
     chosen = part.inputs["images"][worst]
     outputs = answers[worst].argmax(axis=1) if task.classes else np.zeros(len(worst), int)
     heated = heat_maps(network, chosen, outputs) if task.classes and worst else [None] * len(worst)
@@ -57,7 +57,7 @@ def worst_mistakes(network: ConvNet, table: Table, targets: np.ndarray, answers:
             said = f"{task.classes[int(targets[row])]}, taken for {taken} ({answers[row].max():.0%} sure)"
         else:
             said = f"{targets[row]:.4g}, predicted {answers[row]:.4g}"
-        name = "" if paths is None else str(paths[int(part.rows[row])].as_py())
+        name = "" if paths is None else str(paths[row].as_py())
         heat = heated[place]
         uris = [data_uri(chosen[place]), *([] if heat is None else [data_uri(heat)])]
         exhibits.append(Exhibit(tuple(uris), said, name))

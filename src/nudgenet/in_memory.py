@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,15 +32,18 @@ from nudgenet.networks.mlp import num_parameters
 from nudgenet.outcome import best_network
 from nudgenet.pipeline import begin
 from nudgenet.records import Column, Decision, Epoch, Part, Parts, Prepared, Raw, Task, TaskKind
+from nudgenet.scoring.answers import HALF, AnswerRule
+from nudgenet.scoring.metrics import choose_metric
+from nudgenet.scoring.rule import check_threshold, choose_rule, explain_rule
 from nudgenet.settings import Settings
-from nudgenet.training.budget import keep_to_time
+from nudgenet.training.budget import fit_to_time
 from nudgenet.training.loop import fit
 from nudgenet.training.objectives import answer_function
 from nudgenet.training.place import choose_place, rows_at_once, working_at
 from nudgenet.training.plan import make_plan
 from nudgenet.training.state import weights_of
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # With fewer different rows a validation part is seven rows at most: training stops by chance, and misses them.
 # Measured on subsets of three tables: at 45 rows a held-out part costs 3.5 points of score, at 90 rows nothing.
 FEWEST_TO_DIVIDE = 50
@@ -57,6 +61,7 @@ class Trained:
     network: a plain module on the CPU, in evaluation mode, with the weights of the best epoch.
     settings: with the layers, width and dropout that were chosen filled in.
     all_numbers: the rows came as an array of numbers, so every column is a number and nothing is left out.
+    rule: the temperature and the threshold of its answers.
     failure: what made the loss non-finite; "" if nothing did.
     """
 
@@ -67,6 +72,7 @@ class Trained:
     all_numbers: bool
     epochs: tuple[Epoch, ...]
     decisions: tuple[Decision, ...]
+    rule: AnswerRule
     failure: str = ""
 
     def answer(self, raw: Raw) -> tuple[np.ndarray, list[str]]:
@@ -79,18 +85,9 @@ class Trained:
             ColumnError: too many cells are not what their column held in training.
         """
         inputs, found = self._prepare(raw)
-        network = copy.deepcopy(self.network).double()
-        to_answers = answer_function(self.preparation.task.kind, self.settings)
-        answers = []
-        with torch.inference_mode():
-            at_once = rows_at_once(len(self.preparation.task.classes) or 1)
-            for begins in range(0, raw.table.num_rows, at_once):
-                rows = slice(begins, begins + at_once)
-                chunk = {"numbers": inputs["numbers"][rows].double(), "categories": inputs["categories"][rows]}
-                answers.append(to_answers(network(chunk)).numpy())
-        joined = np.concatenate(answers)
+        answers = answers_of(self.network, inputs, self.preparation.task, self.settings)
         is_number = self.preparation.task.kind == "regression"
-        return self.preparation.restore(joined) if is_number else joined, found
+        return self.preparation.restore(answers) if is_number else self.rule.scale(answers), found
 
     def _prepare(self, raw: Raw) -> tuple[dict[str, torch.Tensor], list[str]]:
         """Columns are matched by their place where the names differ: the caller has compared the names."""
@@ -113,6 +110,7 @@ class Trained:
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "decisions": [asdict(decision) for decision in self.decisions],
             "failure": self.failure,
+            "rule": asdict(self.rule),
         }
         return {"record": json.dumps(record).encode(), "weights": safetensors.torch.save(weights_of(self.network))}
 
@@ -140,6 +138,7 @@ class Trained:
             record["all_numbers"],
             tuple(TypeAdapter(list[Epoch]).validate_python(record["epochs"])),
             tuple(TypeAdapter(list[Decision]).validate_python(record["decisions"])),
+            AnswerRule(**record["rule"]),
             record["failure"],
         )
 
@@ -177,16 +176,25 @@ def train_in_memory(
     preparation, more = learn(raw, parts, columns, task, settings)
     data = with_weights(prepare(raw, parts, preparation), weights)
 
+    metric, scored_by = choose_metric(kind, settings.metric, data.train.targets.numpy(), task.classes)
+    check_threshold(kind, settings)
     capacity = choose_capacity(data.shape, settings)
     plan, habits = make_plan(settings, data.shape)
     place, where = choose_place(settings, plan.batch_size * capacity.multiply_adds(data.shape))
     with _ONE_AT_A_TIME, working_at(place):
-        state = begin(data, capacity, plan, place, settings)
-        sizes = explain_capacity(capacity, data.shape, num_parameters(state.network), settings)
+        start = partial(begin, data, plan=plan, place=place, settings=settings)
+        shortened: list[Decision] = []
         if settings.time_limit is not None and settings.epochs is None:
-            habits = [*habits, *keep_to_time(state, data, settings.time_limit)]
+            capacity, state, shortened = fit_to_time(capacity, start, data, settings.time_limit, settings)
+        else:
+            state = start(capacity)
+        sizes = [*explain_capacity(capacity, data.shape, num_parameters(state.network), settings), *shortened]
         epochs = tuple(fit(state, data, time_limit=settings.time_limit))
         network = best_network(state).to("cpu")
+    rule = AnswerRule(threshold=settings.threshold or HALF)
+    chosen: list[Decision] = []
+    if parts.validation is not parts.train:  # rows that were learned by heart tell nothing about other ones
+        rule, chosen = choose_answers(network, data, metric, settings)
     trained = Trained(
         network=network,
         preparation=preparation,
@@ -194,10 +202,38 @@ def train_in_memory(
         num_rows=data.shape.num_rows,
         all_numbers=all_numbers,
         epochs=epochs,
-        decisions=(*decisions, *more, *sizes, *habits, *where),
+        decisions=(*decisions, *more, *scored_by, *sizes, *habits, *where, *chosen),
+        rule=rule,
         failure=state.failure,
     )
     return trained, found
+
+
+def answers_of(network: nn.Module, inputs: Mapping[str, torch.Tensor], task: Task, settings: Settings) -> np.ndarray:
+    """Prepared inputs -> probabilities, float64 (rows, classes), or standardised numbers (rows,); in double precision."""
+    network = copy.deepcopy(network).double()
+    to_answers = answer_function(task.kind, settings)
+    at_once = rows_at_once(len(task.classes) or 1)
+    answers = []
+    with torch.inference_mode():
+        for begins in range(0, len(inputs["numbers"]), at_once):
+            rows = slice(begins, begins + at_once)
+            chunk = {"numbers": inputs["numbers"][rows].double(), "categories": inputs["categories"][rows]}
+            answers.append(to_answers(network(chunk)).numpy())
+    return np.concatenate(answers)
+
+
+def choose_answers(
+    network: nn.Module, data: Prepared, metric: str, settings: Settings
+) -> tuple[AnswerRule, list[Decision]]:
+    """The temperature and the threshold, from the validation rows and their weights."""
+    task, part = data.task, data.validation
+    if task.kind == "regression":
+        return AnswerRule(), []
+    targets, found = part.targets.numpy(), answers_of(network, part.inputs, task, settings)
+    weights = None if part.weights is None else part.weights.numpy()
+    rule = choose_rule(task.kind, metric, targets, found, settings, weights)
+    return rule, explain_rule(rule, task.kind, metric, targets, found, settings, task.classes)
 
 
 def arrange(features: Raw, targets: np.ndarray, weights: np.ndarray | None) -> tuple[Raw, str, np.ndarray | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from nudgenet.data.prepare import Preparation
 from nudgenet.observer import Observer
@@ -10,6 +11,10 @@ from nudgenet.records import Column, Decision, Parts, Prepared, Raw, Task
 from nudgenet.training.loop import Step
 from nudgenet.training.objectives import RowLosses
 from nudgenet.training.stopping import StopSignal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,11 @@ class Log:
     warnings: list[str] = field(default_factory=list)
 
     def decide(self, decisions: list[Decision]) -> None:
-        """Write down automatic choices."""
+        """Write down automatic choices; the same one is said once."""
         for decision in decisions:
-            self.decisions.append(decision)
-            self.observer.decision(decision)
+            if decision not in self.decisions:  # a resumed run may come to its last ones again
+                self.decisions.append(decision)
+                self.observer.decision(decision)
 
     def warn(self, warnings: list[str]) -> None:
         """Write down what is odd; the same thing is said once."""
@@ -51,7 +57,12 @@ class Log:
 
 @dataclass(frozen=True)
 class Table:
-    """A table on its way to the network: everything between the source and the tensors."""
+    """A table on its way to the network: everything between the source and the tensors.
+
+    raw: the source and its columns; the cells of a file have become tensors and are not here any more.
+    targets: of all rows, as they stand in the source: class indices, or float64 in the user's unit.
+    test_cells: the test rows as they were read.
+    """
 
     raw: Raw
     task: Task
@@ -59,4 +70,7 @@ class Table:
     columns: tuple[Column, ...]
     preparation: Preparation
     prepared: Prepared
-    num_given_test_rows: int = 0  # rows at the end of `raw.table` that came from a test source of their own
+    targets: np.ndarray
+    test_cells: pa.Table
+    metric: str  # the one that counts
+    num_given_test_rows: int = 0  # rows at the end that came from a test source of their own

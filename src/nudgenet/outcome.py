@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import nudgenet
-from nudgenet.bookkeeping import leave_if_stopped
-from nudgenet.data.columns import encode_target
+from nudgenet import bookkeeping
 from nudgenet.data.features import CategoryFeature
 from nudgenet.data.images import ImageFeature, image_paths, readable
 from nudgenet.data.prepare import Preparation
@@ -23,14 +22,16 @@ from nudgenet.exhibits import galleries
 from nudgenet.job import Job, Log, Table
 from nudgenet.networks.capacity import choose_capacity, describe_layers
 from nudgenet.networks.mlp import num_parameters
-from nudgenet.records import Epoch, Part, Prepared, TaskKind, Verdict
+from nudgenet.records import Decision, Epoch, Part, Prepared, TaskKind, Verdict
 from nudgenet.report.contents import Contents
 from nudgenet.report.page import render
 from nudgenet.runs.store import Store, as_parquet
+from nudgenet.scoring.answers import AnswerRule
 from nudgenet.scoring.baselines import ALL_BASELINES, Baseline, TableArrays, fit_baselines
 from nudgenet.scoring.importance import Importance, permutation_importance
 from nudgenet.scoring.intervals import assess
-from nudgenet.scoring.metrics import primary_metric, row_losses, score
+from nudgenet.scoring.metrics import row_losses, score
+from nudgenet.scoring.rule import calibration_of, choose_rule, explain_rule
 from nudgenet.settings import Settings
 from nudgenet.training.loop import evaluate, in_user_units
 from nudgenet.training.objectives import Objective
@@ -39,8 +40,37 @@ from nudgenet.training.state import State
 from nudgenet.watching.curves import overfit_since
 from nudgenet.watching.verdict import verdict
 
-Metrics = dict[str, float]
 MANY_CLASSES = 256  # with more, every answer is so long that importance is measured on fewer of them
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model answers for the rows of each held-out part, by the rule that was chosen on its validation rows.
+
+    unscaled, scaled: part -> probabilities (rows, classes) before and after the temperature, or numbers (rows,).
+    """
+
+    unscaled: Mapping[str, np.ndarray]
+    scaled: Mapping[str, np.ndarray]
+    rule: AnswerRule
+
+    @classmethod
+    def choose(
+        cls, found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray], table: Table, settings: Settings
+    ) -> Answers:
+        """The network and the simple models beside it are treated alike: each gets a rule of its own."""
+        rule = choose_rule(table.task.kind, table.metric, targets["validation"], found["validation"], settings)
+        return cls(found, {part: rule.scale(answers) for part, answers in found.items()}, rule)
+
+    def scores(self, kind: TaskKind, targets: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+        """Every metric on each part."""
+        threshold = self.rule.threshold
+        return {part: score(kind, targets[part], self.scaled[part], threshold=threshold) for part in targets}
+
+    def explain(self, targets: np.ndarray, table: Table, settings: Settings) -> list[Decision]:
+        """The rule in words, with what it did for the validation rows."""
+        task, found = table.task, self.unscaled["validation"]
+        return explain_rule(self.rule, task.kind, table.metric, targets, found, settings, task.classes)
 
 
 def conclude(
@@ -66,34 +96,48 @@ def conclude(
         fitted = fit_baselines(kind, arrays, num_classes=len(table.task.classes), seed=settings.seed, names=names)
         for baseline in fitted:
             baselines.append(baseline)
-            leave_if_stopped(job, store, state)
+            bookkeeping.leave_if_stopped(job, store, state)
     seconds["baselines"] = time.perf_counter() - began
 
     job.observer.stage("Writing the report")
     began = time.perf_counter()
     # Nothing can be stopped any more: the network meets the test part here, once.
-    answers = {name: answers_of(network, part, state.objective, data) for name, part in held_out(data).items()}
-    metrics = {name: score(kind, targets[name], answers[name]) for name in targets}
+    parts = held_out(data)
+    ours = Answers.choose(
+        {name: answers_of(network, part, state.objective, data) for name, part in parts.items()},
+        targets,
+        table,
+        settings,
+    )
+    rivals = {
+        baseline.name: Answers.choose({name: getattr(baseline, name) for name in parts}, targets, table, settings)
+        for baseline in baselines
+    }
+    log.decide(ours.explain(targets["validation"], table, settings))
+    bookkeeping.write_decisions(store, log)
+    store.save_answer_rule(asdict(ours.rule))
     epochs = store.epochs()
     judged = judge(epochs, table, state, settings, baselines, targets["validation"])
-    summary = summarise(store, table, log, judged, baselines, targets, metrics)
+    trust = trust_in(table, targets["test"], ours, rivals, settings.seed)
+    summary = summarise(store, table, log, judged, ours, rivals, targets)
+    summary |= {"interval": trust["intervals"].get(table.metric)}
     summary |= {"parameters": num_parameters(network), "epochs": len(epochs)}
     results = {
         "evidence": dict(judged.evidence),
-        **trust_in(kind, targets["test"], answers["test"], baselines, settings.seed),
+        **trust,
         "importance": [
             (item.column, item.drop, item.low, item.high)
-            for item in importance_of(network, table, state, targets["validation"], settings)
+            for item in importance_of(network, table, state, targets["validation"], ours.rule, settings)
         ],
     }
-    predictions = test_table(table, targets["test"], answers["test"])
+    predictions = test_table(table, targets["test"], ours)
     store.write("test_predictions.parquet", as_parquet(predictions))
     seconds["report"] = time.perf_counter() - began
     summary["seconds"] = {"total": sum(seconds.values()), **seconds}
     for name, content in (results | {"summary": summary}).items():
         store.save_result(name, content)
     contents = report_contents(store, table, state, settings, log, summary, results, predictions, epochs)
-    shown = galleries(network, table, targets["test"], answers["test"], settings)
+    shown = galleries(network, table, targets["test"], ours.scaled["test"], settings)
     store.write("report.html", render(replace(contents, galleries=shown)).encode())
     store.finish(summary)
 
@@ -103,25 +147,23 @@ def summarise(
     table: Table,
     log: Log,
     judged: Verdict,
-    baselines: list[Baseline],
+    ours: Answers,
+    rivals: Mapping[str, Answers],
     targets: Mapping[str, np.ndarray],
-    metrics: Mapping[str, Metrics],
 ) -> dict[str, Any]:
     """The JSON line, as far as it does not depend on the network itself."""
     kind, data = table.task.kind, table.prepared
+    is_binary = kind == "binary"
     return {
         "run": str(store.path),
         "task": kind,
         "target": table.task.target,
         "rows": {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
-        "metrics": dict(metrics),
-        "baselines": {
-            baseline.name: {
-                "validation": score(kind, targets["validation"], baseline.validation),
-                "test": score(kind, targets["test"], baseline.test),
-            }
-            for baseline in baselines
-        },
+        "metric": table.metric,
+        "metrics": ours.scores(kind, targets),
+        "baselines": {name: rival.scores(kind, targets) for name, rival in rivals.items()},
+        "calibration": None if kind == "regression" else calibration_of(ours.rule, targets, ours.unscaled),
+        "threshold": {"class": table.task.classes[1], "above": ours.rule.threshold} if is_binary else None,
         "verdict": {
             "state": judged.state,
             "best_epoch": judged.best_epoch,
@@ -133,11 +175,19 @@ def summarise(
 
 
 def trust_in(
-    kind: TaskKind, targets: np.ndarray, answers: np.ndarray, baselines: list[Baseline], seed: int
+    table: Table, targets: np.ndarray, ours: Answers, rivals: Mapping[str, Answers], seed: int
 ) -> dict[str, Any]:
     """How far the test scores can be trusted: the interval of each, and the comparison with each baseline."""
-    rivals = {baseline.name: baseline.test for baseline in baselines}
-    intervals, comparisons = assess(kind, targets, answers, rivals, metric=primary_metric(kind), seed=seed)
+    intervals, comparisons = assess(
+        table.task.kind,
+        targets,
+        ours.scaled["test"],
+        {name: rival.scaled["test"] for name, rival in rivals.items()},
+        metric=table.metric,
+        seed=seed,
+        threshold=ours.rule.threshold,
+        rival_thresholds={name: rival.rule.threshold for name, rival in rivals.items()},
+    )
     return {
         "intervals": {name: (interval.low, interval.high) for name, interval in intervals.items()},
         "comparisons": [
@@ -169,8 +219,8 @@ def best_network(state: State) -> nn.Module:
 
 def true_values(table: Table, part: Part) -> np.ndarray:
     """The targets of a part as they stand in the source: class indices, or float64 in the user's unit."""
-    cells = table.raw.table.column(table.task.target).take(part.rows)
-    return encode_target(cells, table.task)[0]
+    values: np.ndarray = table.targets[part.rows]
+    return values
 
 
 def answers_of(network: nn.Module, part: Part, objective: Objective, data: Prepared) -> np.ndarray:
@@ -233,16 +283,16 @@ def no_skill_loss(state: State, data: Prepared) -> float:
 
 
 def importance_of(
-    network: nn.Module, table: Table, state: State, targets: np.ndarray, settings: Settings
+    network: nn.Module, table: Table, state: State, targets: np.ndarray, rule: AnswerRule, settings: Settings
 ) -> list[Importance]:
-    """How much worse the validation score gets when one column's cells are shuffled."""
+    """How much worse the metric that counts gets on the validation part when one column's cells are shuffled."""
     data = table.prepared
     if not is_table(data):
         return []  # there is a single column, and everything comes from it
     num_outputs = data.shape.num_outputs
 
     def predict(inputs: Mapping[str, Tensor]) -> np.ndarray:
-        return in_user_units(state.objective.predict(state.objective.unite(network(inputs))), data)
+        return rule.scale(in_user_units(state.objective.predict(state.objective.unite(network(inputs))), data))
 
     with torch.inference_mode():
         return permutation_importance(
@@ -252,7 +302,9 @@ def importance_of(
             input_positions(table.preparation),
             kind=table.task.kind,
             seed=settings.seed,
-            repeats=3 if num_outputs <= MANY_CLASSES else 1,
+            metric=table.metric,
+            threshold=rule.threshold,
+            repeats=2 if num_outputs <= MANY_CLASSES else 1,
             max_rows=2_000 if num_outputs <= MANY_CLASSES else 500,
             max_columns=200 if num_outputs <= MANY_CLASSES else 25,
         )
@@ -275,18 +327,18 @@ def input_positions(preparation: Preparation) -> dict[str, list[tuple[str, int]]
     return positions
 
 
-def test_table(table: Table, targets: np.ndarray, answers: np.ndarray) -> pa.Table:
+def test_table(table: Table, targets: np.ndarray, ours: Answers) -> pa.Table:
     """The test rows with their true values, predictions and losses: all that reports and pages ever show of them."""
-    task, rows = table.task, table.prepared.test.rows
-    first = table.raw.table.num_rows - table.num_given_test_rows if table.num_given_test_rows else 0
+    task, rows, answers = table.task, table.prepared.test.rows, ours.scaled["test"]
+    first = len(table.targets) - table.num_given_test_rows if table.num_given_test_rows else 0
     columns: dict[str, Any] = {"row": rows - first + 1}
-    if (paths := image_paths(table.raw)) is not None:
-        columns["path"] = paths.take(pa.array(rows))
+    if (paths := image_paths(table.test_cells)) is not None:
+        columns["path"] = paths
     if task.kind == "regression":
         columns |= {"actual": targets, "prediction": answers}
     else:
         labels = np.array(task.classes)
-        columns |= {"actual": labels[targets], "prediction": labels[answers.argmax(axis=1)]}
+        columns |= {"actual": labels[targets], "prediction": labels[ours.rule.decide(answers)]}
         columns |= {f"probability_{label}": answers[:, index] for index, label in enumerate(task.classes)}
     columns["loss"] = row_losses(task.kind, targets, answers)
     return pa.table(columns)
@@ -307,7 +359,7 @@ def report_contents(
     stored = store.read_json("settings.json")
     important = [column for column, *_ in results["importance"]]
     features = [column.name for column in table.columns if column.name not in important]
-    rows = readable(table.raw.table.select(important + features)).take(table.prepared.test.rows)
+    rows = readable(table.test_cells.select(important + features))
     capacity = choose_capacity(table.prepared.shape, settings)
     path = shlex.quote(str(store.path))
     return Contents(
@@ -322,7 +374,7 @@ def report_contents(
         test_predictions=predictions,
         test_inputs=rows if rows.num_columns else None,
         importance=results["importance"],
-        importance_metric=primary_metric(table.task.kind),
+        importance_metric=table.metric,
         columns=table.columns,
         warnings=log.warnings,
         network_text=f"{describe_layers(capacity, table.prepared.shape)}, {summary['parameters']:,} knobs",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ import torch
 from nudgenet import bookkeeping
 from nudgenet.bookkeeping import Wanted
 from nudgenet.data.check import check
-from nudgenet.data.columns import choose_task, describe
+from nudgenet.data.columns import choose_task, describe, encode_target
 from nudgenet.data.given_test import read_with_test
-from nudgenet.data.prepare import learn, prepare
+from nudgenet.data.images import light_table
+from nudgenet.data.prepare import learn, prepare_batches
 from nudgenet.data.split import split
+from nudgenet.data.typed import BATCH_ROWS
 from nudgenet.errors import SettingError, did_you_mean
 from nudgenet.job import Job, Log, Table
 from nudgenet.networks import NETWORKS
@@ -27,11 +30,13 @@ from nudgenet.networks.encoding import learn_pieces
 from nudgenet.networks.mlp import num_parameters
 from nudgenet.observer import Observer, Silent
 from nudgenet.outcome import conclude
-from nudgenet.records import Prepared, Raw
+from nudgenet.records import Decision, Prepared, Raw
 from nudgenet.run import Run
 from nudgenet.runs.store import Store
+from nudgenet.scoring.metrics import choose_metric
+from nudgenet.scoring.rule import check_threshold
 from nudgenet.settings import Settings, make_settings
-from nudgenet.training.budget import keep_to_time
+from nudgenet.training.budget import fit_to_time, time_for_training
 from nudgenet.training.images import settle
 from nudgenet.training.loop import Step, fit
 from nudgenet.training.loop import step as textbook_step
@@ -112,11 +117,11 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
     job.observer.stage(f"Reading {source}" if isinstance(source, str | Path) else "Reading the data")
     if isinstance(where, Wanted):
         log = Log(job.observer)
-        raw, num_test_rows = read_with_test(source, settings)
+        rows = partial(read_with_test, source, settings)
     else:
         log = Log(Silent())
-        raw, num_test_rows = bookkeeping.read_again(where, settings)
-    table = prepare_table(raw, num_test_rows, settings, log)
+        rows = partial(bookkeeping.read_again, where, settings)
+    table = prepare_table(rows, settings, log)
     data = table.prepared
     wished = settings
     settings, suited = settle(settings, data)
@@ -126,13 +131,18 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
     plan, habits = make_plan(settings, data.shape)
     place, where_it_runs = choose_place(settings, plan.batch_size * capacity.multiply_adds(data.shape))
     with working_at(place):
-        state = begin(data, capacity, plan, place, settings, job.objective)
+        start = partial(begin, data, plan=plan, place=place, settings=settings, own=job.objective)
+        limit = time_for_training(settings.time_limit, time.perf_counter() - began)
+        shortened: list[Decision] = []
+        if limit is not None and settings.epochs is None and isinstance(where, Wanted):
+            capacity, state, shortened = fit_to_time(capacity, start, data, limit, settings)
+            settings = settings.model_copy(update=asdict(capacity))
+        else:
+            state = start(capacity)
         sizes = explain_capacity(capacity, data.shape, num_parameters(state.network), settings)
-        log.decide([*sizes, *habits, *where_it_runs])
+        log.decide([*sizes, *habits, *where_it_runs, *shortened])
         if isinstance(where, Wanted):
-            if settings.time_limit is not None and settings.epochs is None:
-                log.decide(keep_to_time(state, data, settings.time_limit))
-            chosen = bookkeeping.chosen_settings(settings, capacity, state.plan, place)
+            chosen = bookkeeping.chosen_settings(settings, capacity, state.plan, place) | {"metric": table.metric}
             store = bookkeeping.open_run(where, table, wished, chosen, log, job)
         else:
             store = where
@@ -149,7 +159,7 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
                 on_step=job.observer.on_step,
                 save=partial(bookkeeping.save, store),
                 stop=job.stop,
-                time_limit=settings.time_limit,
+                time_limit=limit,
             ):
                 store.add_epoch(epoch)
                 best = epoch if epoch.epoch == state.stopping.best_epoch else best
@@ -189,7 +199,10 @@ def begin(
     if settings.network not in NETWORKS:
         raise SettingError(f"There is no network `{settings.network}`", fix=did_you_mean(settings.network, NETWORKS))
     torch.manual_seed(settings.seed)
-    settings = settings.model_copy(update={"precision": place.precision})
+    settings, plan = (
+        settings.model_copy(update={"precision": place.precision}),
+        replace(plan, precision=place.precision),
+    )
     pieces = learn_pieces(data.train.inputs["numbers"])
     network = NETWORKS[settings.network](data.shape, capacity, settings, pieces)
     objective = make_objective(data.task.kind, data.train, data.shape.num_outputs, settings)
@@ -198,11 +211,16 @@ def begin(
     return start(network, objective, plan)
 
 
-def prepare_table(raw: Raw, num_test_rows: int, settings: Settings, log: Log) -> Table:
-    """Choose the task, split, and only then learn from the training part how to prepare."""
+def prepare_table(read_rows: Callable[[], tuple[Raw, int]], settings: Settings, log: Log) -> Table:
+    """Choose the task, split, and only then learn from the training part how to prepare.
+
+    The rows are read in here, so that nobody else holds on to them: of a file, few are needed once they are tensors.
+    """
+    raw, num_test_rows = read_rows()
     log.decide(list(raw.decisions))
     log.warn(list(raw.warnings))
     task, decisions, warnings = choose_task(raw, settings)
+    check_threshold(task.kind, settings)
     log.decide(decisions)
     log.warn(warnings)
     parts, decisions, warnings = split(raw, task, settings, num_given_test_rows=num_test_rows)
@@ -214,6 +232,12 @@ def prepare_table(raw: Raw, num_test_rows: int, settings: Settings, log: Log) ->
     log.warn(warnings)
     preparation, decisions = learn(raw, parts, columns, task, settings)
     log.decide(decisions)
-    prepared = prepare(raw, parts, preparation)
-    log.warn(check(raw, parts, columns, task, prepared))
-    return Table(raw, task, parts, columns, preparation, prepared, num_test_rows)
+    log.warn(check(raw, parts, columns, task, preparation.shape(len(parts.train))))
+    targets, test_cells = encode_target(raw.table.column(task.target), task)[0], light_table(raw.table).take(parts.test)
+    batches = raw.table.to_batches(max_chunksize=BATCH_ROWS)
+    if raw.source.kind == "file":
+        raw = replace(raw, table=raw.table.schema.empty_table())
+    prepared = prepare_batches(batches, targets, parts, preparation)
+    metric, decisions = choose_metric(task.kind, settings.metric, prepared.train.targets.numpy(), task.classes)
+    log.decide(decisions)
+    return Table(raw, task, parts, columns, preparation, prepared, targets, test_cells, metric, num_test_rows)

@@ -3,56 +3,86 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from nudgenet.data.images import image_errors, image_paths
 from nudgenet.errors import UserError
 from nudgenet.run import Run
-from nudgenet.runs.store import as_parquet
+
+HELD_BYTES = 1 << 26  # answers for the standard output that are held in memory: more go to a temporary file
 
 
-def predict_table(run: Run, source: Any) -> tuple[pa.Table, list[str]]:
-    """Columns `prediction` and, for classes, `probability_<class>`; and the warnings about the rows."""
-    raw = run.read(source)
-    answers, warnings = run.answer_rows(raw)
-    paths = image_paths(raw)
-    columns: dict[str, Any] = {} if paths is None else {"path": paths}
-    columns["prediction"] = pa.array(run.labels(answers), from_pandas=True)
-    columns |= {
-        f"probability_{label}": pa.array(answers[:, index], from_pandas=True) for index, label in enumerate(run.classes)
-    }
-    if errors := image_errors(raw.table):
-        columns["error"] = [errors.get(row) for row in range(raw.table.num_rows)]
-    return pa.table(columns), [*raw.warnings, *warnings]
+def predict(run: Run, source: Any, output: Path | None) -> tuple[int, list[str]]:
+    """Answer for each row of a source, and write to a file by its extension, or as CSV to the standard output.
 
+    A large source is read, answered and written some rows at a time. Nothing is written if some row cannot be read.
 
-def write_table(table: pa.Table, output: Path | None) -> None:
-    """Write to a file by its extension (.csv, .parquet, .jsonl), or as CSV to the standard output."""
+    Returns:
+        The number of rows, and the warnings about them.
+
+    Raises:
+        UserError: the rows cannot be read, or nothing can be written there.
+    """
+    found: list[str] = []
+    tables = answer_tables(run, source, found)
     if output is None:
-        try:
-            sys.stdout.buffer.write(as_csv(table))
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise _cannot_write("the standard output", error) from None
-        return
+        with tempfile.SpooledTemporaryFile(max_size=HELD_BYTES) as held:
+            num_rows = write_csv(tables, held)
+            held.seek(0)
+            try:
+                shutil.copyfileobj(held, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise _cannot_write("the standard output", error) from None
+        return num_rows, found
     check_output(output)
     temporary = output.with_name(f".{output.name}.tmp")
     try:
-        temporary.write_bytes(WRITERS[output.suffix.lower()](table))
+        with temporary.open("wb") as sink:
+            num_rows = WRITERS[output.suffix.lower()](tables, sink)
         temporary.replace(output)
     except OSError as error:
+        raise _cannot_write(str(output), error) from None
+    finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise _cannot_write(str(output), error) from None
+    return num_rows, found
+
+
+def predict_table(run: Run, source: Any) -> tuple[pa.Table, list[str]]:
+    """All answers as one table, and the warnings about the rows."""
+    found: list[str] = []
+    return pa.concat_tables(list(answer_tables(run, source, found))), found
+
+
+def answer_tables(run: Run, source: Any, found: list[str]) -> Iterator[pa.Table]:
+    """Columns `prediction` and, for classes, `probability_<class>`, some rows at a time; see `Run.answer_batches`.
+
+    Images also have a column `path`, if they came from files, and `error`: why one could not be decoded.
+    """
+    for raw, answers in run.answer_rows(source, found):
+        paths, errors = image_paths(raw.table), image_errors(raw.table)
+        columns: dict[str, Any] = {} if paths is None else {"path": paths}
+        columns["prediction"] = pa.array(run.labels(answers), from_pandas=bool(errors))
+        columns |= {
+            f"probability_{label}": pa.array(answers[:, index], from_pandas=bool(errors))
+            for index, label in enumerate(run.classes)
+        }
+        if run.preparation.image is not None:
+            columns["error"] = pa.array([errors.get(row) for row in range(len(answers))], pa.string())
+        yield pa.table(columns)
 
 
 def check_output(output: Path) -> None:
@@ -72,29 +102,56 @@ def _cannot_write(where: str, error: OSError) -> UserError:
     )
 
 
-def as_csv(table: pa.Table) -> bytes:
-    """CSV with quotes only where they are needed."""
-    # Arrow's own writer puts every text into quotes, needed or not.
-    columns = [pc.fill_null(column.cast(pa.string()), "") for column in table.columns]
-    quoted = [
-        _quoted(column) if pa.types.is_string(kind) else column
-        for column, kind in zip(columns, table.schema.types, strict=True)
-    ]
-    lines = pc.binary_join_element_wise(*quoted, ",").to_pylist()
-    header = ",".join(_quoted(pa.chunked_array([pa.array(table.column_names)])).to_pylist())
-    return "".join(f"{line}\n" for line in [header, *lines]).encode()
+def write_csv(tables: Iterable[pa.Table], sink: IO[bytes]) -> int:
+    """CSV with quotes only where they are needed; gives the number of rows."""
+    num_rows = 0
+    for table in tables:
+        if num_rows == 0:
+            sink.write(",".join(_quoted(pa.array(table.column_names)).to_pylist()).encode() + b"\n")
+        # Arrow's own writer puts every text into quotes, needed or not.
+        columns = [pc.fill_null(column.cast(pa.string()), "") for column in table.columns]
+        quoted = [
+            _quoted(column) if pa.types.is_string(kind) else column
+            for column, kind in zip(columns, table.schema.types, strict=True)
+        ]
+        lines = pc.binary_join_element_wise(*quoted, ",").combine_chunks()
+        whole = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(lines)], pa.int32()), lines), "\n")
+        sink.write(whole[0].as_buffer())
+        sink.write(b"\n")
+        num_rows += table.num_rows
+    return num_rows
 
 
-def _quoted(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+def _quoted(texts: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     """In quotes where a reader of CSV would otherwise misunderstand."""
     doubled = pc.replace_substring(texts, '"', '""')
     in_quotes = pc.binary_join_element_wise('"', doubled, '"', "")
     return pc.if_else(pc.match_substring_regex(texts, '[",\r\n]|^\\s|\\s$|^$'), in_quotes, texts)
 
 
-def as_json_lines(table: pa.Table) -> bytes:
-    """One JSON object per line."""
-    return "".join(json.dumps(row) + "\n" for row in table.to_pylist()).encode()
+def write_json_lines(tables: Iterable[pa.Table], sink: IO[bytes]) -> int:
+    """One JSON object per line; gives the number of rows."""
+    num_rows = 0
+    for table in tables:
+        sink.write("".join(json.dumps(row) + "\n" for row in table.to_pylist()).encode())
+        num_rows += table.num_rows
+    return num_rows
 
 
-WRITERS: dict[str, Callable[[pa.Table], bytes]] = {".csv": as_csv, ".parquet": as_parquet, ".jsonl": as_json_lines}
+def write_parquet(tables: Iterable[pa.Table], sink: IO[bytes]) -> int:
+    """One row group per batch; gives the number of rows."""
+    num_rows, writer = 0, None
+    for table in tables:
+        writer = writer or pq.ParquetWriter(sink, table.schema)
+        writer.write_table(table)
+        num_rows += table.num_rows
+    if writer is not None:
+        writer.close()
+    return num_rows
+
+
+WRITERS: dict[str, Callable[[Iterable[pa.Table], IO[bytes]], int]] = {
+    ".csv": write_csv,
+    ".parquet": write_parquet,
+    ".jsonl": write_json_lines,
+}

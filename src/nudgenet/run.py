@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +15,13 @@ from pydantic import TypeAdapter
 from nudgenet.errors import DataWarning, RunError
 from nudgenet.records import Advice, Decision, Epoch, Label, Raw, Shape, Task, Verdict
 from nudgenet.runs.store import Store, all_runs
+from nudgenet.scoring.answers import HALF, AnswerRule
 from nudgenet.settings import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from nudgenet.data.one_row import RowPreparation
     from nudgenet.data.prepare import Preparation
 
 
@@ -135,8 +137,7 @@ class Run:
         from nudgenet.runs.checkpoint import load_checkpoint
         from nudgenet.training.state import part_of
 
-        data = self._store.read_json("data.json")
-        shape = TypeAdapter(Shape).validate_python(data["shape"])
+        shape = TypeAdapter(Shape).validate_python(self._data["shape"])
         tensors, _ = load_checkpoint(self._store.checkpoint)
         return rebuild(shape, self.settings, part_of(tensors, "best.") or part_of(tensors, "network."))
 
@@ -155,39 +156,71 @@ class Run:
         return self.labels(answers)
 
     def predict_proba(self, data: Any) -> np.ndarray:
-        """Probabilities, float64 (rows, classes); the columns follow `run.classes`. Only for classes."""
+        """Probabilities at the run's temperature, float64 (rows, classes); the columns follow `run.classes`."""
         if self.task.kind == "regression":
             raise RunError("A regression has no probabilities", got=self.name, fix="Use run.predict.")
         answers, found = self.answer(data)
         _warn(found)
         return answers
 
+    @cached_property
+    def rule(self) -> AnswerRule:
+        """The temperature and the threshold of its answers; a run that was interrupted has not chosen them yet."""
+        content = self._store.answer_rule()
+        return AnswerRule(**content) if content else AnswerRule(threshold=self.settings.threshold or HALF)
+
     def labels(self, answers: np.ndarray) -> np.ndarray:
-        """Probabilities -> the labels of the most probable classes; numbers as they are."""
+        """Probabilities -> the labels that are answered (the most probable, but for a threshold); numbers as they are."""
         if self.task.kind == "regression":
             return answers
-        labels: np.ndarray = np.array(self.task.classes)[answers.argmax(axis=1)]
+        labels: np.ndarray = np.array(self.task.classes)[self.rule.decide(answers)]
         broken = np.isnan(answers[:, 0])
         return np.where(broken, None, labels.astype(object)) if broken.any() else labels  # type: ignore[call-overload]
 
     def answer(self, data: Any) -> tuple[np.ndarray, list[str]]:
         """Probabilities (rows, classes) or numbers (rows,), and the warnings about the rows in words."""
-        raw = self.read(data)
-        answers, found = self.answer_rows(raw)
-        return answers, [*raw.warnings, *found]
+        if isinstance(data, Mapping) and self._row_preparation is not None:
+            from nudgenet.data.one_row import prepare_row
 
-    def answer_rows(self, raw: Raw) -> tuple[np.ndarray, list[str]]:
-        """As `answer`, for rows that were read; a row whose image could not be decoded has NaN for an answer."""
+            if inputs := prepare_row(data, self._row_preparation):
+                return self._forward(inputs), []
+        found: list[str] = []
+        answers = list(self.answer_batches(data, found))
+        return np.concatenate(answers), found
+
+    def answer_batches(self, data: Any, found: list[str]) -> Iterator[np.ndarray]:
+        """`answer`, some rows at a time; the warnings stand in `found` when all rows are done."""
+        return (answers for _, answers in self.answer_rows(data, found))
+
+    def answer_rows(self, data: Any, found: list[str]) -> Iterator[tuple[Raw, np.ndarray]]:
+        """`answer_batches` with the rows themselves; a row whose image could not be decoded has NaN for an answer."""
         from nudgenet.data.images import image_errors
+        from nudgenet.data.oddities import Oddities
 
-        inputs, found = self.preparation.apply(raw)
-        answers = self._forward(inputs)
-        errors = image_errors(raw.table) if self.preparation.image else {}
-        answers[list(errors)] = np.nan
-        if errors:
-            first = next(iter(errors))
-            found.append(f"{len(errors):,} images have no answer, such as row {first + 1}: {errors[first]}")
-        return answers, found
+        odd = Oddities()
+        for raw in self._read_batches(data):
+            inputs, about_columns = self.preparation.apply_batch(raw, odd)
+            answers = self._forward(inputs)
+            if errors := image_errors(raw.table):
+                answers[list(errors)] = np.nan
+                row, error = next(iter(errors.items()))
+                images = "1 image has" if len(errors) == 1 else f"{len(errors):,} images have"
+                found.append(f"{images} no answer, such as row {row + 1}: {error}")
+            yield raw, answers
+            found += [words for words in (*raw.warnings, *about_columns) if words not in found]
+        found += odd.in_words()
+
+    @cached_property
+    def _row_preparation(self) -> RowPreparation | None:
+        from nudgenet.data.one_row import RowPreparation
+
+        return RowPreparation.of(self.preparation)
+
+    @cached_property
+    def _data(self) -> dict[str, Any]:
+        """What is known about the source."""
+        data: dict[str, Any] = self._store.read_json("data.json")
+        return data
 
     def _forward(self, inputs: Mapping[str, Tensor]) -> np.ndarray:
         """Prepared inputs -> answers in the user's units."""
@@ -205,29 +238,48 @@ class Run:
                 chunk = {name: tensor[begin : begin + at_once] for name, tensor in inputs.items()}
                 answers.append(to_answers(self.network(chunk)).numpy())
         joined = np.concatenate(answers)
-        return self.preparation.restore(joined) if self.task.kind == "regression" else joined
+        return self.preparation.restore(joined) if self.task.kind == "regression" else self.rule.scale(joined)
 
     def read(self, data: Any) -> Raw:
         """Rows to predict, with the column names of the training data."""
         from nudgenet.data.read import read
 
-        known = self._store.read_json("data.json")
-        names: list[str] = known["names"]
-        features = [name for name in names if name != self.task.target]
+        return self._with_images(read(self._named(data), self._reading, columns=self._data["names"]))
+
+    def _read_batches(self, data: Any) -> Iterator[Raw]:
+        from nudgenet.data.read import read_batches
+
+        batches = read_batches(self._named(data), self._reading, columns=self._data["names"])
+        return (self._with_images(raw) for raw in batches)
+
+    @property
+    def _reading(self) -> Settings:
+        header, image = None if self._data["has_header"] else self.settings.header, self.preparation.image
+        if image is None:
+            return Settings(header=header)
+        return Settings(header=header, kinds={image.column: "image"}, image_size=self.settings.image_size)
+
+    def _with_images(self, raw: Raw) -> Raw:
+        """The one column of images under the name that it had in training: a folder's has a name of its own."""
+        from nudgenet.data.images import image_columns
+
+        image, found = self.preparation.image, image_columns(raw.table)
+        if image is None or image.column in raw.table.column_names or len(found) != 1:
+            return raw
+        names = [image.column if column == found[0] else column for column in raw.table.column_names]
+        return replace(raw, table=raw.table.rename_columns(names))
+
+    def _named(self, data: Any) -> Any:
+        """A dict of one row and an array of features as columns with names; all else as it is."""
         if isinstance(data, Mapping):
             # One row if its values are single ones, as a JSON object is.
             single = not any(
                 hasattr(value, "__len__") and not isinstance(value, str | bytes) for value in data.values()
             )
-            data = {name: [value] for name, value in data.items()} if single else dict(data)
-        elif isinstance(data, np.ndarray) and (self.preparation.image is None or data.ndim < 3):
-            data = self._name_columns(data, features)
-        header = None if known["has_header"] else self.settings.header
-        image = self.preparation.image
-        if image is None:
-            return read(data, Settings(header=header), columns=names)
-        settings = Settings(header=header, kinds={image.column: "image"}, image_size=self.settings.image_size)
-        return _with_name(read(data, settings, columns=names), image.column)
+            return {name: [value] for name, value in data.items()} if single else dict(data)
+        if isinstance(data, np.ndarray) and (self.preparation.image is None or data.ndim < 3):
+            return self._name_columns(data, [name for name in self._data["names"] if name != self.task.target])
+        return data
 
     def _name_columns(self, array: np.ndarray, features: list[str]) -> dict[str, np.ndarray]:
         rows = array.reshape(1, -1) if array.ndim == 1 else array
@@ -264,17 +316,6 @@ def overview(runs: str | Path = "runs") -> list[dict[str, Any]]:
         created = store.read_json("settings.json")["created"]
         rows.append({"name": store.path.name, "when": created, "state": state, "summary": store.result("summary")})
     return rows
-
-
-def _with_name(raw: Raw, name: str) -> Raw:
-    """The one column of images under the name that it had in training: a folder's has a name of its own."""
-    from nudgenet.data.images import image_columns
-
-    found = image_columns(raw.table)
-    if name in raw.table.column_names or len(found) != 1:
-        return raw
-    names = [name if column == found[0] else column for column in raw.table.column_names]
-    return replace(raw, table=raw.table.rename_columns(names))
 
 
 def _warn(found: list[str]) -> None:

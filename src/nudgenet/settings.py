@@ -47,9 +47,15 @@ class Settings(BaseModel):
     seed: int = Field(0, ge=0, lt=2**63, description="drives every random choice")
 
     # The network
+    effort: Literal["quick", "default", "best"] = Field(
+        "default", description="how long the training may take for a better network"
+    )
     network: str = Field("ensemble", description="which network (see networks.NETWORKS)")
     members: int | None = Field(
         None, ge=1, le=256, description="small networks in the ensemble; their answers are averaged"
+    )
+    copies: int | None = Field(
+        None, ge=1, le=64, description="ensembles with knobs of their own, trained as one; averaged, too"
     )
     layers: int | None = Field(None, ge=0, le=64, description="hidden layers; 0 is a linear model")
     width: int | None = Field(None, ge=1, le=16384, description="neurons in each hidden layer")
@@ -74,7 +80,19 @@ class Settings(BaseModel):
     objective: str | None = Field(None, description="the loss (see training.OBJECTIVES)")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="how much certainty is taken from the true class")
     class_weights: Literal["none", "balanced"] = Field(
-        "none", description="balanced: rare classes count as much as common ones"
+        "none",
+        description="balanced: rare classes count as much as common ones; it distorts probabilities, threshold does not",
+    )
+
+    # The answers
+    metric: str | None = Field(
+        None, description="the score that counts: accuracy, auc, f1 or log_loss; rmse, mae or r2 for a number"
+    )
+    calibrate: bool = Field(
+        True, description="scale probabilities by a temperature from the validation part, where that makes them truer"
+    )
+    threshold: float | None = Field(
+        None, gt=0, lt=1, description="yes/no: the probability above which the second class is answered"
     )
 
     # The loop
@@ -91,7 +109,7 @@ class Settings(BaseModel):
         None, ge=1, description="epochs without a better validation loss before stopping early"
     )
     ema: float = Field(0.0, ge=0, lt=1, description="average the weights over steps with this memory; 0: off")
-    time_limit: float | None = Field(None, gt=0, description="seconds for the training, at most")
+    time_limit: float | None = Field(None, gt=0, description="seconds for the whole work, at most")
 
     # The place
     precision: Literal["float32", "bfloat16"] | None = Field(

@@ -27,11 +27,13 @@ from nudgenet.report.wording import (
     baselines_of,
     duration,
     flag,
+    interval_in_words,
     loss_text,
     main_metric,
     metric,
     metrics_of,
     number,
+    probabilities_in_words,
     score,
     score_in_words,
     shortened,
@@ -311,7 +313,7 @@ def print_runs(rows: Iterable[Mapping[str, Any]], console: Console) -> None:
         cells = [
             str(row.get("name", "")),
             shortened(summary.get("target", ""), 18 if is_wide else 12),
-            _test_score(summary),
+            _test_score(summary, with_interval=is_wide),
         ]
         told = [when[: 16 if is_wide else 10]]
         if is_wide:
@@ -321,12 +323,13 @@ def print_runs(rows: Iterable[Mapping[str, Any]], console: Console) -> None:
     out.table(table)
 
 
-def _test_score(summary: Mapping[str, Any]) -> str:
-    """The main score on the test part; a percentage needs no name."""
+def _test_score(summary: Mapping[str, Any], *, with_interval: bool) -> str:
+    """The metric that counts on the test part, with its interval; a percentage needs no name."""
     name, tested = main_metric(summary), metrics_of(summary, "test")
     if name not in tested:
         return ""
-    value = score(name, tested[name])
+    value, interval = score(name, tested[name]), interval_in_words(summary) if with_interval else ""
+    value = f"{value} ({interval})" if interval else value
     return value if name == "accuracy" else f"{metric(name).label} {value}"
 
 
@@ -371,9 +374,14 @@ def _print_scores(out: Printer, summary: Mapping[str, Any], comparisons: Sequenc
         )
     out.line()
     out.table(table)
-    said = f"On rows that it never saw, the network {score_in_words(name, ours[name], target)}."
+    said = f"On rows that it never saw, the network {score_in_words(name, ours[name], target)}"
+    interval = interval_in_words(summary) if part == "test" else ""
+    said += f" ({metric(name).label} {interval}: 95% interval)." if interval else "."
     out.line()
     out.line(f"{said} {worth_it(comparisons, name)}".strip())
+    about_probabilities = probabilities_in_words(summary, part)
+    if about_probabilities:
+        out.line(about_probabilities)
 
 
 def _plain_table() -> Table:

@@ -10,7 +10,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 
 from nudgenet.data.check import check
-from nudgenet.data.prepare import learn, prepare
+from nudgenet.data.prepare import learn
 from nudgenet.data.split import split
 from nudgenet.records import Column, Raw, Source, Task
 from nudgenet.settings import make_settings
@@ -27,7 +27,7 @@ def warnings_of(task: Task, kinds: dict[str, str] | None = None, /, **cells: obj
         if name != task.target
     ]
     preparation, _ = learn(raw, parts, columns, task, settings)
-    return check(raw, parts, columns, task, prepare(raw, parts, preparation))
+    return check(raw, parts, columns, task, preparation.shape(len(parts.train)))
 
 
 def two_classes() -> Task:
@@ -45,6 +45,15 @@ def yes_no(num_rows: int, share: float = 0.4, seed: int = 1) -> np.ndarray:
 def test_sound_data_is_left_in_peace() -> None:
     assert warnings_of(two_classes(), a=noise(500), b=noise(500, 2), y=yes_no(500).tolist()) == []
     assert warnings_of(Task("y", "regression"), a=noise(500), b=noise(500, 2), y=noise(500, 3)) == []
+
+
+def test_a_column_that_is_no_leak_is_seen_in_bins_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted = []
+    monkeypatch.setattr("nudgenet.data.check._fit_tree", lambda *given: fitted.append(given))
+    table = {f"x{i}": noise(300, i) for i in range(5)}
+    warnings_of(two_classes(), **table, y=yes_no(300).tolist())
+    warnings_of(Task("y", "regression"), **table, y=noise(300, 9) + table["x1"])
+    assert fitted == []
 
 
 @pytest.mark.parametrize("loader", [load_iris, load_wine, load_breast_cancer])
@@ -167,9 +176,9 @@ def test_it_is_quick() -> None:
     columns = [Column(name, "number", "") for name in cells]
     settings = make_settings()
     parts, _, _ = split(raw, two_classes(), settings)
-    prepared = prepare(raw, parts, learn(raw, parts, columns, two_classes(), settings)[0])
+    shape = learn(raw, parts, columns, two_classes(), settings)[0].shape(len(parts.train))
     began = time.process_time()
-    check(raw, parts, columns, two_classes(), prepared)
+    check(raw, parts, columns, two_classes(), shape)
     assert time.process_time() - began < 10  # about 2 on an idle machine; this only catches a blunder
 
 
@@ -185,7 +194,7 @@ def test_cells_of_held_out_rows_that_do_not_fit_are_counted() -> None:
     raw = Raw(raw.source, raw.table.set_column(0, "a", pa.array(cells)))
     columns = [Column("a", "number", "")]
     preparation, _ = learn(raw, parts, columns, two_classes(), settings)
-    warnings = check(raw, parts, columns, two_classes(), prepare(raw, parts, preparation))
+    warnings = check(raw, parts, columns, two_classes(), preparation.shape(len(parts.train)))
     assert warnings[:1] == [
         "`a`: 3 of 60 validation and test cells are not numbers (first: `oops`) and count as missing"
     ]

@@ -13,7 +13,7 @@ from conftest import make_prepared
 from nudgenet.networks import NETWORKS, rebuild
 from nudgenet.networks.capacity import choose_capacity
 from nudgenet.networks.dropout import Dropout, pool
-from nudgenet.networks.encoding import PiecewiseLinear, learn_pieces
+from nudgenet.networks.encoding import MAX_PIECES, PiecewiseLinear, learn_pieces
 from nudgenet.networks.ensemble import WIDE_PRODUCT, Ensemble
 from nudgenet.records import Batch, Prepared
 from nudgenet.settings import Settings
@@ -89,12 +89,27 @@ def test_members_learn_from_their_own_losses() -> None:
     torch.testing.assert_close(objective.row_losses(objective.unite(outputs), targets).mean(), united)
 
 
+def test_copies_learn_alone() -> None:
+    """What one copy answers depends on no knob of another."""
+    data = make_prepared(kind="multiclass", cardinalities=(3, 7))
+    network = ensemble_for(data, num_copies=3)
+    outputs = network(data.train.inputs).view(len(data.train), 3, network.num_members, -1)
+    outputs[:, 1].sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None
+        slopes = parameter.grad.view(3, -1)  # an embedding holds the copies' tables one below the other
+        assert slopes[1].abs().sum() > 0 and not slopes[[0, 2]].any(), name
+
+
 def test_coarse_products_only_while_training() -> None:
     data = make_prepared(kind="regression")
     fine, coarse = ensemble_for(data, dropout=0.0), ensemble_for(data, dropout=0.0, precision=torch.bfloat16)
     coarse.load_state_dict(fine.state_dict())
     inputs = data.test.inputs
-    assert torch.equal(fine.eval()(inputs), coarse.eval()(inputs))
+    exact = fine.eval()(inputs)
+    assert torch.equal(exact, coarse.eval()(inputs))
+    with torch.autocast("cpu", torch.bfloat16):  # unless whoever asks wants them coarse
+        assert 0 < (exact - coarse(inputs)).abs().max() < 0.2
     fine.train(), coarse.train()
     difference = (fine(inputs) - coarse(inputs)).abs().max()
     assert 0 < difference < 0.2
@@ -120,9 +135,9 @@ def test_pieces_are_cut_at_the_quantiles() -> None:
     numbers = torch.stack([torch.randn(800), torch.arange(800) % 2, torch.ones(800), torch.arange(800) % 5], dim=1)
     pieces = learn_pieces(numbers.float())
     counts = [int((pieces[:, 0] == column).sum()) for column in range(4)]
-    assert counts == [16, 0, 0, 4]  # two values tell everything by themselves
-    edges = torch.cat([pieces[:16, 1], pieces[15:16, 2]])
-    reference = KBinsDiscretizer(16, encode="ordinal", strategy="quantile", quantile_method="linear")
+    assert counts == [MAX_PIECES, 0, 0, 4]  # two values tell everything by themselves
+    edges = torch.cat([pieces[:MAX_PIECES, 1], pieces[MAX_PIECES - 1 : MAX_PIECES, 2]])
+    reference = KBinsDiscretizer(MAX_PIECES, encode="ordinal", strategy="quantile", quantile_method="linear")
     reference.fit(numbers[:, :1].numpy())
     np.testing.assert_allclose(edges, reference.bin_edges_[0], atol=0.05)
     assert not learn_pieces(torch.randn(12, 3)).numel()  # too few rows to cut

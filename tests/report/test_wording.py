@@ -94,6 +94,27 @@ def test_the_main_metric_of_a_run_without_scores_is_none() -> None:
     assert wording.main_metric({"task": "binary", "metrics": {"test": {"log_loss": 0.3}}}) == "log_loss"
 
 
+def test_the_metric_that_is_set_comes_first_with_its_interval() -> None:
+    summary = {"task": "binary", "metric": "f1", "metrics": {"test": {"accuracy": 0.9, "f1": 0.4}}}
+    assert wording.main_metric(summary) == "f1"
+    assert wording.interval_in_words(summary) == ""
+    assert wording.interval_in_words(summary | {"interval": [0.25, 0.5]}) == "0.250 to 0.500"
+    assert wording.interval_in_words(summary | {"interval": [None, None]}) == ""
+
+
+def test_what_is_said_about_probabilities() -> None:
+    errors = {"test": {"before": 0.08, "after": 0.05}, "validation": {"before": 0.02, "after": 0.01}}
+    scaled = {"calibration": {"temperature": 1.5, "ece": errors}, "threshold": {"class": "yes", "above": 0.5}}
+    said = wording.probabilities_in_words(scaled, "test")
+    assert "off by 5.0 points on average" in said and "by 8.0 before a temperature of 1.50" in said
+    assert "It answers" not in said
+    plain = {"calibration": {"temperature": 1.0, "ece": errors}, "threshold": {"class": "yes", "above": 0.25}}
+    said = wording.probabilities_in_words(plain, "validation")
+    assert said.endswith("(calibration error). It answers `yes` from a probability of 25.0% on.")
+    assert "temperature" not in said
+    assert wording.probabilities_in_words({"calibration": None, "threshold": None}, "test") == ""
+
+
 def test_scores_of_shares_are_percentages() -> None:
     assert score("accuracy", 0.5) == "50.0%"
     assert score("rmse", 0.5) == "0.500"

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from conftest import make_prepared
+from nudgenet.networks.capacity import Capacity
 from nudgenet.networks.mlp import MLP
 from nudgenet.settings import Settings
 from nudgenet.training import budget
-from nudgenet.training.budget import keep_to_time, probe
+from nudgenet.training.budget import fit_to_time, keep_to_time, probe, time_for_training
 from nudgenet.training.loop import fit
 from nudgenet.training.objectives import make_objective
 from nudgenet.training.place import Place, working_at
@@ -32,7 +33,7 @@ def test_the_plan_is_shortened_to_what_fits(monkeypatch: pytest.MonkeyPatch) -> 
         planned = state.plan
         monkeypatch.setattr(budget, "probe", lambda *arguments: (0.010, 0.02))
         decisions = keep_to_time(state, data, 2.0)
-        expected = int(0.9 * 2.0 / (planned.steps_per_epoch * 0.010 + 0.02))
+        expected = int(0.95 * 2.0 / (planned.steps_per_epoch * 0.010 + 0.02))
         assert 1 < state.plan.epochs == expected < planned.epochs
         assert decisions[0].chosen == f"{expected} epochs instead of {planned.epochs}"
         epochs = list(fit(state, data))
@@ -49,6 +50,39 @@ def test_enough_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(budget, "probe", lambda *arguments: (100.0, 100.0))
         keep_to_time(state, data, 1.0)
         assert state.plan.epochs == 1
+
+
+def test_the_limit_is_for_everything() -> None:
+    assert time_for_training(None, 3.0) is None
+    assert time_for_training(100.0, 25.0) == pytest.approx(85.0 - 25.0)
+    assert time_for_training(100.0, 99.0) == pytest.approx(10.0)  # reading took it all: a little training all the same
+
+
+def test_a_smaller_network_where_only_few_epochs_would_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = make_prepared()
+    begun: list[Capacity] = []
+
+    def begin(capacity: Capacity, **given: int) -> State:
+        begun.append(capacity)
+        network = MLP(data.shape, num_layers=capacity.layers, width=capacity.width)
+        objective = make_objective("binary", data.train, 2, Settings())
+        return start(network, objective, make_plan(Settings(), data.shape)[0])
+
+    def slow(state: State, *arguments: object) -> tuple[float, float]:
+        networks = begun[-1].num_networks * begun[-1].width  # so slow that 4 members of 64 have just the time
+        return 1.0 / state.plan.steps_per_epoch / budget.FEW_EPOCHS * 0.95 * networks / 256, 0.0
+
+    monkeypatch.setattr(budget, "probe", slow)
+    large = Capacity(2, 128, 0.1, members=8, copies=2)
+    with working_at(HERE):
+        capacity, state, decisions = fit_to_time(large, begin, data, 1.0001, Settings())
+        assert (capacity.copies, capacity.members, capacity.width) == (1, 4, 64)
+        assert budget.FEW_EPOCHS <= state.plan.epochs < make_plan(Settings(), data.shape)[0].epochs
+        assert [decision.what for decision in decisions] == ["network size for the time limit", "time limit"]
+        capacity, _, _ = fit_to_time(large, begin, data, 1.0, Settings(width=128, members=8))
+        assert (capacity.copies, capacity.members, capacity.width) == (1, 8, 128)  # what was set stays
+        monkeypatch.setattr(budget, "probe", lambda *arguments: (1e-6, 0.0))
+        assert fit_to_time(large, begin, data, 60.0, Settings())[::2] == (large, [])
 
 
 def test_the_probe_leaves_the_state_alone() -> None:

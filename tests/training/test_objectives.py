@@ -11,7 +11,7 @@ from sklearn.metrics import mean_poisson_deviance
 from conftest import make_prepared
 from nudgenet.errors import SettingError
 from nudgenet.records import Batch, Part
-from nudgenet.settings import Settings
+from nudgenet.settings import Settings, make_settings
 from nudgenet.training.objectives import OBJECTIVES, make_objective
 
 OUTPUTS = torch.linspace(-2, 3, 30)
@@ -81,3 +81,10 @@ def test_a_wrong_name_or_a_misfit_is_one_clear_line() -> None:
         make_objective("regression", data.train, 1, Settings(objective="hubber"))
     with pytest.raises(SettingError, match="does not fit a binary task"):
         make_objective("binary", data.train, 2, Settings(objective="mse"))
+
+
+@pytest.mark.parametrize(("metric", "objective"), [(None, "mse"), ("rmse", "mse"), ("r2", "mse"), ("mae", "huber")])
+def test_the_metric_that_counts_chooses_the_loss(metric: str | None, objective: str) -> None:
+    train = part_with(torch.zeros(4))
+    assert make_objective("regression", train, 1, make_settings(metric=metric)).name == objective
+    assert make_objective("regression", train, 1, make_settings(metric=metric, objective="poisson")).name == "poisson"

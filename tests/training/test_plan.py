@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from conftest import make_prepared
 from nudgenet.errors import SettingError
+from nudgenet.networks.capacity import choose_capacity, explain_capacity
 from nudgenet.networks.mlp import MLP
 from nudgenet.records import Shape
 from nudgenet.settings import Settings
@@ -26,6 +27,19 @@ def test_more_rows_need_fewer_passes(num_rows: int) -> None:
     assert 1 <= plan.batch_size <= num_rows and plan.steps_per_epoch >= 1
     assert more.epochs <= plan.epochs and more.batch_size >= plan.batch_size
     assert all(decision.override.startswith("--set") for decision in decisions)
+
+
+def test_effort_buys_passes_width_and_copies() -> None:
+    shape = Shape(4, (), 1, 2_000)
+    efforts = [Settings(effort=effort) for effort in ("quick", "default", "best")]
+    epochs = [make_plan(settings, shape)[0].epochs for settings in efforts]
+    work = [choose_capacity(shape, settings).multiply_adds(shape) for settings in efforts]
+    assert epochs == sorted(set(epochs)) and work == sorted(set(work))
+    best = choose_capacity(shape, Settings(effort="best"))
+    assert best.copies > 1 and choose_capacity(shape, Settings(effort="best", copies=1)).copies == 1
+    assert any(decision.what == "copies" for decision in explain_capacity(best, shape, 1, efforts[2]))
+    many = choose_capacity(Shape(4, (), 5_000, 2_000), Settings(effort="best"))
+    assert many.num_networks == 1  # thousands of classes make every network dear
 
 
 def test_a_setting_always_wins_and_a_chosen_value_chooses_itself_again() -> None:

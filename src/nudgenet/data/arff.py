@@ -41,7 +41,7 @@ def read_arff(file: File, settings: Settings, columns: Sequence[str] | None = No
     # The attributes become a header line of our own, so that rows are read as in any text file.
     glue = delimiter or ","
     header = glue.join('"' + name.replace('"', "'") + '"' for name in names).encode() + b"\n"
-    reading = read_text(replace(file, data=header + body), settings.model_copy(update={"header": True}), None)
+    reading = read_text(replace(file, content=header + body), settings.model_copy(update={"header": True}), None)
     bare = [pc.replace_substring_regex(column, r"^'(.*)'$", r"\1") for column in reading.table.columns]
     table = pa.table(bare, names=reading.table.column_names)
     decisions = [decision for decision in reading.decisions if decision.what != "header"]

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nudgenet.data.plain import is_plain
 from nudgenet.records import CellFormat
 
 # What stands for a missing cell, in lower case. In a category "none" and "unknown" may well be levels.
@@ -151,6 +152,8 @@ def _flat(cells: pa.ChunkedArray | pa.Array) -> pa.Array:
         cells = cells.combine_chunks() if cells.num_chunks != 1 else cells.chunk(0)
         if isinstance(cells, pa.ChunkedArray):  # what combine_chunks makes of no chunks at all
             cells = pa.array([], cells.type)
+    if is_plain(cells.type):
+        cells = cells.storage
     if pa.types.is_dictionary(cells.type):
         cells = cells.cast(cells.type.value_type)
     if pa.types.is_large_string(cells.type) or cells.type == pa.string_view() or pa.types.is_null(cells.type):

@@ -5,18 +5,19 @@ Each warning is plain English, counts, and names the column or class. Big tables
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from nudgenet.data.cells import parse_dates, parse_numbers
 from nudgenet.data.columns import bad_cells, encode_target
 from nudgenet.data.features import read_levels
 from nudgenet.data.units import row_hashes
 from nudgenet.errors import shorten
-from nudgenet.records import Column, Parts, Prepared, Raw, Task
+from nudgenet.records import Column, Parts, Raw, Shape, Task
+
+FitOne = Callable[[np.ndarray, np.ndarray, np.ndarray, Task], np.ndarray]
 
 SAMPLE_ROWS = 6_000  # enough to see a leak, few enough to be quick
 MIN_LEAK_ROWS = 50  # with fewer, one column fits the target by luck
@@ -25,6 +26,8 @@ LEAK_SKILL = 0.98  # share of the baseline's mistakes (or of the variance) that 
 LEAK_SKILL_LARGE = 0.9  # for classes, with `MANY_ROWS`: in small tables of easy classes a sound column gets there
 MANY_ROWS = 1_000
 HOPELESS_SKILL = 0.7  # less than this on one fold is no leak
+BINS = 256  # equally filled ones, for a first look at a column of numbers
+MIN_ROWS_PER_BIN = 5
 EXACT = 0.9999  # R2 of columns that add up to the target
 MAX_PARTS = 3  # columns in such a sum
 RARE_ROWS = 10  # a class with fewer training rows can hardly be learned
@@ -34,7 +37,7 @@ FOLDS = 3
 NAMED = 12  # rare classes that are named
 
 
-def check(raw: Raw, parts: Parts, columns: Sequence[Column], task: Task, prepared: Prepared) -> list[str]:
+def check(raw: Raw, parts: Parts, columns: Sequence[Column], task: Task, shape: Shape) -> list[str]:
     """Warnings about duplicates, leaks of the target, rare classes, imbalance, and too few rows.
 
     Args:
@@ -42,7 +45,7 @@ def check(raw: Raw, parts: Parts, columns: Sequence[Column], task: Task, prepare
         parts: which rows are in use.
         columns: what each column is; only used ones can leak.
         task: what is predicted.
-        prepared: for the number of inputs.
+        shape: for the number of inputs.
     """
     used = [column for column in columns if column.used]
     plain = [column for column in used if column.kind != "image"]
@@ -52,7 +55,6 @@ def check(raw: Raw, parts: Parts, columns: Sequence[Column], task: Task, prepare
     warnings += _leaks(raw, parts, plain, task, targets)
     if task.classes:
         warnings += _classes(targets[parts.train], task)
-    shape = prepared.shape
     num_inputs = shape.num_numbers + sum(shape.cardinalities)
     if len(parts.train) < num_inputs and shape.image is None:
         warnings.append(
@@ -189,8 +191,23 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return ranks
 
 
+def _bins(ranks: np.ndarray) -> np.ndarray:
+    """Codes of equally filled bins; equal values share one, missing ones have their own."""
+    known = np.sort(ranks[np.isfinite(ranks)])
+    rows_per_bin = max(MIN_ROWS_PER_BIN, len(ranks) // BINS)
+    codes = np.searchsorted(known, ranks) // rows_per_bin
+    return np.where(np.isfinite(ranks), codes, len(known) // rows_per_bin + 1).astype(np.float64)
+
+
 def _skill_alone(values: np.ndarray, answers: np.ndarray, fold: np.ndarray, task: Task, *, is_category: bool) -> float:
-    """How much of the baseline's error one column alone removes, on rows it was not fitted on: at most 1.
+    """How much of the baseline's error one column alone removes, on rows it was not fitted on: at most 1."""
+    rough = _skill(values if is_category else _bins(values), answers, fold, task, _fit_levels)
+    # Bins are quick and show every leak, if not how tight it is; the tree takes a second to be imported alone.
+    return rough if is_category or rough == 0 else _skill(values, answers, fold, task, _fit_tree)
+
+
+def _skill(values: np.ndarray, answers: np.ndarray, fold: np.ndarray, task: Task, fit_one: FitOne) -> float:
+    """The skill of one kind of model; 0 as soon as it is seen to be hopeless.
 
     The baseline is the commonest class (mistakes) or the mean (squared error).
     """
@@ -202,7 +219,7 @@ def _skill_alone(values: np.ndarray, answers: np.ndarray, fold: np.ndarray, task
             total += float((answers[judge] != commonest).sum())
         else:
             total += float(((answers[judge] - answers[fit].mean()) ** 2).sum())
-        guess = _fit_one(values[fit], answers[fit], values[judge], task, is_category=is_category)
+        guess = fit_one(values[fit], answers[fit], values[judge], task)
         left += float((answers[judge] != guess).sum() if task.classes else ((answers[judge] - guess) ** 2).sum())
         if left > (1 - HOPELESS_SKILL) * total:
             return 0.0  # most columns end here, after one fit
@@ -211,22 +228,25 @@ def _skill_alone(values: np.ndarray, answers: np.ndarray, fold: np.ndarray, task
     return 1 - left / total
 
 
-def _fit_one(
-    values: np.ndarray, answers: np.ndarray, asked: np.ndarray, task: Task, *, is_category: bool
-) -> np.ndarray:
-    """Predictions from one column: a table of levels for a category, a small tree for a number."""
-    if is_category:
-        num_levels = int(max(values.max(), asked.max())) + 1
-        level, wanted = values.astype(np.int64), asked.astype(np.int64)
-        if not task.classes:
-            counts = np.bincount(level, minlength=num_levels)
-            sums = np.bincount(level, weights=answers, minlength=num_levels)
-            return np.where(counts, sums / np.maximum(counts, 1), answers.mean())[wanted]
-        num_classes = len(task.classes)
-        table = np.bincount(level * num_classes + answers, minlength=num_levels * num_classes)
-        table = table.reshape(num_levels, num_classes)
-        commonest = np.bincount(answers).argmax()
-        return np.where(table.any(axis=1), table.argmax(axis=1), commonest)[wanted]
+def _fit_levels(levels: np.ndarray, answers: np.ndarray, asked: np.ndarray, task: Task) -> np.ndarray:
+    """The answer of each level (a category, a bin): its mean or its commonest class."""
+    num_levels = int(max(levels.max(), asked.max())) + 1
+    level, wanted = levels.astype(np.int64), asked.astype(np.int64)
+    if not task.classes:
+        counts = np.bincount(level, minlength=num_levels)
+        sums = np.bincount(level, weights=answers, minlength=num_levels)
+        return np.where(counts, sums / np.maximum(counts, 1), answers.mean())[wanted]
+    num_classes = len(task.classes)
+    table = np.bincount(level * num_classes + answers, minlength=num_levels * num_classes)
+    table = table.reshape(num_levels, num_classes)
+    commonest = np.bincount(answers).argmax()
+    return np.where(table.any(axis=1), table.argmax(axis=1), commonest)[wanted]
+
+
+def _fit_tree(values: np.ndarray, answers: np.ndarray, asked: np.ndarray, task: Task) -> np.ndarray:
+    """Predictions of a small tree over one column of numbers."""
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
     tree = (
         DecisionTreeClassifier(max_leaf_nodes=4 * len(task.classes), min_samples_leaf=3, random_state=0)
         if task.classes

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from nudgenet.data.cells import YES_NO, parse_dates, parse_levels, parse_numbers
 from nudgenet.data.images import ImageFeature
+from nudgenet.data.plain import is_plain
 from nudgenet.records import CellFormat, Column
 
 UNKNOWN = 0  # the code of a level that training did not know
@@ -279,6 +280,8 @@ def read_levels(cells: pa.ChunkedArray, format: CellFormat) -> tuple[list[str], 
     """
     if pa.types.is_null(cells.type):
         cells = cells.cast(pa.string())
+    if is_plain(cells.type):
+        cells = cells.cast(pa.float64())
     chunks = cells.dictionary_encode().unify_dictionaries().chunks
     if not chunks:
         return [], np.zeros(0, np.int64)
@@ -296,8 +299,11 @@ def read_levels(cells: pa.ChunkedArray, format: CellFormat) -> tuple[list[str], 
 
 def signed_log(values: np.ndarray, unit: float) -> np.ndarray:
     """sign(x) log(1 + |x| / unit); unit 0 means as it is."""
-    if not unit:
-        return values
+    return log_by(values, unit) if unit else values
+
+
+def log_by(values: np.ndarray, unit: float | np.ndarray) -> np.ndarray:
+    """sign(x) log(1 + |x| / unit), with one unit or one for each value."""
     with np.errstate(over="ignore"):
         return np.asarray(np.sign(values) * np.log1p(np.minimum(np.abs(values) / unit, np.finfo(np.float64).max)))
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nudgenet.data.cells import LEVEL_MARKERS, NUMBER_MARKERS, parse_dates, parse_numbers
+from nudgenet.data.plain import is_plain
 from nudgenet.records import CellFormat
 
 MOST_BAD = 0.05  # more cells than this that do not fit, and the column is something else
@@ -65,6 +66,8 @@ def guess_format(cells: pa.ChunkedArray | pa.Array) -> Guess:
     """What the cells of a text column are, and how they are written."""
     if isinstance(cells, pa.ChunkedArray):
         cells = cells.combine_chunks()
+    if is_plain(cells.type) and cells.null_count < len(cells):
+        return Guess("number", CellFormat(missing=NUMBER_MARKERS))
     as_text = Guess("text", CellFormat(missing=LEVEL_MARKERS))
     if cells.null_count == len(cells):
         return replace(as_text, kind="empty")

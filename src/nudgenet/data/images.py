@@ -24,8 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nudgenet.data.decoding import Picture, decode_all, resize
-from nudgenet.errors import SourceError, shorten
-from nudgenet.records import Column, Decision, ImageShape, Raw
+from nudgenet.errors import ColumnError, SourceError, shorten
+from nudgenet.records import Column, Decision, ImageShape
 from nudgenet.settings import Settings
 
 # A cell. path: as the source names it. pixels: uint8 rows x columns x channels, null if it could not be decoded (`error`
@@ -49,19 +49,24 @@ POOLED = 200  # patches
 NAMED = 1_000  # files that are named when they are left out
 
 
+def is_image_type(kind: pa.DataType) -> bool:
+    """Whether cells of a type are images, with or without their pixels."""
+    return bool(pa.types.is_struct(kind) and kind.get_field_index("digest") >= 0)
+
+
 def is_images(cells: pa.ChunkedArray) -> bool:
     """Whether a column holds images."""
-    return bool(cells.type == IMAGE)
+    return is_image_type(cells.type)
 
 
 def image_columns(table: pa.Table) -> list[str]:
     """The names of the columns that hold images."""
-    return [field.name for field in table.schema if field.type == IMAGE]
+    return [field.name for field in table.schema if is_image_type(field.type)]
 
 
 def light(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     """Image cells without their pixels: what is cheap to move around. Other columns as they are."""
-    if not is_images(cells):
+    if cells.type != IMAGE:
         return cells
     names = [field.name for field in IMAGE if field.name != "pixels"]
     chunks = [pa.StructArray.from_arrays([chunk.field(name) for name in names], names) for chunk in cells.chunks]
@@ -96,10 +101,10 @@ def intact(table: pa.Table) -> np.ndarray:
     return fine
 
 
-def image_paths(raw: Raw) -> pa.ChunkedArray | None:
+def image_paths(table: pa.Table) -> pa.ChunkedArray | None:
     """The paths of the images, if they have any."""
-    for name in image_columns(raw.table):
-        paths = field(light(raw.table.column(name)), "path")
+    for name in image_columns(table):
+        paths = field(light(table.column(name)), "path")
         return paths if paths.null_count < len(paths) else None
     return None
 
@@ -271,8 +276,15 @@ class ImageFeature:
         return ImageShape(self.channels, self.height, self.width, self.center, self.spread)
 
     def encode(self, cells: pa.ChunkedArray, rows: np.ndarray) -> Tensor:
-        """Pixels of the named rows, uint8 (rows, channels, height, width); what could not be decoded is black."""
-        pixels = _room((len(rows), self.channels, self.height, self.width))
+        """Pixels of the named rows, uint8 (rows, channels, height, width); what could not be decoded is black.
+
+        Raises:
+            ColumnError: the column holds no images here.
+        """
+        if not is_images(cells):
+            raise ColumnError(f"The column `{self.column}` held images in training, and here it does not")
+        images = self.space(len(rows))
+        pixels = images.numpy()
         begin = 0
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             for at in range(0, len(rows), AT_ONCE):
@@ -284,7 +296,11 @@ class ImageFeature:
                         if picture is not None:
                             pixels[row] = picture
                     begin += len(pictures)
-        return torch.from_numpy(pixels)
+        return images
+
+    def space(self, num_rows: int) -> Tensor:
+        """Room for the pixels of so many rows, all of them black."""
+        return torch.from_numpy(_room((num_rows, self.channels, self.height, self.width)))
 
     def pooled(self, images: Tensor) -> np.ndarray:
         """What simple models are shown: about `POOLED` brightnesses of patches, float32 (rows, patches), standardised."""

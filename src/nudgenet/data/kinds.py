@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from nudgenet.data.cells import LEVEL_MARKERS, YES_NO, parse_dates, parse_levels, parse_numbers
 from nudgenet.data.formats import guess_format
 from nudgenet.data.images import look_at_images
+from nudgenet.data.plain import is_plain
 from nudgenet.records import CellFormat, Column
 
 _FIRST_COLUMN = "it is the first column"  # a weak hint: only counting the rows confirms it
@@ -53,7 +54,7 @@ def look(name: str, cells: pa.ChunkedArray, rows: np.ndarray, *, has_header: boo
         return Sight(date_column(name, parse_dates(cells, CellFormat())[0], CellFormat()))
     if pa.types.is_boolean(kind):
         return Sight(_level_column(name, cells, CellFormat()))
-    if not pa.types.is_string(kind):
+    if not (pa.types.is_string(kind) or is_plain(kind)):
         hint = "its name says so" if pa.types.is_integer(kind) and is_index_name(name) else ""
         return _look_at_numbers(name, cells, CellFormat(), rows, hint)
     guess = guess_format(cells)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from nudgenet.data.features import DateFeature, NumberFeature
+from nudgenet.data.features import CategoryFeature, DateFeature, NumberFeature
 from nudgenet.errors import ColumnError
 
 MOST_BAD_CELLS = 0.05  # more cells than this that are not numbers (or dates): not the column of the training
@@ -18,56 +18,83 @@ LONGEST_NAME = 60
 
 
 @dataclass
+class Cells:
+    """Odd cells of one number or date column."""
+
+    noun: str
+    seen: str  # the range seen in training, in words
+    num_bad: int = 0
+    example: str = ""  # the first bad one, and its row
+    num_infinite: int = 0
+    num_outside: int = 0
+
+
+@dataclass
 class Oddities:
-    """Counted while columns are encoded, told in words afterwards."""
+    """Counted while columns are encoded, one batch of rows after the other; judged and told in words at the end."""
 
-    warnings: list[str] = field(default_factory=list)  # about cells that cannot be read
+    num_rows: int = 0  # so far
+    cells: dict[str, Cells] = field(default_factory=dict)
     unseen: dict[str, int] = field(default_factory=dict)  # category -> rows with a level that training never saw
-    outside: dict[str, tuple[int, str]] = field(default_factory=dict)  # column -> rows outside its range, the range
 
-    def check_cells(
+    def note_cells(
         self, feature: NumberFeature | DateFeature, cells: pa.ChunkedArray, values: np.ndarray, bad: np.ndarray
     ) -> None:
-        """Note cells that are not numbers (dates), are infinite, or lie outside what training saw.
-
-        Raises:
-            ColumnError: more than 5 % of the cells are not what the column held in training.
-        """
-        name, noun = _short(feature.column), "number" if isinstance(feature, NumberFeature) else "date"
+        """Note cells that are not numbers (dates), are infinite, or lie outside what training saw."""
+        noun = "number" if isinstance(feature, NumberFeature) else "date"
+        found = self.cells.setdefault(feature.column, Cells(noun, feature.range_text()))
         if num_bad := int(bad.sum()):
             row = int(np.flatnonzero(bad)[0])
-            example = f"{str(cells[row].as_py())[:60]!r} in row {row + 1}"
-            if num_bad > MOST_BAD_CELLS * len(bad):
-                raise ColumnError(
-                    f"The column `{name}` held {noun}s in training, but {num_bad:,} of {len(bad):,} cells are none",
-                    got=example,
-                    fix=f"At most {MOST_BAD_CELLS:.0%} of the cells may be taken as missing.",
-                )
-            are = f"cell of `{name}` is not a {noun}" if num_bad == 1 else f"cells of `{name}` are not {noun}s"
-            self.warnings.append(f"{num_bad:,} {are}, taken as missing ({example}, for example)")
-        if noun == "number" and (num_infinite := int(np.isinf(values).sum())):
-            what = "cell is" if num_infinite == 1 else "cells are"
-            self.warnings.append(f"{num_infinite:,} `{name}` {what} infinite, taken as missing")
-        if num_outside := feature.outside(values):
-            self.outside[feature.column] = num_outside, feature.range_text()
+            found.example = found.example or f"{str(cells[row].as_py())[:60]!r} in row {self.num_rows + row + 1}"
+            found.num_bad += num_bad
+        if noun == "number":
+            found.num_infinite += int(np.isinf(values).sum())
+        found.num_outside += feature.outside(values)
+
+    def note_levels(self, feature: CategoryFeature, num_new: int) -> None:
+        """Note levels that training never saw."""
+        self.unseen[feature.column] = self.unseen.get(feature.column, 0) + num_new
 
     def in_words(self) -> list[str]:
-        """The warnings; many columns that are odd in the same way share one."""
-        words = list(self.warnings)
-        if len(self.unseen) > MOST_SINGLY:
-            words.append(f"{len(self.unseen)} columns hold values never seen in training: {_listed(self.unseen)}")
+        """The warnings; many columns that are odd in the same way share one.
+
+        Raises:
+            ColumnError: more than 5 % of a column's cells are not what it held in training.
+        """
+        words = []
+        for column, found in self.cells.items():
+            words += self._about_cells(_short(column), found)
+        unseen = {name: count for name, count in self.unseen.items() if count}
+        if len(unseen) > MOST_SINGLY:
+            words.append(f"{len(unseen)} columns hold values never seen in training: {_listed(unseen)}")
         else:
             words += [
-                f"{_rows_have(count)} a `{_short(name)}` never seen in training" for name, count in self.unseen.items()
+                f"{_rows_have(count)} a `{_short(name)}` never seen in training" for name, count in unseen.items()
             ]
-        if len(self.outside) > MOST_SINGLY:
-            counts = {name: count for name, (count, _) in self.outside.items()}
-            words.append(f"{len(counts)} columns hold values outside the range seen in training: {_listed(counts)}")
+        outside = {name: found.num_outside for name, found in self.cells.items() if found.num_outside}
+        if len(outside) > MOST_SINGLY:
+            words.append(f"{len(outside)} columns hold values outside the range seen in training: {_listed(outside)}")
         else:
             words += [
-                f"{_rows_have(count)} {_article(name)} `{_short(name)}` outside the {seen} seen in training"
-                for name, (count, seen) in self.outside.items()
+                f"{_rows_have(count)} {_article(name)} `{_short(name)}` outside the {self.cells[name].seen} seen in training"
+                for name, count in outside.items()
             ]
+        return words
+
+    def _about_cells(self, name: str, found: Cells) -> list[str]:
+        words, noun, num_bad = [], found.noun, found.num_bad
+        if num_bad > MOST_BAD_CELLS * self.num_rows:
+            raise ColumnError(
+                f"The column `{name}` held {noun}s in training, but {num_bad:,} of {self.num_rows:,} cells are none",
+                got=found.example,
+                fix=f"At most {MOST_BAD_CELLS:.0%} of the cells may be taken as missing.",
+            )
+        if num_bad:
+            are = f"cell of `{name}` is not a {noun}" if num_bad == 1 else f"cells of `{name}` are not {noun}s"
+            words.append(f"{num_bad:,} {are}, taken as missing ({found.example}, for example)")
+        if found.num_infinite:
+            what = "cell is" if found.num_infinite == 1 else "cells are"
+            words.append(f"{found.num_infinite:,} `{name}` {what} infinite, taken as missing")
         return words
 
 

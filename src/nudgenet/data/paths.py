@@ -46,7 +46,7 @@ def with_images(reading: Reading, folder: Path, settings: Settings, columns: Seq
         images = read_images(paths, lambda number, paths=paths: _load(paths[number], folder), settings)  # type: ignore[misc]
         column = reading.table.column_names.index(name)
         table = reading.table.set_column(column, name, images)
-        if wished and not intact(table).any():
+        if wished and columns is None and not intact(table).any():
             first = images[0]["error"].as_py() if len(images) else "no rows"
             raise ColumnError(
                 f"No cell of `{name}` leads to an image", got=f"{paths[:1]}: {first}", fix="Check the paths."

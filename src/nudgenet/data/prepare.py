@@ -31,8 +31,9 @@ from nudgenet.data.features import (
     learn_date,
     learn_number,
 )
-from nudgenet.data.images import ImageFeature, is_images, learn_images, light
+from nudgenet.data.images import ImageFeature, learn_images, light
 from nudgenet.data.oddities import Oddities
+from nudgenet.data.typed import BATCH_ROWS
 from nudgenet.errors import ColumnError, RunError, shorten
 from nudgenet.records import Column, Decision, Part, Parts, Prepared, Raw, Shape, Task
 from nudgenet.settings import Settings
@@ -97,49 +98,51 @@ class Preparation:
         Raises:
             ColumnError: no feature column is there, or more than 5 % of a column's cells are not numbers (dates).
         """
-        table, warnings = self._match_columns(raw)
         found = Oddities()
-        inputs = self.encode(table, found) | self.encode_images(table)
+        inputs, warnings = self.apply_batch(raw, found)
         return inputs, [*warnings, *found.in_words()]
 
+    def apply_batch(self, raw: Raw, found: Oddities) -> tuple[dict[str, torch.Tensor], list[str]]:
+        """`apply` for some of many rows: what is odd about cells is collected in `found`; warnings about columns."""
+        table, warnings = self._match_columns(raw)
+        inputs = self.encode(table, found)
+        found.num_rows += table.num_rows
+        return inputs, warnings
+
     def encode(self, table: pa.Table, found: Oddities | None = None) -> dict[str, torch.Tensor]:
-        """Numbers and categories for every row of a table that has all the feature columns.
+        """Inputs for every row of a table that has all the feature columns.
 
         found: rows from elsewhere are checked, and what is odd about them is noted here.
         """
-        numbers = np.empty((table.num_rows, len(self.number_names)), np.float32)
-        categories = np.empty((table.num_rows, len(self.category_names)), np.int64)
+        inputs = self.space(table.num_rows)
+        numbers, categories = inputs["numbers"].numpy(), inputs["categories"].numpy()
         next_number = next_category = 0
         for feature in self.features:
             cells = table.column(feature.column)
             if isinstance(feature, ImageFeature):
+                inputs["images"] = feature.encode(cells, np.arange(len(cells)))
                 continue
             if isinstance(feature, CategoryFeature):
                 categories[:, next_category], num_new = feature.encode(cells)
                 next_category += 1
-                if found is not None and num_new:
-                    found.unseen[feature.column] = num_new
+                if found is not None:
+                    found.note_levels(feature, num_new)
                 continue
             values, bad = feature.parse(cells)
             if found is not None:
-                found.check_cells(feature, cells, values, bad)
+                found.note_cells(feature, cells, values, bad)
             for encoded in feature.encode(values):
                 numbers[:, next_number] = encoded
                 next_number += 1
-        return {"numbers": torch.from_numpy(numbers), "categories": torch.from_numpy(categories)}
+        return inputs
 
-    def encode_images(self, table: pa.Table, rows: np.ndarray | None = None) -> dict[str, torch.Tensor]:
-        """{"images": uint8 (rows, channels, height, width)} of all rows, or of those named; {} for a table without.
-
-        Raises:
-            ColumnError: the column holds no images here.
-        """
-        if self.image is None:
-            return {}
-        cells = table.column(self.image.column)
-        if not is_images(cells):
-            raise ColumnError(f"The column `{self.image.column}` held images in training, and no path to one here")
-        return {"images": self.image.encode(cells, np.arange(len(cells)) if rows is None else rows)}
+    def space(self, num_rows: int) -> dict[str, torch.Tensor]:
+        """Room for the inputs of so many rows, not filled yet (see `records.Part.inputs`)."""
+        tables = {
+            "numbers": torch.empty(num_rows, len(self.number_names)),
+            "categories": torch.empty(num_rows, len(self.category_names), dtype=torch.int64),
+        }
+        return tables if self.image is None else tables | {"images": self.image.space(num_rows)}
 
     def restore(self, outputs: np.ndarray) -> np.ndarray:
         """Standardised outputs of a regression -> float64 in the user's unit."""
@@ -273,30 +276,45 @@ def _target_scale(targets: np.ndarray, *, is_count: bool) -> tuple[float, float]
 
 
 def prepare(raw: Raw, parts: Parts, preparation: Preparation) -> Prepared:
-    """The tensors of all three parts. Each column is parsed once, over all rows."""
+    """The tensors of all three parts. Each cell is parsed once."""
+    targets, _ = encode_target(raw.table.column(preparation.task.target), preparation.task)
+    return prepare_batches(raw.table.to_batches(max_chunksize=BATCH_ROWS), targets, parts, preparation)
+
+
+def prepare_batches(
+    batches: list[pa.RecordBatch], targets: np.ndarray, parts: Parts, preparation: Preparation
+) -> Prepared:
+    """`prepare`, one batch of rows after the other.
+
+    Args:
+        batches: all rows, in order. The list is emptied on the way: where nobody else holds the cells, the tensors
+            grow while the cells go, and at no time are both there in full.
+        targets: of all rows, as `encode_target` gives them.
+    """
     task = preparation.task
-    inputs = preparation.encode(raw.table)
-    encoded, _ = encode_target(raw.table.column(task.target), task)
     if task.kind == "regression":
-        standardised = np.clip(preparation.standardise_targets(encoded), -FARTHEST, FARTHEST)
-        targets = torch.from_numpy(standardised.astype(np.float32))
+        standardised = np.clip(preparation.standardise_targets(targets), -FARTHEST, FARTHEST).astype(np.float32)
     else:
-        targets = torch.from_numpy(encoded.astype(np.int64))
-
-    def part(rows: np.ndarray) -> Part:
-        index = torch.from_numpy(rows)
-        plain = {name: tensor[index] for name, tensor in inputs.items()}
-        return Part(plain | preparation.encode_images(raw.table, rows), targets[index], rows)
-
-    return Prepared(
-        part(parts.train),
-        part(parts.validation),
-        part(parts.test),
-        task,
-        preparation.shape(len(parts.train)),
-        preparation.target_center,
-        preparation.target_scale,
-    )
+        standardised = targets.astype(np.int64)
+    all_rows = (parts.train, parts.validation, parts.test)
+    spaces = [preparation.space(len(rows)) for rows in all_rows]
+    first = 0
+    batches.reverse()
+    while batches:
+        table = pa.Table.from_batches([batches.pop()])
+        inputs = preparation.encode(table)
+        for rows, space in zip(all_rows, spaces, strict=True):
+            begin, end = np.searchsorted(rows, [first, first + table.num_rows])
+            chosen = torch.from_numpy(rows[begin:end] - first)
+            for name, tensor in inputs.items():
+                torch.index_select(tensor, 0, chosen, out=space[name][begin:end])
+        first += table.num_rows
+    ready = [
+        Part(space, torch.from_numpy(standardised[rows]), rows) for rows, space in zip(all_rows, spaces, strict=True)
+    ]
+    shape = preparation.shape(len(parts.train))
+    train, validation, test = ready
+    return Prepared(train, validation, test, task, shape, preparation.target_center, preparation.target_scale)
 
 
 def _decisions(preparation: Preparation) -> list[Decision]:

@@ -9,7 +9,7 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,14 +23,27 @@ from nudgenet.data.folders import read_folder
 from nudgenet.data.frames import fingerprint, is_frame, read_arrays, read_frame
 from nudgenet.data.images import image_columns, light_table
 from nudgenet.data.paths import with_images
-from nudgenet.data.tables import read_text
-from nudgenet.data.typed import File, Reading, duckdb_message, quiet_duckdb, read_arrow, read_json, read_parquet, tidy
+from nudgenet.data.pieces import read_delimited, read_pieces
+from nudgenet.data.typed import (
+    BATCH_ROWS,
+    LARGE_BYTES,
+    File,
+    Reading,
+    duckdb_message,
+    quiet_duckdb,
+    read_arrow,
+    read_json,
+    read_parquet,
+    read_parquet_batches,
+    tidy,
+)
 from nudgenet.errors import SourceError
 from nudgenet.records import Raw, Source
 from nudgenet.settings import Settings
 
 Reader = Callable[[Any, Settings, Sequence[str] | None], Reading]
 _QUERY = re.compile(r"\s*(SELECT|FROM|WITH)\s", re.IGNORECASE)
+HEAD_BYTES = 4_096  # enough to tell what a file is
 _KNOWN_BINARY = {  # first bytes -> what it is, for a message that says more than "binary"
     b"\x89PNG": "an image", b"\xff\xd8\xff": "an image", b"GIF8": "an image", b"RIFF": "a sound or image",
     b"%PDF": "a PDF", b"SQLite format 3": "an SQLite database", b"\x89HDF": "an HDF5 file",
@@ -69,6 +82,31 @@ def read(source: Any, settings: Settings, *, columns: Sequence[str] | None = Non
     kind: Literal["frame", "arrays"] = "frame" if is_frame(source) else "arrays"
     reading = with_images(READERS[kind](source, settings, columns), Path.cwd(), settings, columns)
     return _raw(reading, Source(kind, kind, None, fingerprint(reading.table)))
+
+
+def read_batches(source: Any, settings: Settings, *, columns: Sequence[str] | None = None) -> Iterator[Raw]:
+    """`read`, some rows at a time where the source is large, for those who look at each row once.
+
+    The rows are not fingerprinted, and all of a large text file's columns are text. Raises as `read` does.
+    """
+    if isinstance(source, (str, Path)) and not _QUERY.match(str(source)):
+        path = find_file(source)
+        if path.is_dir():
+            yield _raw(READERS["folder"](path, settings, columns), Source("file", _name_of(path), str(path), ""))
+            return
+        file = open_file(path)
+        kind = kind_of_file(file)
+        parts = LARGE_READERS[kind](file, settings, columns) if file.is_large and kind in LARGE_READERS else None
+        for reading in parts or [READERS[kind](file, settings, columns)]:
+            found = with_images(reading, path.parent, settings, columns)
+            yield _raw(found, Source("file", _name_of(path), str(path), ""))
+        return
+    kind = "query" if isinstance(source, str) else "frame" if is_frame(source) else "arrays"
+    reading = READERS[kind](source, settings, columns)
+    whole = _raw(with_images(reading, Path.cwd(), settings, columns), Source("frame", kind, None, ""))
+    yield whole if whole.table.num_rows <= BATCH_ROWS else replace(whole, table=whole.table.slice(0, BATCH_ROWS))
+    for first in range(BATCH_ROWS, whole.table.num_rows, BATCH_ROWS):
+        yield replace(whole, table=whole.table.slice(first, BATCH_ROWS))
 
 
 def _raw(reading: Reading, source: Source) -> Raw:
@@ -117,7 +155,7 @@ def read_query(query: str, settings: Settings, columns: Sequence[str] | None = N
 # ------------------------------------------------------------------ files
 
 READERS: dict[str, Reader] = {
-    "text": read_text,
+    "text": read_delimited,
     "parquet": read_parquet,
     "arrow": read_arrow,
     "json": read_json,
@@ -127,6 +165,10 @@ READERS: dict[str, Reader] = {
     "query": read_query,
     "frame": read_frame,
     "arrays": read_arrays,
+}
+LARGE_READERS: dict[str, Callable[[File, Settings, Sequence[str] | None], Iterator[Reading]]] = {
+    "text": read_pieces,
+    "parquet": read_parquet_batches,
 }
 
 
@@ -156,20 +198,24 @@ def find_file(source: str | Path) -> Path:
 
 
 def open_file(path: Path) -> File:
-    """A file's bytes, out of its gz or zip wrapping.
+    """A file out of its gz or zip wrapping; a large one that is not wrapped is not read yet.
 
     Raises:
         SourceError: no permission, an empty or damaged file, a zip that holds several.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
+            is_wrapped = head.startswith((b"\x1f\x8b", b"PK\x03\x04"))
+            if path.stat().st_size > LARGE_BYTES and not is_wrapped and head.strip():
+                return File(path, head)
+            data = head + stream.read()
     except PermissionError:
         raise SourceError(
             "No permission to read the file", got=str(path), fix="Check the file's permissions."
         ) from None
     except OSError as error:
         raise SourceError("The file cannot be read", got=f"{path}: {error.strerror}") from None
-    digest = hashlib.sha256(data).hexdigest()
     try:
         if data.startswith(b"\x1f\x8b"):
             data = gzip.decompress(data)
@@ -179,7 +225,7 @@ def open_file(path: Path) -> File:
         raise SourceError("The file is damaged: it cannot be unpacked", got=f"{path.name}: {error}") from None
     if not data.strip():
         raise SourceError(f"`{path.name}` is empty", fix="Give a file with a header and rows.")
-    return File(path, data, digest)
+    return File(path, data[:HEAD_BYTES], data)
 
 
 def _unzip(data: bytes, path: Path) -> bytes:
@@ -200,7 +246,7 @@ def kind_of_file(file: File) -> str:
     Raises:
         SourceError: the content is of a known kind that is no table.
     """
-    head = file.data[:4096]
+    head = file.head
     if head.startswith(b"PAR1"):
         return "parquet"
     if head.startswith((b"ARROW1", b"FEA1")):

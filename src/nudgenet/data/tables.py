@@ -25,7 +25,7 @@ from nudgenet.settings import Settings
 
 
 @dataclass
-class _Ragged:
+class Ragged:
     """Rows whose number of cells is not the table's, collected while Arrow parses."""
 
     rows: list[tuple[int, str, int]] = field(default_factory=list)  # (number from 1, its text, its cells)
@@ -48,28 +48,29 @@ def read_text(file: File, settings: Settings, columns: Sequence[str] | None = No
         SourceError: the file is not text, or holds no row.
     """
     text = to_utf8(file.data, file.name)
-    _refuse_other_text(text.data, file.name)
+    refuse_other_text(text.data, file.name)
     dialect = sniff(take_sample(text.data), header=settings.header, columns=columns)
     names, empty, twice = unique_names([*dialect.names, *[""] * (dialect.width - len(dialect.names))])
     table, dialect, warnings = _parse(text.data, dialect, names, file.name)
     decisions = [
         *text.decisions,
-        *_layout_decisions(dialect),
+        *layout_decisions(dialect),
         *name_decisions(empty if dialect.has_header else [], twice),
     ]
-    table, trailing = _drop_trailing(table, empty)
-    if trailing:
-        decisions.append(
-            Decision("trailing delimiter", f"empty columns left out: {trailing}", "no name and no cell", "")
-        )
+    table, trailing = drop_trailing(table, empty)
+    refuse_no_rows(table, file.name, dialect)
+    warnings += totals_line(table)
+    return Reading(table, (*decisions, *trailing), (*text.warnings, *warnings), dialect.has_header)
+
+
+def refuse_no_rows(table: pa.Table, name: str, dialect: Dialect) -> None:
+    """Raises SourceError if a file has no row of data."""
     if table.num_rows == 0:
         what = "a header and no rows" if dialect.has_header else "no rows"
-        raise SourceError(f"`{file.name}` holds {what}", fix="Give a file with at least one row of data.")
-    warnings += _totals_line(table)
-    return Reading(table, tuple(decisions), (*text.warnings, *warnings), dialect.has_header)
+        raise SourceError(f"`{name}` holds {what}", fix="Give a file with at least one row of data.")
 
 
-def _refuse_other_text(data: bytes, name: str) -> None:
+def refuse_other_text(data: bytes, name: str) -> None:
     """Text that is no table gets its own line."""
     head = data[:2000].lstrip().lower()
     if not head:
@@ -81,26 +82,26 @@ def _refuse_other_text(data: bytes, name: str) -> None:
 
 def _parse(data: bytes, dialect: Dialect, names: list[str], file_name: str) -> tuple[pa.Table, Dialect, list[str]]:
     """All rows below the header; the other reading of quotes is tried where the first leaves broken rows."""
-    body = _below_line(data, dialect.first_line)
+    body = below_line(data, dialect.first_line)
     if dialect.quote and body.count(dialect.quote.encode()) % 2:
         plain = replace(dialect, quote="", escape="")
-        quoted_table, quoted_ragged = _arrow_rows(body, dialect, file_name, strict=False)
-        table, ragged = _arrow_rows(body, plain, file_name)
+        quoted_table, quoted_ragged = arrow_rows(body, dialect, file_name, strict=False)
+        table, ragged = arrow_rows(body, plain, file_name)
         # A quote that is never closed swallows the lines after it: literal quotes then give more whole rows.
         if quoted_table is None or table.num_rows > 1.02 * quoted_table.num_rows + len(ragged.rows):
             dialect = plain
         else:
             table, ragged = quoted_table, quoted_ragged
     else:
-        table, ragged = _arrow_rows(body, dialect, file_name)
+        table, ragged = arrow_rows(body, dialect, file_name)
     if dialect.width == 1:
         table = _without_blank_end(table)
-    warnings = _ragged_warnings(ragged, dialect)
-    table = strip_cells(_with_ragged(table, ragged, dialect))
+    warnings = ragged_warnings(ragged, dialect)
+    table = strip_cells(with_ragged(table, ragged, dialect))
     return table.rename_columns(names), dialect, warnings
 
 
-def _below_line(data: bytes, num_lines: int) -> bytes:
+def below_line(data: bytes, num_lines: int) -> bytes:
     """The file without its first lines."""
     start = 0
     for _ in range(num_lines):
@@ -111,14 +112,14 @@ def _below_line(data: bytes, num_lines: int) -> bytes:
     return data[start:] if start else data
 
 
-def _arrow_rows(body: bytes, dialect: Dialect, file_name: str, *, strict: bool = True) -> tuple[pa.Table, _Ragged]:
+def arrow_rows(body: bytes, dialect: Dialect, file_name: str, *, strict: bool = True) -> tuple[pa.Table, Ragged]:
     """Arrow's reading of the rows; every column is text. Not strict: a None table if it cannot be parsed."""
     body = _plain_delimiters(body, dialect)
     columns = [str(number) for number in range(dialect.width)]
     empty = pa.table({name: pa.array([], pa.string()) for name in columns})
     if not body.strip():
-        return empty, _Ragged()
-    ragged = _Ragged()
+        return empty, Ragged()
+    ragged = Ragged()
     quoted = bool(dialect.quote) and dialect.quote.encode() in body
     parse = pa_csv.ParseOptions(
         delimiter=dialect.delimiter or _absent(body),
@@ -159,8 +160,10 @@ def _plain_delimiters(body: bytes, dialect: Dialect) -> bytes:
             pattern = quote + rb"(?:[^" + quote + rb"])*" + quote + rb"|[ \t]+"
             return re.sub(pattern, lambda found: found[0] if found[0].startswith(quote) else b" ", body)
         return re.sub(rb"[ \t]+", b" ", body)
+    if not quote or quote not in body:
+        return body
     blanks = re.escape(delimiter) + rb"[ ]+(?=" + quote + rb")"
-    if not (quote and delimiter and re.search(blanks, body)) and not (quote and re.search(rb"(?m)^ +" + quote, body)):
+    if not (delimiter and re.search(blanks, body)) and not re.search(rb"(?m)^ +" + quote, body):
         return body
     pattern = quote + rb"(?:[^" + quote + rb"])*" + quote + rb"|" + blanks + rb"|(?m:^) +(?=" + quote + rb")"
 
@@ -176,7 +179,7 @@ def _absent(body: bytes) -> str:
     return next((mark for mark in "\x1f\x1e\x1d\x1c\x02" if mark.encode() not in body), "\x01")
 
 
-def _with_ragged(table: pa.Table, ragged: _Ragged, dialect: Dialect) -> pa.Table:
+def with_ragged(table: pa.Table, ragged: Ragged, dialect: Dialect) -> pa.Table:
     """The table with the ragged rows back in their places, filled up or cut to the table's width."""
     if not ragged.rows:
         return table
@@ -197,7 +200,7 @@ def _with_ragged(table: pa.Table, ragged: _Ragged, dialect: Dialect) -> pa.Table
     return both.take(pa.array(order))
 
 
-def _ragged_warnings(ragged: _Ragged, dialect: Dialect) -> list[str]:
+def ragged_warnings(ragged: Ragged, dialect: Dialect) -> list[str]:
     """How many rows were too short or too long, and the first of each."""
     warnings = []
     too_short = [row for row in ragged.rows if row[2] < dialect.width]
@@ -222,7 +225,7 @@ def _without_blank_end(table: pa.Table) -> pa.Table:
     return table.slice(0, int(present[-1]) + 1 if len(present) else 0)
 
 
-def _drop_trailing(table: pa.Table, empty: list[str]) -> tuple[pa.Table, int]:
+def drop_trailing(table: pa.Table, empty: list[str]) -> tuple[pa.Table, list[Decision]]:
     """Leave out the last columns that have neither a name nor a cell (a delimiter at each line's end)."""
     num_kept = table.num_columns
     while num_kept > 1 and table.column_names[num_kept - 1] in empty:
@@ -230,14 +233,17 @@ def _drop_trailing(table: pa.Table, empty: list[str]) -> tuple[pa.Table, int]:
         if column.null_count < len(column):
             break
         num_kept -= 1
-    return table.select(range(num_kept)), table.num_columns - num_kept
+    if num_kept == table.num_columns:
+        return table, []
+    chosen = f"empty columns left out: {table.num_columns - num_kept}"
+    return table.select(range(num_kept)), [Decision("trailing delimiter", chosen, "no name and no cell", "")]
 
 
-def _totals_line(table: pa.Table) -> list[str]:
+def totals_line(table: pa.Table) -> list[str]:
     """A last row that sums up the others would be learned as a row: say so."""
     if table.num_rows < 4:
         return []
-    first = next((value for value in table.slice(table.num_rows - 1).to_pylist()[0].values() if value), "")
+    first = next((value for value in table.slice(table.num_rows - 1).to_pylist()[0].values() if value is not None), "")
     if (
         isinstance(first, str)
         and re.match(r"(grand |sub-?)?(totals?|sum|all)\b", first, re.IGNORECASE)
@@ -247,7 +253,7 @@ def _totals_line(table: pa.Table) -> list[str]:
     return []
 
 
-def _layout_decisions(dialect: Dialect) -> list[Decision]:
+def layout_decisions(dialect: Dialect) -> list[Decision]:
     """What was decided about the layout."""
     decisions = [Decision("delimiter", dialect.delimiter_name, "the lines agree best on it", "")]
     if dialect.quote == "'" or dialect.escape:

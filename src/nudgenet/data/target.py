@@ -15,6 +15,7 @@ from nudgenet.data.cells import parse_levels, parse_numbers
 from nudgenet.data.formats import guess_format
 from nudgenet.data.frames import GIVEN_TARGET
 from nudgenet.data.kinds import is_free_text, look
+from nudgenet.data.plain import is_plain
 from nudgenet.errors import ColumnError, did_you_mean, shorten
 from nudgenet.records import CellFormat, Decision, Label, Raw, Task
 from nudgenet.settings import Settings
@@ -184,7 +185,7 @@ def _understand(name: str, column: pa.ChunkedArray) -> _Cells:
         return _cells(
             name, "bool", CellFormat(), counts.field("values").to_pylist(), counts.field("counts").to_pylist()
         )
-    if not pa.types.is_string(kind):
+    if not (pa.types.is_string(kind) or is_plain(kind)):
         return _number_cells(name, column, CellFormat())
     guess = guess_format(column)
     if guess.kind == "number":

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.feather as feather
@@ -20,18 +23,42 @@ import pyarrow.parquet as pq
 from nudgenet.data.dialect import unique_names
 from nudgenet.data.encoding import to_utf8
 from nudgenet.data.images import image_columns
+from nudgenet.data.plain import text_buffers
 from nudgenet.errors import SourceError, shorten
 from nudgenet.records import Decision
 from nudgenet.settings import Settings
 
+LARGE_BYTES = 1 << 25  # larger files are read in pieces where that gives the same table: 32 MiB
+BATCH_ROWS = 1 << 16  # rows that are read, prepared or answered for at once
+
 
 @dataclass(frozen=True)
 class File:
-    """A file that was opened: its content, decompressed."""
+    """A file that was opened.
+
+    head: its first bytes, decompressed.
+    content: all of them, decompressed; None for a large file, which readers take in pieces.
+    """
 
     path: Path
-    data: bytes
-    sha256: str = ""  # of the file as it is, before it was decompressed
+    head: bytes
+    content: bytes | None = None
+
+    @cached_property
+    def data(self) -> bytes:
+        """All bytes, decompressed."""
+        return self.path.read_bytes() if self.content is None else self.content
+
+    @property
+    def is_large(self) -> bool:
+        """Whether its bytes are still to be read, so that a reader can take them in pieces."""
+        return self.content is None
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file as it is, before it was decompressed, hex."""
+        with self.path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
     @property
     def name(self) -> str:
@@ -58,10 +85,23 @@ def read_parquet(file: File, settings: Settings, columns: Sequence[str] | None =
         SourceError: the file is damaged.
     """
     try:
-        table = pq.read_table(pa.BufferReader(file.data))
+        if not file.is_large:
+            return tidy(pq.read_table(pa.BufferReader(file.data)))
+        with pq.ParquetFile(file.path) as parquet:
+            # Batches with memory of their own: each can be let go of when its rows are prepared.
+            return tidy(pa.Table.from_batches(parquet.iter_batches(BATCH_ROWS), parquet.schema_arrow))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise SourceError(f"`{file.name}` is a damaged Parquet file", got=_first_sentence(error)) from None
-    return tidy(table)
+
+
+def read_parquet_batches(file: File, settings: Settings, columns: Sequence[str] | None = None) -> Iterator[Reading]:
+    """A large Parquet file, some rows at a time. Raises as `read_parquet` does."""
+    try:
+        with pq.ParquetFile(file.path) as parquet:
+            for batch in parquet.iter_batches(BATCH_ROWS):
+                yield tidy(pa.Table.from_batches([batch]))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise SourceError(f"`{file.name}` is a damaged Parquet file", got=_first_sentence(error)) from None
 
 
 def read_arrow(file: File, settings: Settings, columns: Sequence[str] | None = None) -> Reading:
@@ -206,11 +246,25 @@ def strip_cells(table: pa.Table) -> pa.Table:
     """Text cells without outer blanks; those that hold nothing become null."""
     columns = []
     for column in table.columns:
-        if pa.types.is_string(column.type):
+        if pa.types.is_string(column.type) and not all(map(_is_stripped, column.chunks)):
             column = pc.utf8_trim_whitespace(column)
             column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
         columns.append(column)
     return pa.table(columns, names=table.column_names)
+
+
+def _is_stripped(texts: pa.Array) -> bool:
+    """Whether no cell can have blanks around it: looking at the bytes is far quicker than stripping."""
+    starts, ends, content = text_buffers(texts)
+    starts, ends = (starts[valid], ends[valid]) if (valid := _valid(texts)) is not None else (starts, ends)
+    if (starts == ends).any():
+        return False
+    outer = np.concatenate([content[starts], content[ends - 1]])
+    return bool(((outer > 32) & (outer < 128)).all())  # blanks beyond ASCII are possible, too
+
+
+def _valid(texts: pa.Array) -> np.ndarray | None:
+    return None if texts.null_count == 0 else np.asarray(texts.is_valid().to_numpy(zero_copy_only=False))
 
 
 def name_decisions(empty: list[str], twice: list[str]) -> list[Decision]:

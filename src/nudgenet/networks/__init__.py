@@ -27,6 +27,7 @@ def build_ensemble(shape: Shape, capacity: Capacity, settings: Settings, pieces:
         shape,
         pieces,
         num_members=capacity.members,
+        num_copies=capacity.copies,
         num_layers=capacity.layers,
         width=capacity.width,
         activation=settings.activation,

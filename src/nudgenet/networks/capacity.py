@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from nudgenet.networks.convnet import choose_stages, multiply_adds
@@ -13,19 +13,35 @@ from nudgenet.settings import Settings
 
 @dataclass(frozen=True)
 class Capacity:
-    """The size of a network (of each of `members` networks) and how strongly it is held back."""
+    """The size of a network (of each of `members` networks in each of `copies`) and how strongly it is held back."""
 
     layers: int
     width: int
     dropout: float
     members: int = 1
+    copies: int = 1
+
+    @property
+    def num_networks(self) -> int:
+        """Networks whose answers are averaged."""
+        return self.members * self.copies
 
     def multiply_adds(self, shape: Shape) -> int:
         """Multiplications with addition in one row's forward pass, embeddings counted as two numbers each."""
         if shape.image is not None:
             return multiply_adds(shape.image, self.width, self.layers)
         sizes = [shape.num_numbers + 2 * len(shape.cardinalities)] + [self.width] * self.layers + [shape.num_outputs]
-        return self.members * sum(below * above for below, above in pairwise(sizes))
+        return self.num_networks * sum(below * above for below, above in pairwise(sizes))
+
+    def smaller(self, settings: Settings) -> Capacity | None:
+        """The next smaller network, or None: what was set stays, and below a certain size there is nothing to gain."""
+        if self.copies > 1 and not settings.copies:
+            return replace(self, copies=self.copies // 2)
+        if self.members > 4 and not settings.members:
+            return replace(self, members=max(4, self.members // 2))
+        if self.layers and self.width > 32 and not settings.width:
+            return replace(self, width=self.width // 2)
+        return None
 
 
 def choose_capacity(shape: Shape, settings: Settings) -> Capacity:
@@ -34,17 +50,21 @@ def choose_capacity(shape: Shape, settings: Settings) -> Capacity:
     The width grows with the rows, more slowly for an ensemble: its members hold each other back. The
     figures behind the numbers stand in benchmarks/LOG.md.
     """
-    rows = shape.num_rows
+    rows, outputs = shape.num_rows, shape.num_outputs
     if shape.image is not None:
         return Capacity(
             layers=choose_stages(shape.image) if settings.layers is None else settings.layers,
             width=settings.width or (32 if rows < 20_000 else 64),
             dropout=(0.2 if rows < 20_000 else 0.1) if settings.dropout is None else settings.dropout,
         )
+    is_ensemble = settings.network == "ensemble" and settings.layers != 0
+    copies = 1
     if settings.network == "ensemble":
         layers, dropout = 2, 0.1
-        members = max(1, min(8, 2_048 // shape.num_outputs))  # thousands of classes: each member has that many outputs
-        width = 64 if rows < 400 else 128 if rows < 50_000 else 256
+        members = max(1, min(4 if settings.effort == "quick" else 8, 2_048 // outputs))  # thousands of classes: each
+        width = 64 if rows < 400 else 128 if rows < 50_000 else 256  # member has that many outputs
+        if settings.effort == "best":
+            width, copies = (128 if rows < 400 else 256), max(1, min(4, 2_048 // (members * outputs)))
     else:
         layers, dropout, members = 2 if rows < 10_000 else 3, 0.2 if rows < 2_000 else 0.1, 1
         width = 2 ** round(math.log2(min(256.0, max(16.0, 1.5 * math.sqrt(rows)))))
@@ -52,7 +72,8 @@ def choose_capacity(shape: Shape, settings: Settings) -> Capacity:
         layers=layers if settings.layers is None else settings.layers,
         width=settings.width or width,
         dropout=dropout if settings.dropout is None else settings.dropout,
-        members=(settings.members or members) if settings.network == "ensemble" and settings.layers != 0 else 1,
+        members=(settings.members or members) if is_ensemble else 1,
+        copies=(settings.copies or copies) if is_ensemble else 1,
     )
 
 
@@ -71,6 +92,9 @@ def explain_capacity(capacity: Capacity, shape: Shape, num_parameters: int, sett
         decisions.append(
             Decision("ensemble", f"{capacity.members} networks", why, "--set network=mlp, --set members=16")
         )
+    if capacity.copies > 1:
+        why = "each starts from other weights; their answers are averaged, too"
+        decisions.append(Decision("copies", f"{capacity.copies} ensembles", why, "--set copies=1"))
     if settings.dropout is None and capacity.layers:
         share = f"{capacity.dropout:.0%} of the neurons are silenced at random in each step: none can lean on another"
         decisions.append(
@@ -87,4 +111,4 @@ def describe_layers(capacity: Capacity, shape: Shape) -> str:
     if capacity.layers == 0:
         return "no hidden layer: a linear model"
     layers = f"{capacity.layers} {'layer' if capacity.layers == 1 else 'layers'} of {capacity.width}"
-    return layers if capacity.members == 1 else f"{capacity.members} small networks with {layers} each"
+    return layers if capacity.num_networks == 1 else f"{capacity.num_networks} small networks with {layers} each"

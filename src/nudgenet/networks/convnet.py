@@ -8,6 +8,7 @@ arXiv 1512.03385). The last block of a stage starts as the identity, so that a f
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -119,7 +120,7 @@ class ConvNet(nn.Module):
     def maps(self, images: Tensor) -> Tensor:
         """The maps of the last stage, (rows, channels, height, width): what was seen, and where."""
         coarse = self.training and self.precision == torch.bfloat16
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=coarse):
+        with torch.autocast(images.device.type, torch.bfloat16) if coarse else nullcontext():
             pixels = images.to(self.center.dtype).sub_(self.center).div_(self.spread)
             pixels = pixels.contiguous(memory_format=torch.channels_last)
             maps: Tensor = self.stages(self.stem_norm(self.stem(pixels)).relu())

@@ -92,10 +92,13 @@ class Ensemble(nn.Module):
         return features
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        # Matrix products may be rounded while training, where the next step corrects them, but never in an answer.
+        # Matrix products may be rounded while training, where the next step corrects them, but not in an answer,
+        # unless whoever asks says so (torch.autocast): the curves do.
         features = self.encode(inputs)
         if self.training:
             features = features.to(self.precision)
+        elif torch.is_autocast_enabled("cpu"):
+            features = features.to(torch.get_autocast_dtype("cpu"))
         # Scaling the inputs by a member's adapter is the same as scaling its copy of the weights, and there are fewer
         # weights than inputs. So the first layers of all members are one matrix product.
         first = (self.adapter.unsqueeze(2) * self.weights[0].unsqueeze(1)).flatten(1, 2)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nudgenet.networks.dropout import Dropout
-from nudgenet.networks.relu import INTEGERS, relu_layer
+from nudgenet.networks.relu import INTEGERS, product, relu_layer
 
 KINKS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -49,7 +49,7 @@ class Neurons(nn.Module):
         fired = self._fused(inputs, weights, biases)
         if fired is None:
             kind = inputs.dtype
-            sums = inputs @ weights.to(kind).transpose(-1, -2) + biases.to(kind).unsqueeze(-2)
+            sums = product(inputs, weights.to(kind).transpose(-1, -2), 1.0, biases.to(kind).unsqueeze(-2))
             if not isinstance(self.norm, nn.Identity):
                 sums = self.norm(sums.to(weights.dtype).view(-1, self.width)).view(sums.shape).to(kind)
             fired = self.dropout(self.kink(sums))

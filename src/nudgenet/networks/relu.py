@@ -45,7 +45,7 @@ class _ReluLayer(torch.autograd.Function):
     ) -> Tensor:
         kind = inputs.dtype
         rounded = weights.to(kind)
-        fired = _product(inputs, rounded.transpose(-1, -2), scale, biases.to(kind).unsqueeze(-2))
+        fired = product(inputs, rounded.transpose(-1, -2), scale, biases.to(kind).unsqueeze(-2))
         bits = fired.view(INTEGERS[kind]).flatten()
         if ceiling is None:
             bits.clamp_(min=0)
@@ -60,13 +60,13 @@ class _ReluLayer(torch.autograd.Function):
         inputs, rounded, fired = ctx.saved_tensors
         integer = INTEGERS[fired.dtype]
         passed = fired.view(integer).clamp(max=1).mul_(gradients[0].view(integer)).view(fired.dtype)
-        of_inputs = _product(passed, rounded, ctx.scale) if ctx.needs_input_grad[0] else None
-        of_weights = _product(passed.transpose(-1, -2), inputs, ctx.scale).to(ctx.kind)
+        of_inputs = product(passed, rounded, ctx.scale) if ctx.needs_input_grad[0] else None
+        of_weights = product(passed.transpose(-1, -2), inputs, ctx.scale).to(ctx.kind)
         of_biases = passed.sum(-2).to(ctx.kind).mul_(ctx.scale)
         return of_inputs, of_weights, of_biases, None, None
 
 
-def _product(one: Tensor, other: Tensor, scale: float, plus: Tensor | None = None) -> Tensor:
+def product(one: Tensor, other: Tensor, scale: float, plus: Tensor | None = None) -> Tensor:
     """scale * (one @ other + plus), of matrices or stacks of them."""
     multiply = torch.addmm if one.ndim == 2 else torch.baddbmm
     if plus is None:

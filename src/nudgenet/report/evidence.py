@@ -28,6 +28,7 @@ from nudgenet.report.wording import (
     number,
     percent,
     points,
+    probabilities_in_words,
     score,
     score_in_words,
     shortened,
@@ -63,6 +64,7 @@ def scores(contents: Contents) -> Html:
         pieces.append(paragraph("There is no test score: these rows helped to choose the network, so it flatters."))
     pieces.append(paragraph(worth_it(contents.comparisons, name)))
     pieces.append(_score_table(contents, part, name))
+    pieces.append(_calibration(contents))
     return section("score", "The score", join(pieces))
 
 
@@ -111,6 +113,26 @@ def _score_table(contents: Contents, part: str, name: str) -> Html:
     )
     listed = table(caption, header, rows, kind="stack", numeric=range(1, len(names) + 1))
     return join([listed, Html(f'<ul class="note">\n{meanings}\n</ul>') if meanings else Html("")])
+
+
+def _calibration(contents: Contents) -> Html:
+    """How far probabilities are from being right as often as they say, before and after the temperature."""
+    found: Mapping[str, Any] = contents.summary.get("calibration") or {}
+    errors: Mapping[str, Any] = found.get("ece") or {}
+    part = "test" if is_number((errors.get("test") or {}).get("after")) else "validation"
+    said = probabilities_in_words(contents.summary, part)
+    if said and contents.summary.get("baselines"):
+        said += " The simple models were each given a temperature and a threshold in the same way."
+    words = paragraph(said)
+    if not errors or found.get("temperature") == 1:
+        return words
+    rows = [
+        (f"{name} part", *(f"{points(errors[name][when])} points" for when in ("before", "after")))
+        for name in ("validation", "test")
+        if all(is_number((errors.get(name) or {}).get(when)) for when in ("before", "after"))
+    ]
+    caption = f"Calibration error before and after the temperature of {number(found['temperature'])}"
+    return join([words, table(caption, ("", "before", "after"), rows, numeric=(1, 2))])
 
 
 def _metric_head(name: str) -> str:

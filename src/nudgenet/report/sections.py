@@ -51,6 +51,7 @@ COMMANDS = {
 GLOSSARY = {
     "baseline": "A simple model that a network must beat to be worth its trouble.",
     "best epoch": "The epoch with the lowest validation loss; the network that is kept is the one from there.",
+    "calibration error": "How far “90% sure” is from being right nine times in ten, on average over rows (ECE, 15 bins).",
     "confidence interval": "The range in which the score would most likely fall with other rows of the same kind.",
     "dropout": "Silencing a random share of the neurons in each training step, so that none is relied on too much.",
     "epoch": "One pass over all training rows.",
@@ -60,7 +61,9 @@ GLOSSARY = {
     "neuron": "A weighted sum of its inputs plus a bias, bent by a kink; layers of them make the network.",
     "overfitting": "Learning the training rows by heart: the training loss still falls while the validation loss rises.",
     "standardised": "Shifted and scaled to mean 0 and standard deviation 1, so that all columns are on one scale.",
+    "temperature": "A number that all logits are divided by, so that probabilities are as sure as they should be.",
     "test part": "Rows that were kept apart and read once, at the end: the honest score.",
+    "threshold": "The probability from which on a yes/no network answers yes; 50% unless another one is better.",
     "training part": "The rows that the network learns from.",
     "underfitting": "Learning too little: the network is too small, or was not trained for long enough.",
     "validation part": "Rows that the network does not learn from; they tell when to stop.",

@@ -189,10 +189,37 @@ def baselines_of(summary: Mapping[str, Any], part: str) -> dict[str, Mapping[str
 
 
 def main_metric(summary: Mapping[str, Any]) -> str:
-    """The metric that a person is told first; "" if the run has none."""
+    """The metric that counts, which a person is told first; "" if the run has none."""
     found = metrics_of(summary, "test") or metrics_of(summary, "validation")
-    first = MAIN_METRICS.get(str(summary.get("task")), "")
+    first = str(summary.get("metric") or MAIN_METRICS.get(str(summary.get("task")), ""))
     return first if first in found else next(iter(found), "")
+
+
+def interval_in_words(summary: Mapping[str, Any]) -> str:
+    """The 95 % interval of the metric that counts, on the test part; "" if it is not known."""
+    interval, name = summary.get("interval"), main_metric(summary)
+    if not interval or not all(map(is_number, interval)):
+        return ""
+    low, high = (score(name, bound) for bound in interval)
+    return f"{low} to {high}"
+
+
+def probabilities_in_words(summary: Mapping[str, Any], part: str) -> str:
+    """Whether probabilities can be taken at their word, what was done about it, and from where on it says yes."""
+    said = []
+    found = summary.get("calibration") or {}
+    errors = (found.get("ece") or {}).get(part) or {}
+    if is_number(errors.get("before")) and is_number(errors.get("after")):
+        said.append(f"Its probabilities are off by {points(errors['after'])} points on average (calibration error)")
+        if found.get("temperature") != 1:
+            said[-1] += (
+                f"; by {points(errors['before'])} before a temperature of {number(found['temperature'])} from the validation part"
+            )
+    threshold = summary.get("threshold") or {}
+    if threshold.get("above", 0.5) != 0.5:
+        above = percent(float(threshold["above"]))
+        said.append(f"It answers `{shortened(threshold['class'])}` from a probability of {above} on")
+    return "".join(f"{sentence}. " for sentence in said).rstrip()
 
 
 def score_in_words(name: str, value: float, target: str) -> str:

@@ -5,6 +5,7 @@ decisions.json         every automatic choice, and the warnings
 data.json              source, fingerprint, split, columns
 data.parquet           a copy of the rows, if the source was not a file
 preparation.*          what was learned from the training part to prepare rows
+answers.json           the temperature and the threshold of its answers, chosen after training
 metrics.sqlite         epochs, and the results (scores, verdict ...)
 checkpoints/           the whole state of the loop
 test_predictions.parquet, report.html, DONE
@@ -111,6 +112,14 @@ class Store:
     def write(self, name: str, content: bytes) -> None:
         """Write any file of the run."""
         write_whole(self.path / name, content)
+
+    def save_answer_rule(self, rule: Mapping[str, float]) -> None:
+        """Keep the temperature and the threshold that were chosen after training."""
+        self.write_json("answers.json", dict(rule))
+
+    def answer_rule(self) -> dict[str, float] | None:
+        """What `save_answer_rule` kept; None before that. Raises RunError if it is damaged."""
+        return self.read_json("answers.json") if (self.path / "answers.json").exists() else None
 
     # Numbers
 

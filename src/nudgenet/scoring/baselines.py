@@ -1,7 +1,8 @@
 """The simple models that a network must beat: always the same answer, a linear model, gradient boosting.
 
 They see the same prepared rows of the same parts as the network does, so a difference in score is a
-difference between models and nothing else.
+difference between models and nothing else. scikit-learn is imported where a model is fitted: it takes a
+second, which whoever wants no baselines need not spend.
 """
 
 from __future__ import annotations
@@ -15,11 +16,6 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import LinAlgWarning
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.preprocessing import OneHotEncoder
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from nudgenet.records import TaskKind
@@ -118,6 +114,8 @@ def _fit_constant(kind: TaskKind, train: TableArrays, num_classes: int) -> Fitte
 
 
 def _fit_linear(kind: TaskKind, train: TableArrays, num_classes: int, seed: int) -> Fitted:
+    from sklearn.linear_model import LogisticRegression, Ridge
+
     if _nothing_to_fit(kind, train):
         return _fit_constant(kind, train, num_classes)
     train, cut = _sample(train, MAX_CELLS // train.num_features, seed)
@@ -136,6 +134,8 @@ def _fit_linear(kind: TaskKind, train: TableArrays, num_classes: int, seed: int)
 
 
 def _fit_boosting(kind: TaskKind, train: TableArrays, num_classes: int, seed: int) -> Fitted:
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
     if _nothing_to_fit(kind, train):
         return _fit_constant(kind, train, num_classes)
     trees = num_classes if kind == "multiclass" else 1  # per iteration
@@ -190,6 +190,8 @@ def _sample(train: TableArrays, max_rows: int, seed: int) -> tuple[TableArrays, 
 
 def _one_hot_encoder(train: TableArrays) -> Callable[[TableArrays], Any]:
     """Rows -> numbers and one column per category level: dense, or sparse when there are many levels."""
+    from sklearn.preprocessing import OneHotEncoder
+
     is_sparse = sum(train.cardinalities) >= SPARSE_FROM
     levels = [np.arange(cardinality) for cardinality in train.cardinalities]
     encoder = OneHotEncoder(categories=levels, handle_unknown="ignore", sparse_output=is_sparse)
@@ -241,6 +243,9 @@ def _predictor(
 @contextmanager
 def _quiet_solvers() -> Iterator[None]:
     """A baseline that stopped at its iteration limit is still a fair rival: no warning about it reaches a user."""
+    from scipy.linalg import LinAlgWarning
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", LinAlgWarning)

@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from nudgenet.records import TaskKind
+from nudgenet.scoring.answers import HALF
 from nudgenet.scoring.intervals import interval_of, resample_counts
 from nudgenet.scoring.metrics import LOWER_IS_BETTER, Array, primary_metric, weighted_metric
 
@@ -44,7 +45,8 @@ def permutation_importance(
     kind: TaskKind,
     seed: int,
     metric: str | None = None,
-    repeats: int = 3,
+    threshold: float = HALF,
+    repeats: int = 2,
     max_rows: int = 2000,
     max_columns: int = 200,
 ) -> list[Importance]:
@@ -56,6 +58,7 @@ def permutation_importance(
         targets: `(rows,)` as `score` takes them.
         groups: a user's column -> the prepared features made from it; they are shuffled together.
         metric: a name from METRICS; None for the task's primary metric.
+        threshold: of yes/no answers; see `decide`.
         repeats: shuffles per column that may matter; the drop is their mean. One shuffle decides which may.
         max_rows: more rows than this are sampled by seed.
         max_columns: of more columns than this, those whose shuffling moves the predictions most on a few rows.
@@ -77,14 +80,15 @@ def permutation_importance(
     sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
     counts = np.concatenate(list(resample_counts(num_rows, seed=seed, num_resamples=NUM_RESAMPLES)))
     counts = np.vstack([np.ones(num_rows), counts])  # the first "resample" is the rows as they are
-    intact = sign * weighted_metric(kind, metric, targets, predict(inputs), counts)
+    intact = sign * weighted_metric(kind, metric, targets, predict(inputs), counts, threshold)
 
     def drops(column: str, order: Array) -> Array:
         shuffled = _predict_shuffled(predict, inputs, groups[column], order)
-        return sign * weighted_metric(kind, metric, targets, shuffled, counts) - intact
+        return sign * weighted_metric(kind, metric, targets, shuffled, counts, threshold) - intact
 
     # The interval over rows holds the luck of the shuffles, too: each row got values of another one by chance.
-    # So one shuffle is honest, if wider than several, and several are spent on the columns that people look at.
+    # So one shuffle is honest, and a second one is for the columns that people look at: it makes the intervals a tenth
+    # narrower, and five would make them but a tenth narrower still (benchmarks/LOG.md).
     measured = {column: drops(column, orders[0]) for column in groups}
     largest = max((item.drop for item in _summed_up(measured)), default=0.0)
     matter = {item.column for item in _summed_up(measured) if item.high > max(0.0, WORTH_REPEATING * largest)}

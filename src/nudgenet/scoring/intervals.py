@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from nudgenet.records import TaskKind
+from nudgenet.scoring.answers import HALF
 from nudgenet.scoring.metrics import LOWER_IS_BETTER, METRICS, Array, weighted_metric
 
 Outcome = Literal["better", "worse", "too close to call"]
@@ -53,6 +54,8 @@ def assess(
     *,
     metric: str,
     seed: int,
+    threshold: float = HALF,
+    rival_thresholds: Mapping[str, float] | None = None,
     num_resamples: int = 1000,
 ) -> tuple[dict[str, Interval], list[Comparison]]:
     """How far our scores can be trusted, and whether they beat each rival's: all on the same resamples.
@@ -65,29 +68,32 @@ def assess(
         rivals: name -> what another model answers for the same rows.
         metric: the one that is compared, by a paired bootstrap of the difference, ours minus theirs: better or worse
             only if its interval leaves out zero; otherwise, and on fewer than ten rows, too close to call.
+        threshold, rival_thresholds: of yes/no answers, ours and each rival's (0.5 for those not named); see `decide`.
 
     Returns:
         A 95 % percentile interval for every metric of ours, without those that are undefined on more than half of the
         resamples (AUC with a single positive row); and the comparisons, without those whose difference is undefined.
     """
+    thresholds = {name: (rival_thresholds or {}).get(name, HALF) for name in rivals}
     values: dict[str, list[Array]] = {name: [] for name in METRICS[kind]}
     differences: dict[str, list[Array]] = {name: [] for name in rivals}
     for counts in resample_counts(len(targets), seed=seed, num_resamples=num_resamples):
         for name, blocks in values.items():
-            blocks.append(weighted_metric(kind, name, targets, ours, counts))
+            blocks.append(weighted_metric(kind, name, targets, ours, counts, threshold))
         for name, theirs in rivals.items():
-            differences[name].append(values[metric][-1] - weighted_metric(kind, metric, targets, theirs, counts))
+            scores = weighted_metric(kind, metric, targets, theirs, counts, thresholds[name])
+            differences[name].append(values[metric][-1] - scores)
     intervals = {name: interval_of(np.concatenate(blocks)) for name, blocks in values.items() if blocks}
     found = {name: interval for name, interval in intervals.items() if interval is not None}
     if "accuracy" in found:
         found["accuracy"] = _open_up_certainty(found["accuracy"], len(targets))
 
     whole = np.ones(len(targets))
-    score = weighted_metric(kind, metric, targets, ours, whole)
+    score = weighted_metric(kind, metric, targets, ours, whole, threshold)
     comparisons = []
     for name, blocks in differences.items():
         interval = interval_of(np.concatenate(blocks)) if blocks else None
-        difference = float(score - weighted_metric(kind, metric, targets, rivals[name], whole))
+        difference = float(score - weighted_metric(kind, metric, targets, rivals[name], whole, thresholds[name]))
         if interval is not None and np.isfinite(difference):
             verdict = _verdict(difference, interval, metric, len(targets))
             comparisons.append(Comparison(metric, name, difference, interval, verdict))

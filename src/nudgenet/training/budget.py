@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 
 from nudgenet.data.batches import shuffled, take
+from nudgenet.networks.capacity import Capacity, describe_layers
 from nudgenet.records import Decision, Prepared
+from nudgenet.settings import Settings
 from nudgenet.training.loop import NonFinite, evaluate, step, training_sample
 from nudgenet.training.optimizers import make_optimizer
 from nudgenet.training.place import rows_at_once
@@ -22,14 +25,49 @@ from nudgenet.training.state import State
 
 PROBE_SHARE = 0.05  # of the time limit
 MOST_PROBE_STEPS = 30
-SAFETY = 0.9  # the machine may be busier later
+SAFETY = 0.95  # the machine may be busier later
+AFTERWARDS = 0.15  # of a limit for the whole work: the simple models, the scores and the report
+LEAST_SHARE = 0.1  # of the limit, for training, however long the reading took
+FEW_EPOCHS = 6  # a schedule with fewer hardly bends: then a smaller network serves better
+
+
+def time_for_training(time_limit: float | None, spent: float) -> float | None:
+    """Seconds that the loop may take of a limit for everything, when `spent` are gone; None: no limit."""
+    if time_limit is None:
+        return None
+    return max(LEAST_SHARE * time_limit, (1.0 - AFTERWARDS) * time_limit - spent)
+
+
+def fit_to_time(
+    capacity: Capacity, begin: Callable[[Capacity], State], data: Prepared, seconds: float, settings: Settings
+) -> tuple[Capacity, State, list[Decision]]:
+    """The largest network, up to `capacity`, that sees the data often enough in so many seconds, with its plan.
+
+    Halves the copies, the members and the width in turn, where they were left open, as long as only a few epochs would fit.
+    """
+    wanted = capacity
+    while True:
+        state = begin(capacity)
+        planned = state.plan.epochs
+        decisions = keep_to_time(state, data, seconds)
+        smaller = capacity.smaller(settings)
+        if state.plan.epochs >= min(FEW_EPOCHS, planned) or smaller is None:
+            break
+        capacity = smaller
+    if capacity != wanted:
+        chosen = f"{describe_layers(capacity, data.shape)} instead of {describe_layers(wanted, data.shape)}"
+        why = f"the larger network would see the data fewer than {FEW_EPOCHS} times"
+        decisions.insert(0, Decision("network size for the time limit", chosen, why, "--time-limit 5m"))
+    return capacity, state, decisions
 
 
 def keep_to_time(state: State, data: Prepared, time_limit: float) -> list[Decision]:
     """Shorten the plan of a fresh state to what fits into `time_limit` seconds; changes nothing else in it."""
     plan = state.plan
+    began = time.perf_counter()
     step_s, epoch_end_s = probe(state, data, time_limit * PROBE_SHARE)
-    epochs = int(SAFETY * time_limit / (plan.steps_per_epoch * step_s + epoch_end_s))
+    left = SAFETY * time_limit - (time.perf_counter() - began)
+    epochs = int(left / (plan.steps_per_epoch * step_s + epoch_end_s))
     if epochs >= plan.epochs:
         return []
     epochs = max(1, epochs)

@@ -101,8 +101,10 @@ def finish_epoch(state: State, train: Part, data: Prepared) -> Epoch:
     """Judge the network on both parts, remember it if it is the best, and move on to the next epoch."""
     state.epoch, state.cursor = state.epoch + 1, 0
     running, state.running = state.running, Running()
-    train_losses, train_predictions = evaluate(state.kept, train, state.objective, rows_at_once(data.shape.num_outputs))
-    losses, predictions = evaluate(state.kept, data.validation, state.objective, rows_at_once(data.shape.num_outputs))
+    chunk = rows_at_once(data.shape.num_outputs)
+    with torch.autocast("cpu", torch.bfloat16, enabled=state.plan.precision == "bfloat16"):
+        train_losses, train_predictions = evaluate(state.kept, train, state.objective, chunk)
+        losses, predictions = evaluate(state.kept, data.validation, state.objective, chunk)
     validation_loss = weighted_mean(losses, data.validation)
     if state.stopping.update(state.epoch, validation_loss):
         state.best_weights = weights_of(state.kept)

@@ -50,8 +50,9 @@ def choose_place(settings: Settings, multiply_adds: int) -> tuple[Place, list[De
 
 
 def rows_at_once(num_outputs: int) -> int:
-    """Rows of one forward pass without gradients: enough to be fast, few enough to fit, also with thousands of classes."""
-    return min(8_192, max(64, 2**20 // num_outputs))
+    """Rows of one forward pass without gradients: so few that what the layers answer stays in the processor's cache,
+    and fits into memory with thousands of classes, too."""
+    return min(1_024, max(64, 2**20 // num_outputs))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ LEARNING_RATES = {"sgd": 1e-1, "adam": 1e-3, "adamw": 1e-3}  # the textbook's st
 ENSEMBLE_LEARNING_RATES = {"sgd": 1e-1, "adam": 2e-2, "adamw": 2e-2}
 CONVNET_LEARNING_RATES = {"sgd": 1e-1, "adam": 3e-3, "adamw": 3e-3}
 CONVNET_BATCH = 128  # rows: with more, an epoch is hardly faster, and has fewer steps
+EFFORTS = {"quick": 0.4, "default": 1.0, "best": 1.5}  # times the usual number of epochs
 WEIGHT_DECAYS = {"sgd": 1e-4, "adam": 0.0, "adamw": 1e-2}
 
 
@@ -37,6 +38,7 @@ class Plan:
     patience: int
     ema: float
     augment: tuple[str, ...] = ()
+    precision: str = "float32"  # of the matrix products, in the steps and for the curves
 
     def learning_rate_at(self, step: int, cuts: int = 0) -> float:
         """The learning rate of the update number `step` (0 is the first) after `cuts` plateaus."""
@@ -66,7 +68,8 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
             got=f"{rows // steps} of {rows}",
             fix="Use --set batch_size=32 or --set normalisation=layer.",
         )
-    epochs = settings.epochs or (choose_convnet_epochs(rows) if is_convnet else choose_epochs(rows, steps, is_ensemble))
+    usual = choose_convnet_epochs(rows) if is_convnet else choose_epochs(rows, steps, is_ensemble)
+    epochs = settings.epochs or max(1, round(EFFORTS[settings.effort] * usual))
     patience = settings.patience or max(8, epochs // 4)
     rates = CONVNET_LEARNING_RATES if is_convnet else ENSEMBLE_LEARNING_RATES if is_ensemble else LEARNING_RATES
     learning_rate = settings.learning_rate or rates.get(settings.optimizer, 1e-3)

@@ -1,0 +1,100 @@
+"""`nudge predict` on large sources: some rows at a time, and the answers, warnings and files of one go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+
+import nudgenet
+from nudgenet.data import pieces, read, typed
+from nudgenet.errors import ColumnError, DataWarning
+from nudgenet.predictions import predict, predict_table
+from nudgenet.run import Run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    rng = np.random.default_rng(0)
+    x = np.round(rng.normal(size=200), 3)
+    table = {"x": x, "level": np.array(["a", "b"])[rng.integers(0, 2, 200)], "y": np.where(x > 0, "up", "down")}
+    return nudgenet.train(table, "y", runs=tmp_path_factory.mktemp("runs"), epochs=1, baselines=False)
+
+
+@pytest.fixture
+def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file counts as large, and a batch has seven rows."""
+    monkeypatch.setattr(read, "LARGE_BYTES", 0)
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 60)
+    for module in (read, typed):
+        monkeypatch.setattr(module, "BATCH_ROWS", 7)
+
+
+def rows(path: Path, num_rows: int = 100) -> Path:
+    """Some odd cells among them, of which the whole file has few and a batch has many."""
+    lines = [f"{i / 50 - 1:.2f},{'ab'[i % 2]}" for i in range(num_rows)]
+    lines[70:73] = ["wild,a", "99,b", "0.5,zebra"]
+    path.write_text("x,level\n" + "".join(f"{line}\n" for line in lines))
+    return path
+
+
+def test_pieces_answer_as_the_whole(run: Run, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    source = rows(tmp_path / "rows.csv")
+    whole, said = predict_table(run, source)
+    assert any("in row 71" in words for words in said) and len(said) == 3
+    request.getfixturevalue("in_pieces")
+    assert len(list(run.answer_batches(source, []))) > 5
+    again, said_again = predict_table(run, source)
+    assert said_again == said
+    assert again.column("prediction").to_pylist() == whole.column("prediction").to_pylist()
+    np.testing.assert_allclose(again.column("probability_up"), whole.column("probability_up"), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "frame"])
+def test_typed_rows_in_batches_answer_as_the_whole(
+    kind: str, run: Run, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    table = pa.table({"x": np.linspace(-1, 1, 50), "level": ["a", "b"] * 25})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    source = table if kind == "frame" else tmp_path / "rows.parquet"
+    whole = run.predict_proba(source)
+    request.getfixturevalue("in_pieces")
+    assert len(list(run.answer_batches(source, []))) == 8
+    np.testing.assert_allclose(run.predict_proba(source), whole, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("in_pieces")
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
+def test_one_row_out_per_row_in(suffix: str, run: Run, tmp_path: Path) -> None:
+    output = tmp_path / f"answers.{suffix}"
+    num_rows, _ = predict(run, rows(tmp_path / "rows.csv"), output)
+    found = {"csv": pa_csv.read_csv, "parquet": pq.read_table}.get(suffix)
+    answers = found(output) if found else nudgenet.data.read.read(output, run.settings).table
+    assert num_rows == answers.num_rows == 100
+    expected = predict_table(run, tmp_path / "rows.csv")[0]
+    assert answers.column_names == expected.column_names
+    assert answers.column("prediction").to_pylist() == expected.column("prediction").to_pylist()
+
+
+@pytest.mark.usefixtures("in_pieces")
+def test_too_many_bad_cells_write_nothing(run: Run, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    source = rows(tmp_path / "rows.csv")
+    source.write_text(source.read_text() + "wild,a\n" * 20)
+    for output in (tmp_path / "answers.csv", None):
+        with pytest.raises(ColumnError, match="21 of 120 cells are none"):
+            predict(run, source, output)
+    assert list(tmp_path.iterdir()) == [source]
+    assert capsysbinary.readouterr().out == b""
+
+
+def test_a_dict_is_answered_as_a_table_of_one_row(run: Run) -> None:
+    for row in ({"x": 0.25, "level": "a"}, {"x": "-0.5", "level": None}, {"x": None, "level": "b"}):
+        answer = run.predict_proba(row)
+        assert answer.shape == (1, 2)
+        np.testing.assert_array_equal(answer, run.predict_proba({name: [cell] for name, cell in row.items()}))
+    with pytest.warns(DataWarning, match="never seen"):
+        run.predict({"x": 0.25, "level": "zebra"})
