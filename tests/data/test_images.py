@@ -14,20 +14,17 @@ import pytest
 from PIL import Image
 
 from conftest import write_pictures
-from nudgenet.data import images as module
+from nudgenet.data import media as module
 from nudgenet.data.columns import choose_task
 from nudgenet.data.given_test import read_with_test
 from nudgenet.data.images import (
     IMAGE,
     array_images,
     choose_size,
-    field,
-    image_columns,
-    intact,
     learn_images,
-    light,
     pictures_of,
 )
+from nudgenet.data.media import field, intact, light, media_columns, same_files
 from nudgenet.data.read import read
 from nudgenet.data.split import split
 from nudgenet.errors import ColumnError, SourceError
@@ -136,7 +133,7 @@ def test_arrays_of_bytes_are_images() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3)).astype(np.uint8)
     for array in (pixels, pixels.transpose(0, 3, 1, 2), pixels[..., 0], pixels[..., :1]):
         table = read((array, list("ababab")), Settings()).table
-        assert image_columns(table) == ["image"] and table.column_names == ["image", "target"]
+        assert media_columns(table) == ["image"] and table.column_names == ["image", "target"]
         expected = pixels if array.size == pixels.size else pixels[..., :1]
         for picture, right in zip(pixels_of(table["image"]), expected, strict=True):
             assert picture is not None and np.array_equal(picture, right)
@@ -172,15 +169,15 @@ def table_of_paths(tmp_path: Path) -> Path:
 
 def test_a_column_of_paths_is_a_column_of_images(tmp_path: Path) -> None:
     raw = read(table_of_paths(tmp_path), Settings())
-    assert image_columns(raw.table) == ["file"]
+    assert media_columns(raw.table) == ["file"]
     assert intact(raw.table).tolist() == [True] * 18 + [False]
     assert any("gone.png" in decision.chosen for decision in raw.decisions)
 
 
 def test_kinds_decide_whether_paths_are_images(tmp_path: Path) -> None:
     path = table_of_paths(tmp_path)
-    assert not image_columns(read(path, Settings(kinds={"file": "identifier"})).table)
-    assert image_columns(read(path, Settings(kinds={"file": "image"})).table) == ["file"]
+    assert not media_columns(read(path, Settings(kinds={"file": "identifier"})).table)
+    assert media_columns(read(path, Settings(kinds={"file": "image"})).table) == ["file"]
     with pytest.raises(ColumnError, match="leads to an image"):
         read(path, Settings(kinds={"shape": "image"}))
 
@@ -188,7 +185,7 @@ def test_kinds_decide_whether_paths_are_images(tmp_path: Path) -> None:
 def test_paths_to_other_files_stay_text(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")
     (tmp_path / "rows.csv").write_text("file,y\na.txt,1\na.txt,2\n")
-    assert not image_columns(read(tmp_path / "rows.csv", Settings()).table)
+    assert not media_columns(read(tmp_path / "rows.csv", Settings()).table)
 
 
 def test_many_pixels_are_kept_in_a_mapped_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,3 +243,12 @@ def test_sizes(typical: tuple[int, int], wanted: int | None, varied: bool, size:
 def test_light_cells_carry_no_pixels() -> None:
     cells = array_images(np.zeros((3, 50, 50), np.uint8))
     assert light(cells).nbytes < 500 < cells.nbytes
+
+
+def test_equal_files_are_named(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path, 3)
+    (folder / "square" / "twin.png").write_bytes((folder / "disc" / "001.png").read_bytes())
+    raw = read(folder, Settings())
+    (warning,) = same_files(raw.table, np.arange(raw.table.num_rows))
+    assert "disc/001.png = square/twin.png" in warning
+    assert same_files(raw.table, np.arange(3)) == []

@@ -13,6 +13,7 @@ import pyarrow as pa
 from nudgenet.data.cells import parse_dates, parse_numbers
 from nudgenet.data.columns import bad_cells, encode_target
 from nudgenet.data.features import read_levels
+from nudgenet.data.media import same_files
 from nudgenet.data.units import row_hashes
 from nudgenet.errors import shorten
 from nudgenet.records import Column, Parts, Raw, Shape, Task
@@ -53,6 +54,7 @@ def check(raw: Raw, parts: Parts, columns: Sequence[Column], task: Task, shape: 
     warnings = _held_out_cells(raw, parts, plain)
     warnings += _duplicates(raw, parts, used, task, targets)
     warnings += _leaks(raw, parts, plain, task, targets)
+    warnings += same_files(raw.table, np.sort(np.concatenate([parts.train, parts.validation, parts.test])))
     if task.classes:
         warnings += _classes(targets[parts.train], task)
     num_inputs = shape.num_numbers + sum(shape.cardinalities)

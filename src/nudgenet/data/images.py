@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -23,99 +20,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nudgenet.data.decoding import Picture, decode_all, resize
-from nudgenet.errors import ColumnError, SourceError, shorten
+from nudgenet.data.decoding import decode_all, resize
+from nudgenet.data.media import Decoded, contents, field, is_media, kept, light, room
+from nudgenet.errors import ColumnError, SourceError
 from nudgenet.records import Column, Decision, ImageShape
 from nudgenet.settings import Settings
 
-# A cell. path: as the source names it. pixels: uint8 rows x columns x channels, null if it could not be decoded (`error`
-# says why). digest: of the file's bytes.
+# A cell; see `media`. content: uint8 (height, width, channels).
 IMAGE = pa.struct(
     [
         ("path", pa.string()),
         ("height", pa.int32()),
         ("width", pa.int32()),
         ("channels", pa.int32()),
-        ("pixels", pa.large_binary()),
+        ("content", pa.large_binary()),
         ("digest", pa.string()),
         ("error", pa.string()),
     ]
 )
 DEFAULT_SIDE = 128  # pixels; a network from scratch rarely gains from more, and each costs
-IN_MEMORY = 2**30  # bytes of pixels; more are kept in a file that is mapped into memory
 ALMOST_SQUARE = 1.25
 AT_ONCE = 4_096  # images that are brought to size in one go
 POOLED = 200  # patches
-NAMED = 1_000  # files that are named when they are left out
-
-
-def is_image_type(kind: pa.DataType) -> bool:
-    """Whether cells of a type are images, with or without their pixels."""
-    return bool(pa.types.is_struct(kind) and kind.get_field_index("digest") >= 0)
-
-
-def is_images(cells: pa.ChunkedArray) -> bool:
-    """Whether a column holds images."""
-    return is_image_type(cells.type)
-
-
-def image_columns(table: pa.Table) -> list[str]:
-    """The names of the columns that hold images."""
-    return [field.name for field in table.schema if is_image_type(field.type)]
-
-
-def light(cells: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Image cells without their pixels: what is cheap to move around. Other columns as they are."""
-    if cells.type != IMAGE:
-        return cells
-    names = [field.name for field in IMAGE if field.name != "pixels"]
-    chunks = [pa.StructArray.from_arrays([chunk.field(name) for name in names], names) for chunk in cells.chunks]
-    return pa.chunked_array(chunks, pa.struct([IMAGE.field(name) for name in names]))
-
-
-def light_table(table: pa.Table) -> pa.Table:
-    """A table whose images are without their pixels."""
-    return pa.table({name: light(table.column(name)) for name in table.column_names})
-
-
-def readable(table: pa.Table) -> pa.Table:
-    """A table in which images are their paths; those without a path are left out."""
-    columns = {
-        name: field(light(table.column(name)), "path") if is_images(table.column(name)) else table.column(name)
-        for name in table.column_names
-    }
-    return pa.table({name: cells for name, cells in columns.items() if cells.null_count < len(cells)})
-
-
-def field(cells: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    """One field of image cells, such as "path"."""
-    return pc.struct_field(cells, name)
-
-
-def intact(table: pa.Table) -> np.ndarray:
-    """bool (rows,): whether all the images of a row could be decoded."""
-    fine = np.ones(table.num_rows, bool)
-    for name in image_columns(table):
-        cells = light(table.column(name))
-        fine &= cells.is_valid().to_numpy() & field(cells, "error").is_null().to_numpy()
-    return fine
-
-
-def image_paths(table: pa.Table) -> pa.ChunkedArray | None:
-    """The paths of the images, if they have any."""
-    for name in image_columns(table):
-        paths = field(light(table.column(name)), "path")
-        return paths if paths.null_count < len(paths) else None
-    return None
-
-
-def image_errors(table: pa.Table) -> dict[int, str]:
-    """Row -> why its image could not be decoded."""
-    errors: dict[int, str] = {}
-    for name in image_columns(table):
-        cells = field(light(table.column(name)), "error")
-        errors |= {int(row): cells[int(row)].as_py() for row in np.flatnonzero(cells.is_valid().to_numpy())}
-    return errors
 
 
 def cap_of(settings: Settings) -> int:
@@ -140,7 +66,7 @@ def read_images(paths: Sequence[str | None], load: Callable[[int], bytes], setti
         _cells(paths[begin : begin + len(pictures)], pictures)
         for begin, pictures in decode_all(len(paths), load, cap_of(settings))
     )
-    return _kept(chunks)
+    return kept(chunks, IMAGE)
 
 
 def array_images(pixels: np.ndarray) -> pa.ChunkedArray:
@@ -169,66 +95,25 @@ def array_images(pixels: np.ndarray) -> pa.ChunkedArray:
         for begin in range(0, len(pixels), 1_024):
             rows = np.ascontiguousarray(pixels[begin : begin + 1_024])
             digests = [hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in rows]
-            pictures = [Picture(row, digest) for row, digest in zip(rows, digests, strict=True)]
+            pictures = [Decoded(row, digest) for row, digest in zip(rows, digests, strict=True)]
             yield _cells([None] * len(rows), pictures)
 
-    return _kept(chunks())
+    return kept(chunks(), IMAGE)
 
 
-def _cells(paths: Sequence[str | None], pictures: Sequence[Picture]) -> pa.StructArray:
-    shapes = [(0, 0, 0) if picture.pixels is None else picture.pixels.shape for picture in pictures]
+def _cells(paths: Sequence[str | None], pictures: Sequence[Decoded[np.ndarray]]) -> pa.StructArray:
+    shapes = [(0, 0, 0) if picture.content is None else picture.content.shape for picture in pictures]
     columns = [
         pa.array(paths, pa.string()),
         *(pa.array([shape[axis] for shape in shapes], pa.int32()) for axis in range(3)),
-        pa.array([None if p.pixels is None else p.pixels.tobytes() for p in pictures], pa.large_binary()),
+        pa.array([None if p.content is None else p.content.tobytes() for p in pictures], pa.large_binary()),
         pa.array([picture.digest for picture in pictures], pa.string()),
         pa.array([picture.error for picture in pictures], pa.string()),
     ]
     return pa.StructArray.from_arrays(columns, fields=list(IMAGE))
 
 
-def _kept(chunks: Iterator[pa.StructArray]) -> pa.ChunkedArray:
-    """The chunks as one column: in memory, or, if they are large, in a nameless file that is mapped into it."""
-    held: list[pa.StructArray] = []
-    size = 0
-    for chunk in chunks:
-        held.append(chunk)
-        size += chunk.nbytes
-        if size > IN_MEMORY:
-            return _mapped(held, chunks)
-    return pa.chunked_array(held, IMAGE)
-
-
-def _mapped(held: Sequence[pa.StructArray], rest: Iterator[pa.StructArray]) -> pa.ChunkedArray:
-    schema = pa.schema([("images", IMAGE)])
-    with tempfile.NamedTemporaryFile(prefix="nudgenet-", suffix=".arrow", delete=False) as file:
-        path = Path(file.name)
-    try:
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-            for chunks in (held, rest):
-                for chunk in chunks:
-                    writer.write_batch(pa.record_batch([chunk], schema=schema))
-        column = pa.ipc.open_file(pa.memory_map(str(path))).read_all().column("images")
-    finally:
-        with suppress(OSError):  # the mapping keeps the content until the process ends
-            path.unlink()
-    return column
-
-
 # --- what was found -------------------------------------------------------------------------------
-
-
-def skipped(cells: pa.ChunkedArray) -> list[Decision]:
-    """Every file that could not be decoded, by name, one entry per reason."""
-    broken = light(cells).filter(field(light(cells), "error").is_valid())
-    reasons: dict[str, list[str]] = {}
-    for path, error in zip(field(broken, "path").to_pylist(), field(broken, "error").to_pylist(), strict=True):
-        reasons.setdefault(error.partition(":")[0], []).append(f"{path or 'a cell without a path'} ({error})")
-    return [
-        Decision(f"skipped: {reason}", f"{len(files):,} of {len(cells):,} files: {shorten(files, NAMED)}",
-                 "there is no picture in it to learn from", "")
-        for reason, files in sorted(reasons.items(), key=lambda item: -len(item[1]))
-    ]  # fmt: skip
 
 
 def look_at_images(name: str, cells: pa.ChunkedArray) -> Column:
@@ -281,7 +166,7 @@ class ImageFeature:
         Raises:
             ColumnError: the column holds no images here.
         """
-        if not is_images(cells):
+        if not is_media(cells):
             raise ColumnError(f"The column `{self.column}` held images in training, and here it does not")
         images = self.space(len(rows))
         pixels = images.numpy()
@@ -300,7 +185,7 @@ class ImageFeature:
 
     def space(self, num_rows: int) -> Tensor:
         """Room for the pixels of so many rows, all of them black."""
-        return torch.from_numpy(_room((num_rows, self.channels, self.height, self.width)))
+        return torch.from_numpy(room((num_rows, self.channels, self.height, self.width)))
 
     def pooled(self, images: Tensor) -> np.ndarray:
         """What simple models are shown: about `POOLED` brightnesses of patches, float32 (rows, patches), standardised."""
@@ -322,23 +207,11 @@ class ImageFeature:
         return np.broadcast_to(picture.transpose(2, 0, 1), (self.channels, self.height, self.width))
 
 
-def _room(shape: tuple[int, ...]) -> np.ndarray:
-    """Zeros, uint8: in memory, or, if they are many, in a nameless file that is mapped into it."""
-    if np.prod(shape) <= IN_MEMORY:
-        return np.zeros(shape, np.uint8)
-    with tempfile.TemporaryFile(prefix="nudgenet-") as file:
-        return np.memmap(file, np.uint8, "w+", shape=shape)
-
-
 def pictures_of(chunk: pa.StructArray) -> Iterator[np.ndarray | None]:
     """The pixels of each cell, uint8 (height, width, channels), without copying them."""
-    content = chunk.field("pixels")
-    ends = np.frombuffer(content.buffers()[1], np.int64)[content.offset : content.offset + len(content) + 1]
-    buffer = content.buffers()[2]
-    everything = np.frombuffer(buffer, np.uint8) if buffer is not None and buffer.size else np.zeros(0, np.uint8)
     shapes = np.stack([chunk.field(name).to_numpy(zero_copy_only=False) for name in ("height", "width", "channels")], 1)
-    for begin, end, shape in zip(ends[:-1], ends[1:], shapes, strict=True):
-        yield everything[begin:end].reshape(shape) if end > begin else None
+    for pixels, shape in zip(contents(chunk, np.uint8), shapes, strict=True):
+        yield None if pixels is None else pixels.reshape(shape)
 
 
 def learn_images(
