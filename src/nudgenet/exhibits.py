@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nudgenet.data.augment import vary
 from nudgenet.data.decoding import as_jpeg
-from nudgenet.data.images import image_paths
+from nudgenet.data.media import media_paths
 from nudgenet.job import Table
 from nudgenet.networks.convnet import ConvNet
 from nudgenet.records import Part
@@ -46,7 +46,7 @@ def worst_mistakes(network: ConvNet, table: Table, targets: np.ndarray, answers:
     if task.classes:
         losses = np.where(answers.argmax(axis=1) == targets, -np.inf, losses)
     worst = [int(row) for row in np.argsort(-losses, kind="stable")[:NUM_WORST] if np.isfinite(losses[row])]
-    paths = image_paths(table.test_cells)
+    paths = media_paths(table.test_cells)
     chosen = part.inputs["images"][worst]
     outputs = answers[worst].argmax(axis=1) if task.classes else np.zeros(len(worst), int)
     heated = heat_maps(network, chosen, outputs) if task.classes and worst else [None] * len(worst)

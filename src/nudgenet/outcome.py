@@ -16,7 +16,8 @@ from torch import Tensor, nn
 import nudgenet
 from nudgenet import bookkeeping
 from nudgenet.data.features import CategoryFeature
-from nudgenet.data.images import ImageFeature, image_paths, readable
+from nudgenet.data.images import ImageFeature
+from nudgenet.data.media import media_paths, readable
 from nudgenet.data.prepare import Preparation
 from nudgenet.exhibits import galleries
 from nudgenet.job import Job, Log, Table
@@ -332,7 +333,7 @@ def test_table(table: Table, targets: np.ndarray, ours: Answers) -> pa.Table:
     task, rows, answers = table.task, table.prepared.test.rows, ours.scaled["test"]
     first = len(table.targets) - table.num_given_test_rows if table.num_given_test_rows else 0
     columns: dict[str, Any] = {"row": rows - first + 1}
-    if (paths := image_paths(table.test_cells)) is not None:
+    if (paths := media_paths(table.test_cells)) is not None:
         columns["path"] = paths
     if task.kind == "regression":
         columns |= {"actual": targets, "prediction": answers}

@@ -18,7 +18,7 @@ from nudgenet.bookkeeping import Wanted
 from nudgenet.data.check import check
 from nudgenet.data.columns import choose_task, describe, encode_target
 from nudgenet.data.given_test import read_with_test
-from nudgenet.data.images import light_table
+from nudgenet.data.media import light_table
 from nudgenet.data.prepare import learn, prepare_batches
 from nudgenet.data.split import split
 from nudgenet.data.typed import BATCH_ROWS

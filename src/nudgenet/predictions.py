@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nudgenet.data.images import image_errors, image_paths
+from nudgenet.data.media import media_errors, media_paths
 from nudgenet.errors import UserError
 from nudgenet.run import Run
 
@@ -73,7 +73,7 @@ def answer_tables(run: Run, source: Any, found: list[str]) -> Iterator[pa.Table]
     Images also have a column `path`, if they came from files, and `error`: why one could not be decoded.
     """
     for raw, answers in run.answer_rows(source, found):
-        paths, errors = image_paths(raw.table), image_errors(raw.table)
+        paths, errors = media_paths(raw.table), media_errors(raw.table)
         columns: dict[str, Any] = {} if paths is None else {"path": paths}
         columns["prediction"] = pa.array(run.labels(answers), from_pandas=bool(errors))
         columns |= {

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TaskKind = Literal["binary", "multiclass", "regression"]
-ColumnKind = Literal["number", "yes_no", "category", "date", "text", "image", "identifier", "constant", "empty"]
-USED_KINDS: tuple[ColumnKind, ...] = ("number", "yes_no", "category", "date", "image")
+Medium = Literal["image", "sound"]
+ColumnKind = Literal[
+    "number", "yes_no", "category", "date", "text", "image", "sound", "identifier", "constant", "empty"
+]
+USED_KINDS: tuple[ColumnKind, ...] = ("number", "yes_no", "category", "date", "image", "sound")
 Label = str | int | float | bool
 
 

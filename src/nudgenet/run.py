@@ -194,14 +194,14 @@ class Run:
 
     def answer_rows(self, data: Any, found: list[str]) -> Iterator[tuple[Raw, np.ndarray]]:
         """`answer_batches` with the rows themselves; a row whose image could not be decoded has NaN for an answer."""
-        from nudgenet.data.images import image_errors
+        from nudgenet.data.media import media_errors
         from nudgenet.data.oddities import Oddities
 
         odd = Oddities()
         for raw in self._read_batches(data):
             inputs, about_columns = self.preparation.apply_batch(raw, odd)
             answers = self._forward(inputs)
-            if errors := image_errors(raw.table):
+            if errors := media_errors(raw.table):
                 answers[list(errors)] = np.nan
                 row, error = next(iter(errors.items()))
                 images = "1 image has" if len(errors) == 1 else f"{len(errors):,} images have"
@@ -261,9 +261,9 @@ class Run:
 
     def _with_images(self, raw: Raw) -> Raw:
         """The one column of images under the name that it had in training: a folder's has a name of its own."""
-        from nudgenet.data.images import image_columns
+        from nudgenet.data.media import media_columns
 
-        image, found = self.preparation.image, image_columns(raw.table)
+        image, found = self.preparation.image, list(media_columns(raw.table))
         if image is None or image.column in raw.table.column_names or len(found) != 1:
             return raw
         names = [image.column if column == found[0] else column for column in raw.table.column_names]

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nudgenet.data.decoding import Undecodable, decode, decode_all, is_image, resize
+from nudgenet.data.decoding import decode, decode_all, is_image, resize
+from nudgenet.data.media import Undecodable
 from nudgenet.errors import MissingExtra
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (12, 20, 3)).astype(np.uint8)
@@ -104,7 +105,7 @@ def bomb() -> bytes:
 )
 def test_what_is_broken_has_a_reason(data: bytes, reason: str) -> None:
     (_, (picture,)), *_ = decode_all(1, lambda _: data, 128)
-    assert picture.pixels is None
+    assert picture.content is None
     assert picture.error is not None and reason in picture.error
 
 
@@ -114,7 +115,7 @@ def test_no_bytes_whatever_crash(noise: bytes, place: int, kind: str) -> None:
     data = bytearray(as_file(Image.fromarray(COLOURS), kind))
     data[place : place + len(noise)] = noise
     for _, (picture,) in decode_all(1, lambda _: bytes(data), 128):
-        assert (picture.pixels is None) == (picture.error is not None)
+        assert (picture.content is None) == (picture.error is not None)
 
 
 def test_files_that_cannot_be_read_are_named_and_the_order_is_kept() -> None:
@@ -125,8 +126,8 @@ def test_files_that_cannot_be_read_are_named_and_the_order_is_kept() -> None:
             raise FileNotFoundError(2, "No such file")
         return files[number]
 
-    pictures = [picture for _, some in decode_all(3, load, 128, at_once=2) for picture in some]
-    assert [None if p.pixels is None else int(p.pixels[0, 0, 0]) for p in pictures] == [9, None, 7]
+    pictures = [picture for _, some in decode_all(3, load, 128) for picture in some]
+    assert [None if p.content is None else int(p.content[0, 0, 0]) for p in pictures] == [9, None, 7]
     assert pictures[1].error == "cannot be read: No such file"
     assert pictures[0].digest != pictures[2].digest
 

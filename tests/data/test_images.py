@@ -133,7 +133,7 @@ def test_arrays_of_bytes_are_images() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3)).astype(np.uint8)
     for array in (pixels, pixels.transpose(0, 3, 1, 2), pixels[..., 0], pixels[..., :1]):
         table = read((array, list("ababab")), Settings()).table
-        assert media_columns(table) == ["image"] and table.column_names == ["image", "target"]
+        assert list(media_columns(table)) == ["image"] and table.column_names == ["image", "target"]
         expected = pixels if array.size == pixels.size else pixels[..., :1]
         for picture, right in zip(pixels_of(table["image"]), expected, strict=True):
             assert picture is not None and np.array_equal(picture, right)
@@ -169,7 +169,7 @@ def table_of_paths(tmp_path: Path) -> Path:
 
 def test_a_column_of_paths_is_a_column_of_images(tmp_path: Path) -> None:
     raw = read(table_of_paths(tmp_path), Settings())
-    assert media_columns(raw.table) == ["file"]
+    assert media_columns(raw.table) == {"file": "image"}
     assert intact(raw.table).tolist() == [True] * 18 + [False]
     assert any("gone.png" in decision.chosen for decision in raw.decisions)
 
@@ -177,7 +177,7 @@ def test_a_column_of_paths_is_a_column_of_images(tmp_path: Path) -> None:
 def test_kinds_decide_whether_paths_are_images(tmp_path: Path) -> None:
     path = table_of_paths(tmp_path)
     assert not media_columns(read(path, Settings(kinds={"file": "identifier"})).table)
-    assert media_columns(read(path, Settings(kinds={"file": "image"})).table) == ["file"]
+    assert media_columns(read(path, Settings(kinds={"file": "image"})).table) == {"file": "image"}
     with pytest.raises(ColumnError, match="leads to an image"):
         read(path, Settings(kinds={"shape": "image"}))
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from nudgenet.data.cells import LEVEL_MARKERS, parse_dates, parse_levels, parse_numbers
 from nudgenet.data.formats import describe_format
-from nudgenet.data.images import is_images, light
 from nudgenet.data.kinds import Sight, look
+from nudgenet.data.media import is_media, light
 from nudgenet.data.target import choose_task, encode_target, find_target
 from nudgenet.data.wishes import WHY, check_wishes, look_as_wished
 from nudgenet.errors import ColumnError, did_you_mean, shorten
@@ -66,7 +66,7 @@ def describe(
         if name in apart:
             continue
         cells = light(raw.table.column(name)).take(taken)
-        if name in settings.kinds and not is_images(raw.table.column(name)):
+        if name in settings.kinds and not is_media(raw.table.column(name)):
             sights.append(look_as_wished(name, cells, settings.kinds[name]))
         else:
             sights.append(look(name, cells, rows, has_header=raw.has_header))

@@ -5,21 +5,18 @@ Content decides, not the file's name. Whatever a file holds, the answer is eithe
 
 from __future__ import annotations
 
-import hashlib
 import io
-import os
 import struct
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nudgenet.data.media import Decoded, Undecodable, decode_files, what_it_is
 from nudgenet.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -34,59 +31,17 @@ DAMAGED = (
     OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, EOFError, struct.error, zlib.error,
     ArithmeticError, NotImplementedError, AttributeError, MemoryError, RuntimeError,
 )  # fmt: skip  # all of them were seen to come out of Pillow on broken files
-_SIGNATURES = {  # first bytes -> what a file is that is no image, for a reason that says more than "no image"
-    b"PK\x03\x04": "a zip file", b"%PDF": "a PDF", b"RIFF": "a sound or video", b"ID3": "a sound", b"OggS": "a sound",
-    b"fLaC": "a sound", b"\x1f\x8b": "a gz file", b"<svg": "an SVG drawing", b"<?xml": "an XML file", b"<!DO": "a web page",
-    b"<htm": "a web page",
-}  # fmt: skip
 
 
-class Undecodable(Exception):
-    """A file holds no usable image; the message is the reason in a few words."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What came out of one file. pixels: uint8 (height, width, channels) with 1 or 3 channels; None, and why."""
-
-    pixels: np.ndarray | None
-    digest: str  # of the file's bytes: equal files have equal ones
-    error: str | None = None
-
-
-def decode_all(
-    count: int, load: Callable[[int], bytes], cap: int, *, at_once: int = 1_024
-) -> Iterator[tuple[int, list[Picture]]]:
-    """Pictures 0 ... count - 1 in their order, `at_once` at a time, decoded in threads (Pillow lets go of Python's lock).
-
-    Args:
-        load: number -> the bytes of the file. Raises OSError or Undecodable.
-        cap: pixels of the shorter side, at most; see `decode`.
-
-    Yields:
-        The number of the first picture of a chunk, and its pictures.
+def decode_all(count: int, load: Callable[[int], bytes], cap: int) -> Iterator[tuple[int, list[Decoded[np.ndarray]]]]:
+    """The pixels of files 0 ... count - 1, many at a time: see `decode_files`, and `decode` for what `cap` is.
 
     Raises:
         MissingExtra: Pillow is not installed.
     """
     need_pillow()
-
-    def one(number: int) -> Picture:
-        try:
-            data = load(number)
-        except (OSError, ValueError) as error:
-            return Picture(None, "", f"cannot be read: {getattr(error, 'strerror', None) or error}")
-        except Undecodable as error:
-            return Picture(None, "", str(error))
-        digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-        try:
-            return Picture(decode(data, cap), digest)
-        except Undecodable as error:
-            return Picture(None, digest, str(error))
-
-    with _quiet_pillow(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for begin in range(0, count, at_once):
-            yield begin, list(pool.map(one, range(begin, min(count, begin + at_once))))
+    with _quiet_pillow():
+        yield from decode_files(count, load, lambda data: decode(data, cap))
 
 
 def decode(data: bytes, cap: int) -> np.ndarray:
@@ -206,17 +161,10 @@ def _eight_bits(image: Image) -> Image:
 
 def _what_it_is(data: bytes) -> str:
     """What a file that is no image holds instead."""
-    if data.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")):
+    what = what_it_is(data)
+    if what == "an image":
         return "damaged: it begins like an image, and cannot be read as one"
-    for start, what in _SIGNATURES.items():
-        if data[:64].lstrip().startswith(start):
-            return f"is {what}, no image"
-    try:
-        data[:1_000].decode("utf-8")
-    except UnicodeDecodeError as error:
-        if error.start < min(len(data), 1_000) - 4:
-            return "is no image"
-    return "is a text, no image"
+    return f"is {what}, no image" if what else "is no image"
 
 
 @contextmanager

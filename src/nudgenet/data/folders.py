@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from nudgenet.data.frames import GIVEN_TARGET
 from nudgenet.data.idx import find_idx, read_idx
-from nudgenet.data.images import field, intact, light, read_images, skipped
+from nudgenet.data.images import read_images
+from nudgenet.data.media import field, intact, light, skipped
 from nudgenet.data.typed import Reading
 from nudgenet.errors import SourceError, shorten
 from nudgenet.records import Decision

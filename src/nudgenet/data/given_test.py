@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from nudgenet.data.images import image_columns
+from nudgenet.data.media import media_columns
 from nudgenet.data.read import read
 from nudgenet.errors import ColumnError, SourceError, shorten
 from nudgenet.records import ColumnKind, Decision, Raw
@@ -29,7 +29,7 @@ def read_with_test(source: Any, settings: Settings) -> tuple[Raw, int]:
         raise SourceError(
             "The source holds a test part of its own", got=f"--test {settings.test}", fix="Leave --test away."
         )
-    known: dict[str, ColumnKind] = dict.fromkeys(image_columns(raw.table), "image")
+    known: dict[str, ColumnKind] = dict(media_columns(raw.table).items())
     alike = settings.model_copy(update={"kinds": settings.kinds | known})
     test = read(settings.test, alike, columns=raw.table.column_names)
     return below(raw, test, settings.test), test.table.num_rows

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from nudgenet.data.decoding import Undecodable, is_image, need_pillow
-from nudgenet.data.images import intact, is_images, read_images, skipped
+from nudgenet.data.decoding import is_image, need_pillow
+from nudgenet.data.images import read_images
+from nudgenet.data.media import Undecodable, intact, is_media, skipped
 from nudgenet.data.typed import Reading
 from nudgenet.errors import ColumnError, MissingExtra
 from nudgenet.records import Decision
@@ -32,7 +33,7 @@ def with_images(reading: Reading, folder: Path, settings: Settings, columns: Seq
         ColumnError: `kinds` names a column of images and none of its cells leads to one.
         MissingExtra: Pillow is not installed, and the column's files are images by their names.
     """
-    if any(is_images(column) for column in reading.table.columns):
+    if any(is_media(column) for column in reading.table.columns):
         return reading
     wished = [name for name, kind in settings.kinds.items() if kind == "image" and name in reading.table.column_names]
     if columns is not None and not wished:

@@ -31,7 +31,8 @@ from nudgenet.data.features import (
     learn_date,
     learn_number,
 )
-from nudgenet.data.images import ImageFeature, learn_images, light
+from nudgenet.data.images import ImageFeature, learn_images
+from nudgenet.data.media import light
 from nudgenet.data.oddities import Oddities
 from nudgenet.data.typed import BATCH_ROWS
 from nudgenet.errors import ColumnError, RunError, shorten

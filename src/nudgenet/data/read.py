@@ -21,7 +21,7 @@ from nudgenet.data.arff import read_arff
 from nudgenet.data.excel import read_excel
 from nudgenet.data.folders import read_folder
 from nudgenet.data.frames import fingerprint, is_frame, read_arrays, read_frame
-from nudgenet.data.images import image_columns, light_table
+from nudgenet.data.media import light_table, media_columns
 from nudgenet.data.paths import with_images
 from nudgenet.data.pieces import read_delimited, read_pieces
 from nudgenet.data.typed import (
@@ -111,7 +111,7 @@ def read_batches(source: Any, settings: Settings, *, columns: Sequence[str] | No
 
 def _raw(reading: Reading, source: Source) -> Raw:
     """The rows; images that a table names are part of what makes it the same again."""
-    if source.location is not None and source.kind == "file" and image_columns(reading.table):
+    if source.location is not None and source.kind == "file" and media_columns(reading.table):
         both = f"{source.fingerprint}{fingerprint(light_table(reading.table))}"
         source = replace(source, fingerprint=hashlib.sha256(both.encode()).hexdigest())
     return Raw(

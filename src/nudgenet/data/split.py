@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 
 from nudgenet.data.cells import parse_dates, parse_levels, parse_numbers
 from nudgenet.data.columns import encode_target
-from nudgenet.data.images import intact
 from nudgenet.data.kinds import look
+from nudgenet.data.media import intact
 from nudgenet.data.units import content_keys, feature_names, group_keys, numbered, row_hashes
 from nudgenet.errors import ColumnError, SettingError, SourceError, did_you_mean
 from nudgenet.records import CellFormat, Decision, Parts, Raw, Task

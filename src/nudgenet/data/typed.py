@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from nudgenet.data.dialect import unique_names
 from nudgenet.data.encoding import to_utf8
-from nudgenet.data.images import image_columns
+from nudgenet.data.media import media_columns
 from nudgenet.data.plain import text_buffers
 from nudgenet.errors import SourceError, shorten
 from nudgenet.records import Decision
@@ -194,8 +194,8 @@ def tidy(table: pa.Table) -> Reading:
 
     Nested columns are taken apart (objects) or become text (lists).
     """
-    if pictures := image_columns(table):  # a copy of rows with images: they are tidy already
-        reading = tidy(table.drop_columns(pictures))
+    if pictures := media_columns(table):  # a copy of rows with images: they are tidy already
+        reading = tidy(table.drop_columns(list(pictures)))
         whole = {name: table[name] if name in pictures else reading.table[name] for name in table.column_names}
         return replace(reading, table=pa.table(whole))
     while any(pa.types.is_struct(column.type) for column in table.columns):

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from nudgenet.data.cells import parse_levels
-from nudgenet.data.images import field, is_images, light
 from nudgenet.data.kinds import look
+from nudgenet.data.media import field, is_media, light
 from nudgenet.records import USED_KINDS, CellFormat, Task
 from nudgenet.settings import Settings
 
@@ -46,7 +46,7 @@ def row_hashes(table: pa.Table, names: Sequence[str]) -> np.ndarray:
     if not names:
         return np.zeros(table.num_rows, np.uint64)
     # DuckDB does not tell `A` from `a`, so the columns get plain names. Of images, equal files are equal.
-    columns = [field(table[name], "digest") if is_images(table[name]) else table[name] for name in names]
+    columns = [field(table[name], "digest") if is_media(table[name]) else table[name] for name in names]
     cells = pa.table(columns, names=[f"c{i}" for i in range(len(names))])
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
