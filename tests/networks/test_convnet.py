@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from nudgenet.networks import convnet
+from nudgenet.networks import NETWORKS, convnet, rebuild
+from nudgenet.networks.capacity import choose_capacity
 from nudgenet.networks.convnet import ConvNet, choose_stages, multiply_adds
 from nudgenet.records import ImageShape, Shape
+from nudgenet.settings import Settings
 
 
 def image(side: int, channels: int = 1) -> ImageShape:
@@ -98,3 +100,13 @@ def test_pixels_are_standardised_by_the_training_images() -> None:
 def test_no_images_is_a_bug_of_the_caller() -> None:
     with pytest.raises(ValueError, match="needs images"):
         ConvNet(Shape(1, (), 2, 10), width=8, num_stages=1)
+
+
+@pytest.mark.parametrize("augment", [(), ("flip",)])
+def test_a_trained_network_is_rebuilt_from_its_weights(augment: tuple[str, ...]) -> None:
+    settings = Settings(network="convnet", width=8, augment=augment)
+    shape = Shape(0, (), 3, 100, image(16))
+    built = NETWORKS["convnet"](shape, choose_capacity(shape, settings), settings, torch.zeros(0, 3)).eval()
+    again = rebuild(shape, settings, built.state_dict())
+    assert not again.training
+    assert torch.equal(again(inputs(4, 16)), built(inputs(4, 16)))

@@ -43,7 +43,7 @@ def read_folder(folder: Path, settings: Settings, columns: Sequence[str] | None 
     in_class = [path for path in files if columns is not None or part_of[path][1] is not None]
     if not in_class:
         raise SourceError(
-            f"`{folder.name}` holds no sub-folders with images",
+            f"`{folder.name}` is a folder, and it holds no sub-folders with images",
             got=shorten([path.name for path in files], 3) or "an empty folder",
             fix="Give a folder with one sub-folder of images per class, or a table's file.",
         )
@@ -85,7 +85,7 @@ def _check(folder: Path, table: pa.Table, images: pa.ChunkedArray, is_prediction
     if not fine.any():
         errors = field(light(images), "error").drop_null()
         raise SourceError(
-            f"No file in `{folder.name}` holds an image", got=errors[0].as_py() if len(errors) else "no file",
+            f"`{folder.name}` is a folder, and no file in it holds an image", got=errors[0].as_py() if len(errors) else "no file",
             fix="Folders of images can be read, one sub-folder per class.",
         )  # fmt: skip
     labels = table.column(LABEL).filter(pa.array(fine)).unique()
