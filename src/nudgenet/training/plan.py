@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nudgenet.data.batches import num_steps
 from nudgenet.errors import SettingError, did_you_mean
+from nudgenet.networks.capacity import ENSEMBLES
 from nudgenet.records import Decision, Shape
 from nudgenet.settings import Settings
 from nudgenet.training.schedules import PLATEAU_CUT, SCHEDULES
@@ -58,7 +59,7 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
             f"There is no schedule `{settings.schedule}`", fix=did_you_mean(settings.schedule, SCHEDULES)
         )
     rows = shape.num_rows
-    is_ensemble = settings.network == "ensemble" and settings.layers != 0
+    is_ensemble = settings.network in ENSEMBLES and settings.layers != 0
     is_convnet = shape.image is not None
     batch_size = min(rows, settings.batch_size or min(choose_batch_size(rows), CONVNET_BATCH if is_convnet else rows))
     steps = num_steps(rows, batch_size)
@@ -100,7 +101,7 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
         Decision(
             "learning rate",
             f"{learning_rate:g} with {settings.optimizer}, {settings.schedule} schedule",
-            _why_rate(settings, is_ensemble),
+            _why_rate(settings, is_ensemble, is_convnet),
             f"--set learning_rate={learning_rate / 3:.2g}, --set optimizer=sgd, --set schedule=constant",
         ),
         Decision(
@@ -133,9 +134,11 @@ def choose_convnet_epochs(num_rows: int) -> int:
     return min(80, max(12, round(wanted)))
 
 
-def _why_rate(settings: Settings, is_ensemble: bool) -> str:
+def _why_rate(settings: Settings, is_ensemble: bool, is_convnet: bool) -> str:
     if settings.learning_rate:
         return "as set"
     if is_ensemble:
         return "the value that served ensembles best on other tables"
+    if is_convnet:
+        return "the value that served convolutions with normalised sums best"
     return f"the textbook's value for {settings.optimizer}"
