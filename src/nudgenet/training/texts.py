@@ -1,0 +1,47 @@
+"""What a training on texts does otherwise than one on tables, where nobody said how: all of it as settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nudgenet.errors import SettingError
+from nudgenet.records import Decision, Prepared
+from nudgenet.settings import Settings
+
+NETWORK_OF = {"bag": "bag", "sequence": "transformer"}  # how texts are read -> the network that reads them so
+WORDS = {
+    "bag": ("a bag of weighted terms and an ensemble", "--set network=transformer"),
+    "transformer": ("a transformer: attention over the words in their order", "--set network=bag"),
+}
+
+
+def settle_texts(settings: Settings, data: Prepared) -> tuple[Settings, list[Decision]]:
+    """The settings with what suits texts filled in where nothing was set; those of a table unchanged.
+
+    Raises:
+        SettingError: the network that was asked for takes no texts.
+    """
+    text, given = data.shape.text, settings.model_fields_set
+    if text is None:
+        return settings, []
+    network = NETWORK_OF[text.kind]
+    if "network" in given and settings.network != network:
+        raise SettingError(
+            f"The network `{settings.network}` takes no texts",
+            fix="Leave `network` away, or leave the texts out: --set ignore=COLUMN.",
+        )
+    habits: dict[str, Any] = {"network": network}
+    if settings.augment is None:
+        habits["augment"] = ("words",)
+    settings = settings.model_copy(update=habits)
+    rows = len(data.train)
+    why = {
+        "bag": f"{rows:,} training rows: which words a text holds tells nearly all that so many rows can teach",
+        "transformer": f"{rows:,} training rows are enough to learn from the order of words",
+    }[network]
+    what, other = WORDS[network]
+    decisions = [Decision("network", what, "as set" if "network" in given else why, other)]
+    if settings.augment and "augment" not in given:
+        why = "in each step other terms are left out of a text at random, so no answer hangs on a single word"
+        decisions.append(Decision("varied texts", "words", why, "--set augment=none"))
+    return settings, decisions
