@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 import nudgenet
 from nudgenet import bookkeeping
-from nudgenet.data.features import CategoryFeature
-from nudgenet.data.images import ImageFeature
+from nudgenet.data.features import CategoryFeature, MediaFeature
 from nudgenet.data.media import media_paths, readable
 from nudgenet.data.prepare import Preparation
+from nudgenet.data.texts import weigh_terms
 from nudgenet.exhibits import galleries
 from nudgenet.job import Job, Log, Table
 from nudgenet.networks.capacity import choose_capacity, describe_layers
@@ -230,16 +230,20 @@ def answers_of(network: nn.Module, part: Part, objective: Objective, data: Prepa
 
 
 def is_table(data: Prepared) -> bool:
-    """Whether there are columns besides an image."""
-    return data.shape.image is None or data.shape.num_numbers + len(data.shape.cardinalities) > 0
+    """Whether there are columns besides an image, a sound or texts."""
+    shape = data.shape
+    return (shape.image is None and shape.text is None) or shape.num_numbers + len(shape.cardinalities) > 0
 
 
 def as_arrays(table: Table, part: Part) -> TableArrays:
     """A part as the baselines take it: the same prepared rows that the network sees."""
     numbers, categories = part.inputs["numbers"].cpu().numpy(), part.inputs["categories"].cpu().numpy()
-    if (image := table.preparation.image) is not None:
-        numbers = np.hstack([numbers, image.pooled(part.inputs["images"])])
-    return TableArrays(numbers, categories, table.prepared.shape.cardinalities, true_values(table, part))
+    if (media := table.preparation.media) is not None:
+        numbers = np.hstack([numbers, media.pooled(part.inputs["images"])])
+    terms = None
+    if (text := table.prepared.shape.text) is not None:
+        terms = weigh_terms(part.inputs, text)
+    return TableArrays(numbers, categories, table.prepared.shape.cardinalities, true_values(table, part), terms=terms)
 
 
 def judge(
@@ -288,7 +292,8 @@ def importance_of(
 ) -> list[Importance]:
     """How much worse the metric that counts gets on the validation part when one column's cells are shuffled."""
     data = table.prepared
-    if not is_table(data):
+    positions = input_positions(table.preparation)
+    if not is_table(data) and len(positions) < 2:
         return []  # there is a single column, and everything comes from it
     num_outputs = data.shape.num_outputs
 
@@ -300,7 +305,7 @@ def importance_of(
             predict,
             data.validation.inputs,
             targets,
-            input_positions(table.preparation),
+            positions,
             kind=table.task.kind,
             seed=settings.seed,
             metric=table.metric,
@@ -311,16 +316,21 @@ def importance_of(
         )
 
 
-def input_positions(preparation: Preparation) -> dict[str, list[tuple[str, int]]]:
-    """A user's column -> where its prepared inputs stand: [(input name, position), ...]."""
-    positions: dict[str, list[tuple[str, int]]] = {}
+def input_positions(preparation: Preparation) -> dict[str, list[tuple[str, int | slice]]]:
+    """A user's column -> where its prepared inputs stand: [(input name, position or positions), ...]."""
+    positions: dict[str, list[tuple[str, int | slice]]] = {}
+    texts = preparation.texts
     num_numbers = num_categories = 0
     for feature in preparation.features:
         if isinstance(feature, CategoryFeature):
             positions[feature.column] = [("categories", num_categories)]
             num_categories += 1
-        elif isinstance(feature, ImageFeature):
-            positions[feature.column] = [("images", channel) for channel in range(feature.channels)]
+        elif isinstance(feature, MediaFeature):
+            positions[feature.column] = [
+                ("images", channel) for channel in range(feature.shape.channels * feature.shape.windows)
+            ]
+        elif feature.column in texts:
+            positions[feature.column] = [(name, texts[feature.column]) for name in ("tokens", "token_weights")]
         else:
             width = len(feature.names)
             positions[feature.column] = [("numbers", num_numbers + offset) for offset in range(width)]

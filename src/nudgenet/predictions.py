@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nudgenet.data.media import media_errors, media_paths
+from nudgenet.data.media import media_columns, media_errors, media_paths
 from nudgenet.errors import UserError
 from nudgenet.run import Run
 
@@ -80,7 +80,7 @@ def answer_tables(run: Run, source: Any, found: list[str]) -> Iterator[pa.Table]
             f"probability_{label}": pa.array(answers[:, index], from_pandas=bool(errors))
             for index, label in enumerate(run.classes)
         }
-        if run.preparation.image is not None:
+        if media_columns(raw.table):
             columns["error"] = pa.array([errors.get(row) for row in range(len(answers))], pa.string())
         yield pa.table(columns)
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TaskKind = Literal["binary", "multiclass", "regression"]
-Medium = Literal["image", "sound"]
+Medium = Literal["image", "sound", "text"]
 ColumnKind = Literal[
     "number", "yes_no", "category", "date", "text", "image", "sound", "identifier", "constant", "empty"
 ]
-USED_KINDS: tuple[ColumnKind, ...] = ("number", "yes_no", "category", "date", "image", "sound")
+USED_KINDS: tuple[ColumnKind, ...] = ("number", "yes_no", "category", "date", "text", "image", "sound")
 Label = str | int | float | bool
 
 
@@ -113,13 +113,28 @@ class Column:
 
 @dataclass(frozen=True)
 class ImageShape:
-    """The images that a network takes in. center, spread: of each channel in training, on a scale from 0 to 1."""
+    """The images that a network takes in, or the pictures of sounds (pitches x moments).
+
+    center, spread: of each channel in training, on a scale from 0 to 1.
+    windows: pictures of one row, which stand in place of further channels; its answer is the mean of theirs.
+    """
 
     channels: int
     height: int
     width: int
     center: tuple[float, ...]
     spread: tuple[float, ...]
+    windows: int = 1
+    medium: Medium = "image"
+
+
+@dataclass(frozen=True)
+class TextShape:
+    """The texts that a network takes in: numbers below `num_terms` (0: nothing), in `places` places of a row."""
+
+    kind: Literal["bag", "sequence"]
+    num_terms: int
+    places: int
 
 
 @dataclass(frozen=True)
@@ -131,6 +146,7 @@ class Shape:
     num_outputs: int
     num_rows: int  # training rows
     image: ImageShape | None = None
+    text: TextShape | None = None
 
 
 @dataclass(frozen=True)
@@ -139,7 +155,8 @@ class Part:
 
     inputs: name -> tensor. Tables: "numbers" float32 (rows, num_numbers) and "categories" int64
         (rows, num_categories); either may have zero columns. With images also "images" uint8 (rows,
-        channels, height, width).
+        channels, height, width); with sounds uint8 (rows, windows, pitches, moments).
+        With texts also "tokens" int32 and "token_weights" float32, both (rows, places).
     targets: int64 (rows,) class index, or float32 (rows,) standardised.
     weights: float32 (rows,) or None.
     rows: int64 numpy, the row numbers in `Raw.table`.

@@ -193,7 +193,7 @@ class Run:
         return (answers for _, answers in self.answer_rows(data, found))
 
     def answer_rows(self, data: Any, found: list[str]) -> Iterator[tuple[Raw, np.ndarray]]:
-        """`answer_batches` with the rows themselves; a row whose image could not be decoded has NaN for an answer."""
+        """`answer_batches` with the rows themselves; a row whose image or sound could not be decoded has NaN for an answer."""
         from nudgenet.data.media import media_errors
         from nudgenet.data.oddities import Oddities
 
@@ -204,8 +204,8 @@ class Run:
             if errors := media_errors(raw.table):
                 answers[list(errors)] = np.nan
                 row, error = next(iter(errors.items()))
-                images = "1 image has" if len(errors) == 1 else f"{len(errors):,} images have"
-                found.append(f"{images} no answer, such as row {row + 1}: {error}")
+                files = "1 file has" if len(errors) == 1 else f"{len(errors):,} files have"
+                found.append(f"{files} no answer, such as row {row + 1}: {error}")
             yield raw, answers
             found += [words for words in (*raw.warnings, *about_columns) if words not in found]
         found += odd.in_words()
@@ -244,29 +244,40 @@ class Run:
         """Rows to predict, with the column names of the training data."""
         from nudgenet.data.read import read
 
-        return self._with_images(read(self._named(data), self._reading, columns=self._data["names"]))
+        return self._with_media(read(self._named(data), self._reading, columns=self._data["names"]))
 
     def _read_batches(self, data: Any) -> Iterator[Raw]:
         from nudgenet.data.read import read_batches
 
         batches = read_batches(self._named(data), self._reading, columns=self._data["names"])
-        return (self._with_images(raw) for raw in batches)
+        return (self._with_media(raw) for raw in batches)
 
     @property
     def _reading(self) -> Settings:
-        header, image = None if self._data["has_header"] else self.settings.header, self.preparation.image
-        if image is None:
-            return Settings(header=header)
-        return Settings(header=header, kinds={image.column: "image"}, image_size=self.settings.image_size)
+        header, media = None if self._data["has_header"] else self.settings.header, self.preparation.media
+        if media is None:  # a folder to read holds texts, if anything
+            return Settings(header=header, kinds=dict.fromkeys(self.preparation.texts, "text"))
+        return Settings(
+            header=header,
+            kinds={media.column: media.kind},
+            image_size=self.settings.image_size,
+            sound_rate=self.settings.sound_rate,
+        )
 
-    def _with_images(self, raw: Raw) -> Raw:
-        """The one column of images under the name that it had in training: a folder's has a name of its own."""
+    @property
+    def _files(self) -> str | None:
+        """The one column that files may stand for."""
+        media, texts = self.preparation.media, list(self.preparation.texts)
+        return media.column if media else texts[0] if len(texts) == 1 else None
+
+    def _with_media(self, raw: Raw) -> Raw:
+        """The one column of images or sounds under the name that it had in training: a folder's has a name of its own."""
         from nudgenet.data.media import media_columns
 
-        image, found = self.preparation.image, list(media_columns(raw.table))
-        if image is None or image.column in raw.table.column_names or len(found) != 1:
+        wanted, found = self._files, list(media_columns(raw.table))
+        if wanted is None or wanted in raw.table.column_names or len(found) != 1:
             return raw
-        names = [image.column if column == found[0] else column for column in raw.table.column_names]
+        names = [wanted if column == found[0] else column for column in raw.table.column_names]
         return replace(raw, table=raw.table.rename_columns(names))
 
     def _named(self, data: Any) -> Any:
@@ -277,7 +288,7 @@ class Run:
                 hasattr(value, "__len__") and not isinstance(value, str | bytes) for value in data.values()
             )
             return {name: [value] for name, value in data.items()} if single else dict(data)
-        if isinstance(data, np.ndarray) and (self.preparation.image is None or data.ndim < 3):
+        if isinstance(data, np.ndarray) and (self.preparation.media is None or data.ndim < 3):
             return self._name_columns(data, [name for name in self._data["names"] if name != self.task.target])
         return data
 

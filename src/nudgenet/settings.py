@@ -12,9 +12,13 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from nudgenet.errors import SettingError, did_you_mean
-from nudgenet.records import ColumnKind
+from nudgenet.records import ColumnKind, Medium
 
-AUGMENTATIONS = ("flip", "shift", "cutout", "colour")
+AUGMENTATIONS: dict[Medium, tuple[str, ...]] = {
+    "image": ("flip", "shift", "cutout", "colour"),
+    "sound": ("crop", "delay", "tempo", "pitch", "gain", "noise", "mask"),
+    "text": ("words",),
+}
 
 
 class Settings(BaseModel):
@@ -70,11 +74,14 @@ class Settings(BaseModel):
     )
     residual: bool = Field(False, description="add each layer's input to its output")
 
-    # Images
+    # Images and sounds
     image_size: int | None = Field(None, ge=8, le=1024, description="side in pixels of the squares that images become")
+    sound_seconds: float | None = Field(None, gt=0, le=300, description="how much of a sound is looked at in one go")
+    sound_rate: int | None = Field(None, ge=1_000, le=192_000, description="samples a second that sounds keep, at most")
     augment: tuple[str, ...] | None = Field(
-        None, description="how training images are varied: flip, shift, cutout, colour; none: not at all"
-    )
+        None, description="how training images (flip, shift, cutout, colour), sounds (crop, delay, tempo, pitch, gain, "
+        "noise, mask) or texts (words) are varied; none: not at all"
+    )  # fmt: skip
 
     # The objective
     objective: str | None = Field(None, description="the loss (see training.OBJECTIVES)")
@@ -144,8 +151,11 @@ class Settings(BaseModel):
             return None
         ways = () if value == ("none",) else tuple(value)
         for way in ways:
-            if way not in AUGMENTATIONS:
-                raise SettingError(f"There is no way `{way}` to vary images", fix=did_you_mean(way, AUGMENTATIONS))
+            known = [name for names in AUGMENTATIONS.values() for name in names]
+            if way not in known:
+                raise SettingError(
+                    f"There is no way `{way}` to vary images, sounds or texts", fix=did_you_mean(way, known)
+                )
         return ways
 
     @field_validator("ignore", mode="before")

@@ -1,4 +1,4 @@
-"""Training images varied a little each time they are seen, so that what stays the same is what is learned.
+"""Training images and sounds varied a little each time they are seen, so that what stays the same is what is learned.
 
 Batched tensor operations on uint8 pixels. What is done to a batch is a function of (seed, step): a resumed run does
 the same, and no random state but its own is touched.
@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from nudgenet.data.augment_sounds import SOUND_WAYS
 from nudgenet.records import Batch
 
 SHIFT = 1 / 12  # of the side: how far a picture is moved, at most
@@ -19,6 +20,7 @@ ZOOM = 0.2  # how much larger or smaller it is made, at most; only from `FINE` p
 FINE = 48
 CUTOUT = 0.35  # of the side: the square that is painted over, in half of the pictures
 COLOUR = 0.25  # how much brightness, contrast and each colour change, at most
+LEFT_OUT = 0.3  # of the terms of a text
 STREAM = 0xA09  # keeps these random numbers apart from those of the rows' order
 
 
@@ -26,23 +28,33 @@ def augmented(batch: Batch, ways: Sequence[str], seed: int, step: int) -> Batch:
     """The batch of training step `step` with its images varied; without images or ways, the batch itself.
 
     Args:
-        ways: of "flip", "shift", "cutout" and "colour".
+        ways: of "flip", "shift", "cutout" and "colour", or of `SOUND_WAYS`.
     """
-    images = batch.inputs.get("images")
-    if images is None or not ways:
+    images, tokens = batch.inputs.get("images"), batch.inputs.get("tokens")
+    if (images is None and tokens is None) or not ways:
         return batch
     generator = torch.Generator().manual_seed((seed * 1_000_003 + step * 4_099 + STREAM) % 2**63)
+    if images is None:
+        return replace(batch, inputs={**batch.inputs, "tokens": leave_out(batch.inputs["tokens"], generator)})
     return replace(batch, inputs={**batch.inputs, "images": vary(images, ways, generator)})
 
 
+def leave_out(tokens: Tensor, generator: torch.Generator) -> Tensor:
+    """Texts int32 (rows, places), in which other terms are nothing each time."""
+    return tokens * (torch.rand(tokens.shape, generator=generator) >= LEFT_OUT)
+
+
 def vary(images: Tensor, ways: Sequence[str], generator: torch.Generator) -> Tensor:
-    """Images uint8 (rows, channels, height, width), each varied in its own way."""
+    """Images uint8 (rows, channels, height, width), or pictures of sounds, each varied in its own way."""
     if "flip" in ways or "shift" in ways:
         images = move(images, generator, flip="flip" in ways, shift="shift" in ways)
     if "colour" in ways:
         images = recolour(images, generator)
     if "cutout" in ways:
         images = cut_out(images, generator)
+    for way, change in SOUND_WAYS.items():
+        if way in ways:
+            images = change(images, generator)
     return images
 
 

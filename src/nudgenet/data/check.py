@@ -49,7 +49,7 @@ def check(raw: Raw, parts: Parts, columns: Sequence[Column], task: Task, shape: 
         shape: for the number of inputs.
     """
     used = [column for column in columns if column.used]
-    plain = [column for column in used if column.kind != "image"]
+    plain = [column for column in used if column.kind not in ("image", "sound", "text")]
     targets, _ = encode_target(raw.table.column(task.target), task)
     warnings = _held_out_cells(raw, parts, plain)
     warnings += _duplicates(raw, parts, used, task, targets)

@@ -32,7 +32,6 @@ _LEFT_OUT = {  # kind -> why the network does not see it
     "identifier": "it names rows instead of describing them",
     "constant": "it has the same value in every training row",
     "empty": "it holds nothing in the training rows",
-    "text": "free text is not used yet",
 }
 _MOST_SINGLY = 8  # more columns left out for one reason than this share one entry in the log
 
@@ -96,7 +95,11 @@ def _set_apart(columns: tuple[Column, ...], settings: Settings) -> list[Decision
 
 def _kinds(columns: tuple[Column, ...]) -> list[Decision]:
     """How many columns of each kind the network sees."""
-    words = {"number": "numbers", "yes_no": "yes/no", "category": "categories", "date": "dates", "image": "images"}
+    words = {
+        "number": "numbers", "yes_no": "yes/no", "category": "categories", "date": "dates", "image": "images",
+        "text": "free text",
+        "sound": "sounds",
+    }  # fmt: skip
     decisions = []
     for kind, word in words.items():
         names = [column.name for column in columns if column.kind == kind]

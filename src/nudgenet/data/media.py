@@ -32,8 +32,8 @@ TWINS = 10  # equal files that are named
 NAMED = 1_000  # files that are named when they are left out
 _SIGNATURES = {  # first bytes -> what a file is, for a reason that says more than "no image" or "no sound"
     b"\x89PNG": "an image", b"\xff\xd8\xff": "an image", b"GIF8": "an image", b"II*\0": "an image", b"MM\0*": "an image",
-    b"PK\x03\x04": "a zip file", b"%PDF": "a PDF", b"RIFF": "a sound or video", b"ID3": "a sound", b"OggS": "a sound",
-    b"fLaC": "a sound", b"\xff\xfb": "a sound", b"\x1f\x8b": "a gz file", b"<svg": "an SVG drawing",
+    b"PK\x03\x04": "a zip file", b"%PDF": "a PDF", b"ID3": "a sound", b"OggS": "a sound",
+    b"fLaC": "a sound", b"\xff\xfb": "a sound", b"FORM": "a sound", b"\x1f\x8b": "a gz file", b"<svg": "an SVG drawing",
     b"<?xml": "an XML file", b"<!DO": "a web page", b"<htm": "a web page",
 }  # fmt: skip
 
@@ -84,6 +84,8 @@ def decode_files(
 
 def what_it_is(data: bytes) -> str | None:
     """What a file holds that is not what was looked for, such as "a PDF"; None if it cannot be told."""
+    if data.startswith(b"RIFF"):
+        return {b"WAVE": "a sound", b"WEBP": "an image"}.get(data[8:12], "a video")
     for start, what in _SIGNATURES.items():
         if data[:64].lstrip().startswith(start):
             return what
@@ -102,6 +104,8 @@ def medium_of(kind: pa.DataType) -> Medium | None:
     """What cells of a type are, with or without their content; None for cells of a table."""
     if not pa.types.is_struct(kind) or kind.get_field_index("digest") < 0:
         return None
+    if kind.get_field_index("text") >= 0:
+        return "text"
     return "image" if kind.get_field_index("height") >= 0 else "sound"
 
 

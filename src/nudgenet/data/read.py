@@ -22,7 +22,7 @@ from nudgenet.data.excel import read_excel
 from nudgenet.data.folders import read_folder
 from nudgenet.data.frames import fingerprint, is_frame, read_arrays, read_frame
 from nudgenet.data.media import light_table, media_columns
-from nudgenet.data.paths import with_images
+from nudgenet.data.paths import with_media
 from nudgenet.data.pieces import read_delimited, read_pieces
 from nudgenet.data.typed import (
     BATCH_ROWS,
@@ -57,7 +57,7 @@ def read(source: Any, settings: Settings, *, columns: Sequence[str] | None = Non
 
     Args:
         source: a path (CSV, TSV, Parquet, JSON, Excel, ARFF, also .gz and .zip; content decides; a folder with a
-            sub-folder of images per class, or of IDX files), a query
+            sub-folder of images or sounds per class, or of IDX files), a query
             (starts with SELECT, FROM or WITH), a dataframe, a 2-D array, (X, y), a dict of columns, a list of dicts.
         columns: the names that the training data had, when predicting: they decide whether there is a header.
 
@@ -77,10 +77,10 @@ def read(source: Any, settings: Settings, *, columns: Sequence[str] | None = Non
         file = open_file(path)
         reading = READERS[kind_of_file(file)](file, settings, columns)
         return _raw(
-            with_images(reading, path.parent, settings, columns), Source("file", _name_of(path), str(path), file.sha256)
+            with_media(reading, path.parent, settings, columns), Source("file", _name_of(path), str(path), file.sha256)
         )
     kind: Literal["frame", "arrays"] = "frame" if is_frame(source) else "arrays"
-    reading = with_images(READERS[kind](source, settings, columns), Path.cwd(), settings, columns)
+    reading = with_media(READERS[kind](source, settings, columns), Path.cwd(), settings, columns)
     return _raw(reading, Source(kind, kind, None, fingerprint(reading.table)))
 
 
@@ -98,12 +98,12 @@ def read_batches(source: Any, settings: Settings, *, columns: Sequence[str] | No
         kind = kind_of_file(file)
         parts = LARGE_READERS[kind](file, settings, columns) if file.is_large and kind in LARGE_READERS else None
         for reading in parts or [READERS[kind](file, settings, columns)]:
-            found = with_images(reading, path.parent, settings, columns)
+            found = with_media(reading, path.parent, settings, columns)
             yield _raw(found, Source("file", _name_of(path), str(path), ""))
         return
     kind = "query" if isinstance(source, str) else "frame" if is_frame(source) else "arrays"
     reading = READERS[kind](source, settings, columns)
-    whole = _raw(with_images(reading, Path.cwd(), settings, columns), Source("frame", kind, None, ""))
+    whole = _raw(with_media(reading, Path.cwd(), settings, columns), Source("frame", kind, None, ""))
     yield whole if whole.table.num_rows <= BATCH_ROWS else replace(whole, table=whole.table.slice(0, BATCH_ROWS))
     for first in range(BATCH_ROWS, whole.table.num_rows, BATCH_ROWS):
         yield replace(whole, table=whole.table.slice(first, BATCH_ROWS))

@@ -56,6 +56,8 @@ class Stage(nn.Sequential):
 class ConvNet(nn.Module):
     """Images uint8 (rows, channels, height, width), and numbers and categories if there are any -> outputs.
 
+    Of sounds, windows stand in place of further channels: each gets an output of its own, (rows, windows, outputs).
+
     Args:
         width: channels of the stem.
         num_stages: doublings and halvings after it.
@@ -100,15 +102,23 @@ class ConvNet(nn.Module):
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         images = inputs["images"]
         if self.training:
-            return self._answer(images, inputs)
-        answers = []
-        at_once = max(16, AT_ONCE // images.shape[1:].numel())
-        for begin in range(0, max(1, len(images)), at_once):
-            some = {name: tensor[begin : begin + at_once] for name, tensor in inputs.items()}
-            views = [some["images"], some["images"].flip(3)] if self.mirrored else [some["images"]]
-            answers.append(torch.stack([self._answer(view, some) for view in views], dim=1))
-        outputs = torch.cat(answers)
-        return outputs if self.mirrored else outputs[:, 0]
+            outputs = self._answers(inputs)
+        else:
+            at_once = max(16, AT_ONCE // images.shape[1:].numel())
+            outputs = torch.cat(
+                [
+                    self._answers({name: tensor[begin : begin + at_once] for name, tensor in inputs.items()})
+                    for begin in range(0, max(1, len(images)), at_once)
+                ]
+            )
+        return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+
+    def _answers(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """The outputs for each view of a row, (rows, views, outputs): its windows, and these mirrored."""
+        views = list(torch.split(inputs["images"], self.stem.in_channels, dim=1))
+        if self.mirrored and not self.training:
+            views += [view.flip(3) for view in views]
+        return torch.stack([self._answer(view, inputs) for view in views], dim=1)
 
     def _answer(self, images: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
         features = self.pooled(self.maps(images))

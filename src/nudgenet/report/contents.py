@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One thing to look at: images as `data:` links, what is said below them, and the file that they come from."""
+    """One thing to look at: images as `data:` links, what is said below them, the file that they come from, its sound."""
 
     images: tuple[str, ...]
     words: str
     name: str
+    sound: str = ""  # a `data:` link, too
 
 
 @dataclass(frozen=True)

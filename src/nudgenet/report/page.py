@@ -11,7 +11,9 @@ from nudgenet.report.markup import Html, escape, join, prose
 from nudgenet.report.wording import TASKS, number
 
 # Should anything slip past the escaping, the browser still refuses to run or load it.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
+)
 
 ORDER = (
     sections.verdict,

@@ -1,4 +1,4 @@
-"""The parts of a report that show images: mistakes, samples, filters."""
+"""The parts of a report that show images and sounds: mistakes, samples, filters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from nudgenet.report.markup import Html, escape, join, paragraph, section
 
 
 def pictures(contents: Contents) -> Html:
-    """Every gallery under its own heading; nothing for a run without images."""
+    """Every gallery under its own heading; nothing for a run without images or sounds."""
     return section("pictures", "In pictures", join(_gallery(gallery) for gallery in contents.galleries))
 
 
@@ -21,4 +21,5 @@ def _exhibit(exhibit: Exhibit) -> Html:
     images = "".join(f'<img src="{escape(uri)}" alt="{escape(said)}">' for uri in exhibit.images)
     name = f"<small>{escape(exhibit.name)}</small>" if exhibit.name else ""
     caption = f"<figcaption>{escape(exhibit.words)} {name}</figcaption>" if said else ""
-    return Html(f"<figure>{images}{caption}</figure>")
+    player = f'<audio controls preload="none" src="{escape(exhibit.sound)}"></audio>' if exhibit.sound else ""
+    return Html(f"<figure>{images}{player}{caption}</figure>")

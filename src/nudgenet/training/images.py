@@ -1,4 +1,4 @@
-"""What a training on images does otherwise than one on tables, where nobody said how: all of it as settings."""
+"""What a training on images or sounds does otherwise than one on tables, where nobody said how: all of it as settings."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch.nn.functional as F
 
 from nudgenet.data.augment import augmented
 from nudgenet.data.batches import shuffled, subset, take
-from nudgenet.errors import SettingError
+from nudgenet.errors import SettingError, shorten
 from nudgenet.networks import NETWORKS
 from nudgenet.networks.capacity import choose_capacity
 from nudgenet.records import Decision, Part, Prepared, Shape, TaskKind
-from nudgenet.settings import Settings
+from nudgenet.settings import AUGMENTATIONS, Settings
 from nudgenet.training.loop import evaluate, step
 from nudgenet.training.objectives import make_objective
 from nudgenet.training.optimizers import make_optimizer
@@ -32,32 +32,38 @@ BEYOND_CHANCE = 2.0  # standard errors
 
 
 def settle(settings: Settings, data: Prepared) -> tuple[Settings, list[Decision]]:
-    """The settings with what suits images filled in where nothing was set; those of a table unchanged.
+    """The settings with what suits images or sounds filled in where nothing was set; those of a table unchanged.
 
     Raises:
-        SettingError: the network that was asked for takes no images.
+        SettingError: the network that was asked for takes no images, or they cannot be varied in such a way.
     """
     if data.shape.image is None:
         return settings, []
-    given = settings.model_fields_set
+    given, medium = settings.model_fields_set, data.shape.image.medium
     if "network" in given and settings.network != "convnet":
         raise SettingError(
-            f"The network `{settings.network}` takes no images", fix="Leave `network` away, or --set network=convnet."
+            f"The network `{settings.network}` takes no {medium}s",
+            fix="Leave `network` away, or --set network=convnet.",
         )
     habits: dict[str, Any] = {"network": "convnet", "ema": choose_ema(data)}
     if data.task.classes:
         habits["label_smoothing"] = 0.1
     settings = settings.model_copy(update={name: value for name, value in habits.items() if name not in given})
     decisions = [
-        Decision("network", "a residual network of convolutions", "the rows are images", "--set width=32"),
+        Decision("network", "a residual network of convolutions", f"the rows are {medium}s", "--set width=32"),
         Decision(
             "averaging", f"weights over the last {1 / max(1e-9, 1 - settings.ema):,.0f} steps or so",
             "the average answers better than any single step's weights", "--set ema=0",
         ),
     ]  # fmt: skip
     if settings.augment is None:
-        settings, decision = choose_augmentation(settings, data)
+        settings, decision = (choose_augmentation if medium == "image" else vary_sounds)(settings, data)
         decisions.append(decision)
+    elif strange := set(settings.augment) - set(AUGMENTATIONS[medium]):
+        raise SettingError(
+            f"{medium.capitalize()}s cannot be varied by {shorten(sorted(strange))}",
+            fix=f"Known are: {', '.join(AUGMENTATIONS[medium])}.",
+        )
     return settings, decisions
 
 
@@ -82,6 +88,15 @@ def choose_augmentation(settings: Settings, data: Prepared) -> tuple[Settings, D
     ways = ["flip", *ways] if harmless else ways
     decision = Decision("varied images", ", ".join(ways), why, "--set augment=none, --set augment=flip,shift")
     return settings.model_copy(update={"augment": tuple(ways)}), decision
+
+
+def vary_sounds(settings: Settings, data: Prepared) -> tuple[Settings, Decision]:
+    """All that leaves a sound what it is."""
+    image = data.shape.image
+    ways = tuple(way for way in AUGMENTATIONS["sound"] if way != "crop" or (image is not None and image.windows > 1))
+    why = "none of it changes what is heard: a network that hears each sound anew each time learns what it is"
+    decision = Decision("varied sounds", ", ".join(ways), why, "--set augment=none, --set augment=delay,gain")
+    return settings.model_copy(update={"augment": ways}), decision
 
 
 def probe_flips(settings: Settings, data: Prepared, ways: tuple[str, ...]) -> tuple[float, float, float]:
