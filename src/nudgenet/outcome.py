@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from nudgenet.data.media import media_paths, readable
 from nudgenet.data.prepare import Preparation
 from nudgenet.data.texts import weigh_terms
 from nudgenet.exhibits import galleries
+from nudgenet.explanations import mark_worst
 from nudgenet.job import Job, Log, Table
 from nudgenet.networks.capacity import choose_capacity, describe_layers
 from nudgenet.networks.mlp import num_parameters
@@ -92,8 +93,9 @@ def conclude(
     if settings.baselines:
         job.observer.stage("Fitting the baselines on the same rows")
         arrays = {name: as_arrays(table, part) for name, part in {"train": data.train, **held_out(data)}.items()}
-        # On images alone, trees cost minutes and are never the best answer.
-        names = ALL_BASELINES if is_table(data) else ("majority", "mean", "linear")
+        # On the pixels of images, trees cost minutes and are never the best answer.
+        is_image = data.shape.image is not None and data.shape.image.medium == "image"
+        names = ALL_BASELINES if is_table(data) or not is_image else ("majority", "mean", "linear")
         fitted = fit_baselines(kind, arrays, num_classes=len(table.task.classes), seed=settings.seed, names=names)
         for baseline in fitted:
             baselines.append(baseline)
@@ -139,7 +141,10 @@ def conclude(
         store.save_result(name, content)
     contents = report_contents(store, table, state, settings, log, summary, results, predictions, epochs)
     shown = galleries(network, table, targets["test"], ours.scaled["test"], settings)
-    store.write("report.html", render(replace(contents, galleries=shown)).encode())
+    with torch.inference_mode():
+        asked = answering(network, state, data, ours.rule)
+        marked = mark_worst(asked, table, targets["test"], ours.scaled["test"])
+    store.write("report.html", render(replace(contents, galleries=shown, texts=marked)).encode())
     store.finish(summary)
 
 
@@ -287,6 +292,17 @@ def no_skill_loss(state: State, data: Prepared) -> float:
     return float(state.objective.row_losses(outputs, data.validation.targets).double().mean())
 
 
+def answering(
+    network: nn.Module, state: State, data: Prepared, rule: AnswerRule
+) -> Callable[[Mapping[str, Tensor]], np.ndarray]:
+    """A function from prepared inputs to answers as `score` takes them."""
+
+    def predict(inputs: Mapping[str, Tensor]) -> np.ndarray:
+        return rule.scale(in_user_units(state.objective.predict(state.objective.unite(network(inputs))), data))
+
+    return predict
+
+
 def importance_of(
     network: nn.Module, table: Table, state: State, targets: np.ndarray, rule: AnswerRule, settings: Settings
 ) -> list[Importance]:
@@ -297,12 +313,9 @@ def importance_of(
         return []  # there is a single column, and everything comes from it
     num_outputs = data.shape.num_outputs
 
-    def predict(inputs: Mapping[str, Tensor]) -> np.ndarray:
-        return rule.scale(in_user_units(state.objective.predict(state.objective.unite(network(inputs))), data))
-
     with torch.inference_mode():
         return permutation_importance(
-            predict,
+            answering(network, state, data, rule),
             data.validation.inputs,
             targets,
             positions,
