@@ -21,7 +21,7 @@ LAYERS: list[set[str]] = [
     {"report", "printing"},
     {"terminal", "observer"},
     {"job"},
-    {"bookkeeping", "outcome", "exhibits"},
+    {"bookkeeping", "outcome", "exhibits", "explanations"},
     {"run"},
     {"pipeline", "predictions", "demo"},
     {"in_memory"},
@@ -30,7 +30,7 @@ LAYERS: list[set[str]] = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Within one layer: who may import whom besides itself.
-SIBLINGS = {("outcome", "bookkeeping"), ("outcome", "exhibits"), ("records", "errors")}
+SIBLINGS = {("outcome", "bookkeeping"), ("outcome", "exhibits"), ("outcome", "explanations"), ("records", "errors")}
 
 
 def imports_of(path: Path) -> set[str]:

@@ -18,7 +18,7 @@ from nudgenet import bookkeeping
 from nudgenet.data.features import CategoryFeature, MediaFeature
 from nudgenet.data.media import media_paths, readable
 from nudgenet.data.prepare import Preparation
-from nudgenet.data.texts import weigh_terms
+from nudgenet.data.texts import TextFeature, weigh_terms
 from nudgenet.exhibits import galleries
 from nudgenet.explanations import mark_worst
 from nudgenet.job import Job, Log, Table
@@ -342,7 +342,7 @@ def input_positions(preparation: Preparation) -> dict[str, list[tuple[str, int |
             positions[feature.column] = [
                 ("images", channel) for channel in range(feature.shape.channels * feature.shape.windows)
             ]
-        elif feature.column in texts:
+        elif isinstance(feature, TextFeature):
             positions[feature.column] = [(name, texts[feature.column]) for name in ("tokens", "token_weights")]
         else:
             width = len(feature.names)

@@ -45,6 +45,7 @@ from nudgenet.training.place import Place, choose_place, working_at
 from nudgenet.training.plan import Plan, make_plan
 from nudgenet.training.state import State, start
 from nudgenet.training.stopping import StopSignal, stop_on_signals
+from nudgenet.training.texts import settle_texts
 from nudgenet.watching.curves import best_epoch
 
 
@@ -125,7 +126,8 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
     data = table.prepared
     wished = settings
     settings, suited = settle(settings, data)
-    log.decide(suited)
+    settings, more = settle_texts(settings, data)
+    log.decide([*suited, *more])
 
     capacity = choose_capacity(data.shape, settings)
     plan, habits = make_plan(settings, data.shape)

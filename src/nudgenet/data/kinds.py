@@ -218,7 +218,9 @@ def _level_column(name: str, cells: pa.ChunkedArray, format: CellFormat) -> Colu
 def is_free_text(unique: pa.Array, num_present: int) -> str:
     """Why distinct cells are free text: mostly different, and long or of many words; "" if they are not."""
     # Between words are blanks, but not in every language: there two signs or so are a word.
-    num_signs = pc.count_substring_regex(unique, r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+    num_signs = pc.count_substring_regex(
+        unique, r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+    )
     num_blanks = pc.count_substring_regex(unique, r"\s+")
     num_words = pc.mean(pc.add(pc.add(num_blanks, 1), pc.divide(num_signs, 2))).as_py()
     length = pc.mean(pc.utf8_length(unique)).as_py()

@@ -19,6 +19,7 @@ from scipy.sparse import linalg
 from torch import Tensor
 
 from nudgenet.data.cells import parse_levels
+from nudgenet.data.documents import texts_of
 from nudgenet.data.words import EDGE, Words, in_rows, pieces_of, split_words
 from nudgenet.records import CellFormat, Column, Decision, TextShape
 from nudgenet.settings import Settings
@@ -62,7 +63,7 @@ class BagFeature:
         tokens = np.zeros((len(cells), self.places), np.int32)
         weights = np.zeros((len(cells), self.places), np.float32)
         for begin in range(0, len(cells), AT_ONCE):
-            words = split_words(parse_levels(cells.slice(begin, AT_ONCE), self.format))
+            words = split_words(parse_levels(texts_of(cells.slice(begin, AT_ONCE)), self.format))
             rows, terms, values = self.weighted(words)
             order = np.lexsort((terms, -values, rows))
             rows, terms, values = rows[order], terms[order], values[order]
@@ -120,10 +121,11 @@ class BagFeature:
     @cached_property
     def _pairs(self) -> tuple[np.ndarray, np.ndarray]:
         """(keys ascending, term of each): a key is number of the left * number of terms + number of the right."""
-        pairs = [(number, *term.split(" ")) for number, term in enumerate(self.terms) if " " in term]
-        keys = np.array([self._number_of[a] * len(self.terms) + self._number_of[b] for _, a, b in pairs], np.int64)
+        pairs = [number for number, term in enumerate(self.terms) if " " in term]
+        halves = [[self._number_of[word] for word in self.terms[number].split(" ")] for number in pairs]
+        keys = np.array([left * len(self.terms) + right for left, right in halves], np.int64)
         order = np.argsort(keys)
-        return keys[order], np.array([number for number, _, _ in pairs], np.int64)[order]
+        return keys[order], np.array(pairs, np.int64)[order]
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ class SequenceFeature:
         """(tokens int32, weights float32: 1 for a token, 0 beyond the text's end), both (rows, places)."""
         tokens = np.zeros((len(cells), self.places), np.int32)
         for begin in range(0, len(cells), AT_ONCE):
-            words = split_words(parse_levels(cells.slice(begin, AT_ONCE), self.format))
+            words = split_words(parse_levels(texts_of(cells.slice(begin, AT_ONCE)), self.format))
             rows, terms = words.expanded(self.tokens_of)
             place = np.arange(len(rows)) - np.searchsorted(rows, rows)
             kept = place < self.places
@@ -221,14 +223,14 @@ def learn_text(
     some = cells.take(
         pa.array(np.unique(np.linspace(0, len(cells) - 1, min(len(cells), LEARNED_FROM)).astype(np.int64)))
     )
-    words = split_words(parse_levels(some, column.format))
+    words = split_words(parse_levels(texts_of(some), column.format))
     if wants_order(settings, len(cells)):
         feature: TextFeature = _learn_sequence(column, words, places)
         lengths = np.bincount(words.expanded(feature.tokens_of)[0], minlength=len(some))  # type: ignore[union-attr]
         noun, rest = "tokens", "the rest of a longer one is cut off"
     else:
         feature = _learn_bag(column, words, places)
-        sample = split_words(parse_levels(some.slice(0, AT_ONCE), column.format))
+        sample = split_words(parse_levels(texts_of(some.slice(0, AT_ONCE)), column.format))
         lengths = np.bincount(feature.weighted(sample)[0], minlength=sample.num_rows)
         noun, rest = "terms", "of a richer one the rarest terms are kept"
     fitting = min(places, max(8, 8 * int(np.ceil(np.quantile(lengths, COVERED) / 8))))
@@ -243,9 +245,7 @@ def learn_text(
 
 def wants_order(settings: Settings, num_rows: int) -> bool:
     """Whether texts are read as sequences."""
-    if "network" in settings.model_fields_set:
-        return settings.network == "transformer"
-    return num_rows >= ORDER_PAYS
+    return settings.network == "transformer" or (settings.network == "ensemble" and num_rows >= ORDER_PAYS)
 
 
 def _learn_bag(column: Column, words: Words, places: int) -> BagFeature:

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from nudgenet.errors import SettingError
+from nudgenet.networks.bag import BagNetwork
 from nudgenet.networks.capacity import Capacity, choose_capacity
 from nudgenet.networks.convnet import ConvNet
 from nudgenet.networks.ensemble import Ensemble
 from nudgenet.networks.mlp import MLP
+from nudgenet.networks.transformer import Transformer
 from nudgenet.records import Shape
 from nudgenet.settings import Settings
 
@@ -65,13 +67,44 @@ def build_convnet(shape: Shape, capacity: Capacity, settings: Settings, pieces: 
     )
 
 
-NETWORKS: dict[str, Builder] = {"ensemble": build_ensemble, "mlp": build_mlp, "convnet": build_convnet}
+def build_bag(shape: Shape, capacity: Capacity, settings: Settings, pieces: Tensor) -> nn.Module:
+    """A bag of terms for texts, and an ensemble; see `networks.bag`."""
+    if shape.text is None or shape.text.kind != "bag":
+        raise SettingError("The network `bag` is for texts, and there are none", fix="Leave `network` away.")
+    return BagNetwork(
+        shape,
+        pieces,
+        num_members=capacity.members,
+        num_copies=capacity.copies,
+        num_layers=capacity.layers,
+        width=capacity.width,
+        activation=settings.activation,
+        dropout=capacity.dropout,
+        normalisation=settings.normalisation,
+        residual=settings.residual,
+    )
+
+
+def build_transformer(shape: Shape, capacity: Capacity, settings: Settings, pieces: Tensor) -> nn.Module:
+    """Attention over the words of a text; see `networks.transformer`."""
+    if shape.text is None or shape.text.kind != "sequence":
+        raise SettingError("The network `transformer` is for texts, and there are none", fix="Leave `network` away.")
+    return Transformer(shape, width=capacity.width, num_layers=capacity.layers, dropout=capacity.dropout)
+
+
+NETWORKS: dict[str, Builder] = {
+    "ensemble": build_ensemble,
+    "mlp": build_mlp,
+    "convnet": build_convnet,
+    "bag": build_bag,
+    "transformer": build_transformer,
+}
 
 
 def rebuild(shape: Shape, settings: Settings, weights: Mapping[str, Tensor]) -> nn.Module:
     """A trained network from its weights and its (resolved) settings, in evaluation mode."""
     with torch.random.fork_rng(devices=[]):  # its random weights are replaced at once
-        pieces = weights.get("encoding.pieces", torch.zeros(0, 3))
+        pieces = next((weights[name] for name in weights if name.endswith("encoding.pieces")), torch.zeros(0, 3))
         network = NETWORKS[settings.network](shape, choose_capacity(shape, settings), settings, pieces)
     network.load_state_dict(weights)
     return network.eval()

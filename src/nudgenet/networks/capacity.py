@@ -6,9 +6,12 @@ import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from nudgenet.networks import transformer
 from nudgenet.networks.convnet import choose_stages, multiply_adds
 from nudgenet.records import Decision, Shape
 from nudgenet.settings import Settings
+
+ENSEMBLES = ("ensemble", "bag")  # networks that have an ensemble in them
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Capacity:
         """Multiplications with addition in one row's forward pass, embeddings counted as two numbers each."""
         if shape.image is not None:
             return multiply_adds(shape.image, self.width, self.layers)
+        if shape.text is not None and shape.text.kind == "sequence":
+            return transformer.multiply_adds(self.width, self.layers, shape.text.places)
         sizes = [shape.num_numbers + 2 * len(shape.cardinalities)] + [self.width] * self.layers + [shape.num_outputs]
         return self.num_networks * sum(below * above for below, above in pairwise(sizes))
 
@@ -57,9 +62,15 @@ def choose_capacity(shape: Shape, settings: Settings) -> Capacity:
             width=settings.width or (32 if rows < 20_000 else 64),
             dropout=(0.2 if rows < 20_000 else 0.1) if settings.dropout is None else settings.dropout,
         )
-    is_ensemble = settings.network == "ensemble" and settings.layers != 0
+    if shape.text is not None and shape.text.kind == "sequence":
+        return Capacity(
+            layers=settings.layers or (2 if rows < 20_000 else 4),
+            width=settings.width or (128 if rows < 100_000 else 256),
+            dropout=0.2 if settings.dropout is None else settings.dropout,
+        )
+    is_ensemble = settings.network in ENSEMBLES and settings.layers != 0
     copies = 1
-    if settings.network == "ensemble":
+    if settings.network in ENSEMBLES:
         layers, dropout = 2, 0.1
         members = max(1, min(4 if settings.effort == "quick" else 8, 2_048 // outputs))  # thousands of classes: each
         width = 64 if rows < 400 else 128 if rows < 50_000 else 256  # member has that many outputs
@@ -108,6 +119,8 @@ def describe_layers(capacity: Capacity, shape: Shape) -> str:
     if shape.image is not None:
         channels = f"{capacity.width} to {capacity.width << capacity.layers} channels"
         return f"{1 + 3 * capacity.layers} convolutions in {capacity.layers} stages, {channels}"
+    if shape.text is not None and shape.text.kind == "sequence":
+        return f"{capacity.layers} blocks of attention, {capacity.width} numbers for each word"
     if capacity.layers == 0:
         return "no hidden layer: a linear model"
     layers = f"{capacity.layers} {'layer' if capacity.layers == 1 else 'layers'} of {capacity.width}"

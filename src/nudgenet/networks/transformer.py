@@ -53,13 +53,14 @@ class Block(nn.Module):
         super().__init__()
         self.attention_norm, self.thought_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = Attention(width, dropout)
-        self.thought = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.thought, self.thought_out = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         tokens = tokens + self.dropout(self.attention(self.attention_norm(tokens), mask))
-        thought: Tensor = tokens + self.dropout(self.thought(self.thought_norm(tokens)))
-        return thought
+        thought = F.gelu(self.thought(self.thought_norm(tokens)))
+        thoughtful: Tensor = tokens + self.dropout(self.thought_out(thought))
+        return thoughtful
 
 
 class Transformer(nn.Module):
@@ -88,7 +89,7 @@ class Transformer(nn.Module):
             self.places.normal_(0.0, 0.02)
             for block in self.blocks:  # each adds little at first, so that deep stacks start as calmly as shallow ones
                 assert isinstance(block, Block)
-                for linear in (block.attention.told, block.thought[2]):
+                for linear in (block.attention.told, block.thought_out):
                     nn.init.normal_(linear.weight, 0.0, 0.02 / (2 * num_layers) ** 0.5)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -122,7 +123,8 @@ class Transformer(nn.Module):
         for block in self.blocks:
             vectors = block(vectors, mask)
         kept = mask.unsqueeze(2).to(vectors.dtype)
-        return (self.norm(vectors) * kept).sum(dim=1) / kept.sum(dim=1)
+        mean: Tensor = (self.norm(vectors) * kept).sum(dim=1) / kept.sum(dim=1)
+        return mean
 
     @staticmethod
     def _longest(tokens: Tensor) -> Tensor:

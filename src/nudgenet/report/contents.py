@@ -32,6 +32,15 @@ class Gallery:
 
 
 @dataclass(frozen=True)
+class MarkedText:
+    """A text, and how much each of its words spoke for the answer: (word, from -1 to 1); what the answer was; its name."""
+
+    words: tuple[tuple[str, float], ...]
+    said: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Contents:
     """Everything that a report shows; put together from a run's folder. Whatever is absent is left out of the page.
 
@@ -66,3 +75,4 @@ class Contents:
     commands: Mapping[str, str] = field(default_factory=dict)
     no_skill_loss: float | None = None
     galleries: Sequence[Gallery] = ()
+    texts: Sequence[MarkedText] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from importlib.resources import files
 
-from nudgenet.report import evidence, pictures, sections
+from nudgenet.report import evidence, pictures, sections, texts
 from nudgenet.report.contents import Contents
 from nudgenet.report.markup import Html, escape, join, prose
 from nudgenet.report.wording import TASKS, number
@@ -22,6 +22,7 @@ ORDER = (
     evidence.mistakes,
     evidence.worst,
     pictures.pictures,
+    texts.texts,
     evidence.importance,
     sections.columns,
     sections.warnings,
@@ -36,6 +37,7 @@ NAVIGATION = {
     "mistakes": "Mistakes",
     "worst": "Worst predictions",
     "pictures": "In pictures",
+    "texts": "In words",
     "importance": "Columns that mattered",
     "warnings": "Worth a look",
     "decisions": "Choices",

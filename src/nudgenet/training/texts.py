@@ -8,6 +8,7 @@ from nudgenet.errors import SettingError
 from nudgenet.records import Decision, Prepared
 from nudgenet.settings import Settings
 
+DEFAULT = "ensemble"  # the network of a table: texts put a bag of terms before it
 NETWORK_OF = {"bag": "bag", "sequence": "transformer"}  # how texts are read -> the network that reads them so
 WORDS = {
     "bag": ("a bag of weighted terms and an ensemble", "--set network=transformer"),
@@ -21,17 +22,19 @@ def settle_texts(settings: Settings, data: Prepared) -> tuple[Settings, list[Dec
     Raises:
         SettingError: the network that was asked for takes no texts.
     """
-    text, given = data.shape.text, settings.model_fields_set
+    text = data.shape.text
     if text is None:
         return settings, []
     network = NETWORK_OF[text.kind]
-    if "network" in given and settings.network != network:
+    as_set = settings.network == network
+    if settings.network != DEFAULT and not as_set:
         raise SettingError(
             f"The network `{settings.network}` takes no texts",
             fix="Leave `network` away, or leave the texts out: --set ignore=COLUMN.",
         )
     habits: dict[str, Any] = {"network": network}
-    if settings.augment is None:
+    varied = settings.augment is None
+    if varied:
         habits["augment"] = ("words",)
     settings = settings.model_copy(update=habits)
     rows = len(data.train)
@@ -40,8 +43,8 @@ def settle_texts(settings: Settings, data: Prepared) -> tuple[Settings, list[Dec
         "transformer": f"{rows:,} training rows are enough to learn from the order of words",
     }[network]
     what, other = WORDS[network]
-    decisions = [Decision("network", what, "as set" if "network" in given else why, other)]
-    if settings.augment and "augment" not in given:
+    decisions = [Decision("network", what, "as set" if as_set else why, other)]
+    if varied:
         why = "in each step other terms are left out of a text at random, so no answer hangs on a single word"
         decisions.append(Decision("varied texts", "words", why, "--set augment=none"))
     return settings, decisions
