@@ -124,7 +124,7 @@ def test_folders_that_cannot_be_learned_from(tmp_path: Path) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "one" / "a.png")
     with pytest.raises(SourceError, match="one class only"):
         read(tmp_path, Settings())
-    (tmp_path / "one" / "a.png").write_text("no")
+    (tmp_path / "one" / "a.png").write_bytes(b"%PDF-1.7" + bytes(range(256)))
     with pytest.raises(SourceError, match="holds an image"):
         read(tmp_path, Settings())
 

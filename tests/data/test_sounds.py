@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -123,11 +124,21 @@ def test_the_more_common_kind_is_what_a_folder_holds(tmp_path: Path) -> None:
     cover = b"\x89PNG\r\n\x1a\n" + bytes(200)
     (folder / "tone" / "cover.png").write_bytes(cover)
     assert media_columns(read(folder, Settings()).table) == {"sound": "sound"}
+    for file in sorted(folder.rglob("*.wav")):
+        for kind in ("txt", "json"):
+            file.with_suffix(f".{kind}").write_text("what was said here")
+    assert media_columns(read(folder, Settings()).table) == {"sound": "sound"}
     assert medium_in((folder / "tone" / "000.wav").read_bytes()) == "sound"
-    assert medium_in(b"name,age\nAnn,3\n") is None
+    assert medium_in(b"name,age\nAnn,3\n") == "text" and medium_in(bytes(range(256))) is None
 
 
-@pytest.mark.parametrize("content", [b"", b"some words", b"%PDF-1.7"])
+def test_a_folder_of_sounds_needs_nothing_for_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_sounds(tmp_path / "tones", 2)
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    assert media_columns(read(folder, Settings()).table) == {"sound": "sound"}
+
+
+@pytest.mark.parametrize("content", [b"", b"%PDF-1.7" + bytes(range(256))])
 def test_folders_of_neither_are_one_line(tmp_path: Path, content: bytes) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

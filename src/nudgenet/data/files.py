@@ -19,6 +19,7 @@ from nudgenet.settings import Settings
 
 ReadFiles = Callable[[Sequence[str | None], Callable[[int], bytes], Settings], pa.ChunkedArray]
 READ_FILES: dict[Medium, ReadFiles] = {"image": read_images, "sound": read_sounds, "text": read_documents}
+NOTES = 3  # text files that may belong to one image or sound
 _TESTS: dict[Medium, tuple[Callable[[], None], Callable[[bytes], bool]]] = {
     "image": (need_pillow, is_image),
     "sound": (need_sounds, is_sound),
@@ -45,6 +46,10 @@ def medium_in(data: bytes) -> Medium | None:
 
 
 def most_common_medium(files: Iterable[bytes]) -> Medium | None:
-    """What most of some files are, broken ones and others left aside; None if no file is an image or a sound."""
+    """What most of some files are, broken ones and others left aside; None if there is nothing else.
+
+    Notes may lie beside images and sounds, even several to each: texts must be far more.
+    """
     found = Counter(medium for data in files if (medium := medium_in(data)) is not None)
-    return found.most_common(1)[0][0] if found else None
+    weights = {medium: count / (NOTES if medium == "text" else 1) for medium, count in found.items()}
+    return max(weights, key=weights.__getitem__, default=None)
