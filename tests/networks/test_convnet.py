@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -110,3 +112,17 @@ def test_a_trained_network_is_rebuilt_from_its_weights(augment: tuple[str, ...])
     again = rebuild(shape, settings, built.state_dict())
     assert not again.training
     assert torch.equal(again(inputs(4, 16)), built(inputs(4, 16)))
+
+
+def test_windows_of_a_sound_are_answered_for_one_by_one() -> None:
+    torch.manual_seed(0)
+    windows = replace(image(24), windows=3, medium="sound")
+    network = ConvNet(Shape(0, (), 4, 100, windows), width=4, num_stages=1)
+    pictures = torch.randint(0, 256, (5, 3, 24, 24), dtype=torch.uint8)
+    network.train()
+    assert network({"images": pictures}).shape == (5, 3, 4)
+    assert network({"images": pictures[:, :1]}).shape == (5, 4)  # one was picked at random
+    network.eval()
+    together = network({"images": pictures})
+    for place in range(3):
+        torch.testing.assert_close(together[:, place], network({"images": pictures[:, place : place + 1]}))
