@@ -105,7 +105,7 @@ def _kinds(columns: tuple[Column, ...]) -> list[Decision]:
         names = [column.name for column in columns if column.kind == kind]
         if names:
             why = "what the cells of the training rows are"
-            other = f"ignore={names[0]}" if kind == "category" else f"kinds={names[0]}:category"
+            other = f"ignore={names[0]}" if kind in ("category", "text") else f"kinds={names[0]}:category"
             decisions.append(Decision(f"columns that are {word}", shorten(names), why, as_set(other)))
     return decisions
 

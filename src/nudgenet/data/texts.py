@@ -19,6 +19,7 @@ from scipy.sparse import linalg
 from torch import Tensor
 
 from nudgenet.data.cells import parse_levels
+from nudgenet.data.columns import as_set
 from nudgenet.data.documents import texts_of
 from nudgenet.data.words import EDGE, Words, in_rows, pieces_of, split_words
 from nudgenet.records import CellFormat, Column, Decision, TextShape
@@ -324,4 +325,4 @@ def _why(feature: TextFeature, num_rows: int) -> str:
 
 def _otherwise(feature: TextFeature) -> str:
     network = "transformer" if isinstance(feature, BagFeature) else "bag"
-    return f"--set network={network}, --set kinds={feature.column}:identifier"
+    return f"--set network={network}, {as_set(f'ignore={feature.column}')}"

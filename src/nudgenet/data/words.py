@@ -64,8 +64,11 @@ def split_words(texts: pa.Array) -> Words:
     codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     rows = np.repeat(np.arange(len(lists)), pc.list_value_length(lists).to_numpy(zero_copy_only=False))
     if "" in distinct:  # what stands before a leading blank
-        real = codes != distinct.index("")
+        place = distinct.index("")
+        real = codes != place
         codes, rows = codes[real], rows[real]
+        codes -= codes > place
+        distinct.pop(place)
     return Words(codes, rows, distinct, len(lists))
 
 
