@@ -35,8 +35,9 @@ def multiply_adds(run: Run, source: Path) -> float:
     rows = {name: tensor[:COUNTED_ROWS] for name, tensor in inputs.items()}
     num_rows = len(next(iter(rows.values())))
     counter = FlopCounterMode(display=False)
+    network = run.network.requires_grad_(False)  # the counter follows gradients where there could be some
     with torch.no_grad(), counter:
-        run.network(rows)
+        network(rows)
     return counter.get_total_flops() / 2 / num_rows
 
 

@@ -6,6 +6,7 @@ import csv
 import errno
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,7 @@ def shake_held_out_rows(x: np.ndarray, y: np.ndarray, kind: list[str]) -> None:
 
 def prepared_by_time(path: Path) -> Table:
     settings = make_settings(target="y", time="day")
-    return pipeline.prepare_table(*read_with_test(path, settings), settings, Log(Silent()))
+    return pipeline.prepare_table(partial(read_with_test, path, settings), settings, Log(Silent()))
 
 
 def test_held_out_rows_leave_the_training_tensors_alone(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def cells(kind: str, rng: np.random.Generator, num_rows: int) -> list[str]:
         "whole": [str(x) for x in whole],
         "blanks": [f" {x:.1f} " for x in numbers],
         "markers": [["NA", "?", "", "none"][x % 4] if x % 5 == 0 else str(x) for x in whole],
+        "one marker": ["NA" if x % 5 == 0 else str(x) for x in whole],
         "index": [str(i) for i in range(num_rows)],
         "codes": [f"{x % 700:05d}" for x in whole],
         "late codes": [f"{x % 999:03d}" if i > num_rows * 0.6 else f"{x % 900 + 100}" for i, x in enumerate(whole)],
@@ -82,7 +83,7 @@ def cells(kind: str, rng: np.random.Generator, num_rows: int) -> list[str]:
 
 
 KINDS = (
-    "short", "full", "whole", "blanks", "markers", "index", "codes", "late codes", "days", "dates", "late dirt",
+    "short", "full", "whole", "blanks", "markers", "one marker", "index", "codes", "late codes", "days", "dates", "late dirt",
     "late words", "one and gaps", "only markers", "nothing", "constant", "levels", "quoted", "infinite", "thousands",
 )  # fmt: skip
 
@@ -105,7 +106,7 @@ def test_a_column_means_the_same_in_pieces(kind: str, tmp_path: Path) -> None:
     assert told(whole, chosen) == told(in_pieces, chosen)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=5),
     seed=st.integers(0, 9),
@@ -123,12 +124,12 @@ def test_tables_mean_the_same_in_pieces(
 
 
 def test_plain_numbers_are_kept_as_numbers_and_all_else_as_text(tmp_path: Path) -> None:
-    kinds = ["short", "markers", "late codes", "late dirt", "levels", "one and gaps"]
+    kinds = ["short", "one marker", "late codes", "late dirt", "levels", "one and gaps", "markers", "one marker"]
     write(tmp_path / "t.csv", kinds, seed=2)
     whole, in_pieces = read_both(tmp_path / "t.csv", make_settings(group="c1"))
     plain = [is_plain(kind) for kind in in_pieces.table.schema.types]
-    assert plain == [True, False, False, False, False, False, True]
-    for name in ("c1", "c2", "c3", "c4", "c5"):
+    assert plain == [True, False, False, False, False, False, False, True, True]
+    for name in ("c1", "c2", "c3", "c4", "c5", "c6"):
         assert in_pieces.table[name].to_pylist() == whole.table[name].to_pylist()
     assert in_pieces.table["c0"].to_pylist() == [float(cell) for cell in whole.table["c0"].to_pylist()]
     assert in_pieces.table["c0"].num_chunks > 10

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -202,23 +202,24 @@ def _read(
 
 @dataclass
 class _Seen:
-    """What makes a column of numbers one that text tells more about: at most one value, and missing cells."""
+    """What makes a column of numbers one that text tells more about: at most one value, or several marks of missing cells."""
 
     low: float = np.inf
     high: float = -np.inf
-    num_empty: int = 0
-    num_missing: int = 0
+    gaps: set[str | None] = field(default_factory=set)  # how missing cells are written
 
     def add(self, texts: pa.Array, plain: pa.ExtensionArray) -> None:
         ends = pc.min_max(plain.storage)
         if ends["min"].is_valid:
             self.low, self.high = min(self.low, ends["min"].as_py()), max(self.high, ends["max"].as_py())
-        self.num_empty += texts.null_count
-        self.num_missing += plain.null_count
+        if plain.null_count > texts.null_count:
+            self.gaps |= set(pc.unique(texts.filter(plain.is_null())).to_pylist())
+        elif plain.null_count:
+            self.gaps.add(None)
 
     @property
     def as_numbers(self) -> bool:
-        """Whether nothing is lost: a lone value with gaps is a category, and markers alone are worth naming."""
+        """Whether nothing is lost: a lone value with gaps is a category, and rows with NA and with ? are not identical."""
         if self.low > self.high:
-            return self.num_missing == self.num_empty
-        return self.low < self.high or not self.num_missing
+            return self.gaps <= {None}
+        return not self.gaps or (self.low < self.high and len(self.gaps) == 1)

@@ -341,6 +341,8 @@ def prepare_batches(
             for name, tensor in inputs.items():
                 torch.index_select(tensor, 0, chosen, out=space[name][begin:end])
         first += table.num_rows
+        del table, inputs
+        pa.default_memory_pool().release_unused()  # else the memory of cells that are gone stays reserved
     ready = [
         Part(space, torch.from_numpy(standardised[rows]), rows) for rows, space in zip(all_rows, spaces, strict=True)
     ]

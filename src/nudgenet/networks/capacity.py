@@ -71,11 +71,11 @@ def choose_capacity(shape: Shape, settings: Settings) -> Capacity:
     is_ensemble = settings.network in ENSEMBLES and settings.layers != 0
     copies = 1
     if settings.network in ENSEMBLES:
-        layers, dropout = 2, 0.1
-        members = max(1, min(4 if settings.effort == "quick" else 8, 2_048 // outputs))  # thousands of classes: each
-        width = 64 if rows < 400 else 128 if rows < 50_000 else 256  # member has that many outputs
-        if settings.effort == "best":
-            width, copies = (128 if rows < 400 else 256), max(1, min(4, 2_048 // (members * outputs)))
+        is_quick, is_best = settings.effort == "quick", settings.effort == "best"
+        layers, dropout, width = 2, 0.1, 128 if rows < 400 or is_quick else 256
+        affordable = 2_048 // outputs  # thousands of classes: each member has that many outputs
+        members = max(1, min(4 if is_quick else 8, affordable))
+        copies = max(1, min(4, affordable // members)) if is_best else 1
     else:
         layers, dropout, members = 2 if rows < 10_000 else 3, 0.2 if rows < 2_000 else 0.1, 1
         width = 2 ** round(math.log2(min(256.0, max(16.0, 1.5 * math.sqrt(rows)))))

@@ -99,14 +99,24 @@ class Ensemble(nn.Module):
             features = features.to(self.precision)
         elif torch.is_autocast_enabled("cpu"):
             features = features.to(torch.get_autocast_dtype("cpu"))
-        # Scaling the inputs by a member's adapter is the same as scaling its copy of the weights, and there are fewer
-        # weights than inputs. So the first layers of all members are one matrix product.
-        first = (self.adapter.unsqueeze(2) * self.weights[0].unsqueeze(1)).flatten(1, 2)
-        fired = self.neurons[0](features, first, self.biases[0].repeat(1, self.num_members))
+        fired = self._first_layers(features)
         for neurons, weights, biases in zip(self.neurons[1:], self.weights[1:], self.biases[1:], strict=True):
             above = neurons(fired, weights, biases)
             fired = fired + above if self.residual else above  # (copies, rows * members, width)
         return self._outputs(fired).transpose(0, 1).flatten(1, 2)
+
+    def _first_layers(self, features: Tensor) -> Tensor:
+        """What the first layers of all members answer: (copies, rows * members, width).
+
+        Scaling a member's weights by its adapter is the same as scaling its inputs. A batch has more rows than
+        the layer has neurons, so there the weights are scaled, which makes it one product for all members.
+        """
+        weights, biases = self.weights[0], self.biases[0]
+        if self.training or features.shape[1] > self.width // 2:
+            scaled = (self.adapter.unsqueeze(2) * weights.unsqueeze(1)).flatten(1, 2)
+            return self.neurons[0](features, scaled, biases.repeat(1, self.num_members))  # type: ignore[no-any-return]
+        inputs = (features.unsqueeze(2) * self.adapter.unsqueeze(1)).flatten(1, 2)
+        return self.neurons[0](inputs, weights, biases)  # type: ignore[no-any-return]
 
     def _outputs(self, fired: Tensor) -> Tensor:
         """Each member's fired neurons times its own output weights: float32 (copies, rows, members, num_outputs)."""

@@ -127,15 +127,18 @@ def evaluate(network: nn.Module, part: Part, objective: Objective, chunk: int = 
     """(loss of each row, prediction of each row) of a part, without dropout and without gradients, `chunk` rows at once."""
     was_training = network.training
     network.eval()
-    losses, predictions = [], []
+    losses, predictions = torch.empty(0), torch.empty(0)
     with torch.inference_mode():
         for begin in range(0, len(part), chunk):
             rows = slice(begin, begin + chunk)
             outputs = objective.unite(network({name: tensor[rows] for name, tensor in part.inputs.items()}))
-            losses.append(objective.row_losses(outputs, part.targets[rows]))
-            predictions.append(objective.predict(outputs))
+            row_losses, answers = objective.row_losses(outputs, part.targets[rows]), objective.predict(outputs)
+            if begin == 0:  # made at once: small results between large ones would keep memory from being given back
+                losses = row_losses.new_empty(len(part), *row_losses.shape[1:])
+                predictions = answers.new_empty(len(part), *answers.shape[1:])
+            losses[rows], predictions[rows] = row_losses, answers
     network.train(was_training)
-    return torch.cat(losses), torch.cat(predictions)
+    return losses, predictions
 
 
 def clip_gradients(optimizer: Optimizer, longest: float | None) -> float:
