@@ -13,6 +13,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
+from nudgenet.networks.convolution import Convolution
 from nudgenet.networks.embeddings import CategoryEmbedding
 from nudgenet.records import ImageShape, Shape
 
@@ -28,9 +29,9 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.first = Convolution(channels, channels)
         self.first_norm = nn.BatchNorm2d(channels)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.second = Convolution(channels, channels)
         self.second_norm = nn.BatchNorm2d(channels)
         nn.init.zeros_(self.second_norm.weight)
 
@@ -45,7 +46,7 @@ class Stage(nn.Sequential):
 
     def __init__(self, channels: int, doubled: int) -> None:
         super().__init__(
-            nn.Conv2d(channels, doubled, 3, padding=1, bias=False),
+            Convolution(channels, doubled),
             nn.MaxPool2d(2),
             nn.BatchNorm2d(doubled),
             nn.ReLU(),
