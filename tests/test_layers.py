@@ -14,7 +14,7 @@ ROOT = Path(nudgenet.__file__).parent
 # From left to right: a module imports only from what stands left of it (or from its own package).
 LAYERS: list[set[str]] = [
     {"errors", "records"},
-    {"settings"},
+    {"models", "settings"},
     {"data", "networks", "watching", "scoring"},
     {"training"},
     {"runs"},

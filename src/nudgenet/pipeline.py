@@ -24,10 +24,12 @@ from nudgenet.data.split import split
 from nudgenet.data.typed import BATCH_ROWS
 from nudgenet.errors import SettingError, did_you_mean
 from nudgenet.job import Job, Log, Table
+from nudgenet.models import find_model
 from nudgenet.networks import NETWORKS
 from nudgenet.networks.capacity import Capacity, choose_capacity, explain_capacity
 from nudgenet.networks.encoding import learn_pieces
 from nudgenet.networks.mlp import num_parameters
+from nudgenet.networks.pretrained import load_trunk
 from nudgenet.observer import Observer, Silent
 from nudgenet.outcome import conclude
 from nudgenet.records import Decision, Prepared, Raw
@@ -43,6 +45,7 @@ from nudgenet.training.loop import step as textbook_step
 from nudgenet.training.objectives import RowLosses, custom, make_objective
 from nudgenet.training.place import Place, choose_place, working_at
 from nudgenet.training.plan import Plan, make_plan
+from nudgenet.training.pretrained import read_ahead
 from nudgenet.training.state import State, start
 from nudgenet.training.stopping import StopSignal, stop_on_signals
 from nudgenet.training.texts import settle_texts
@@ -151,6 +154,7 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
             bookkeeping.recall(store, log)
         with store.held():
             bookkeeping.catch_up(store, table, state)
+            data = read_ahead(state, data)
             seconds = {"prepare": time.perf_counter() - began}
             best = best_epoch(store.epochs())
             job.observer.start(state.plan.epochs, state.plan.steps_per_epoch)
@@ -207,6 +211,8 @@ def begin(
     )
     pieces = learn_pieces(data.train.inputs["numbers"])
     network = NETWORKS[settings.network](data.shape, capacity, settings, pieces)
+    if settings.start_from is not None:
+        load_trunk(network, find_model(settings.start_from))
     objective = make_objective(data.task.kind, data.train, data.shape.num_outputs, settings)
     if own is not None:
         objective = custom(own, like=objective)

@@ -130,11 +130,16 @@ class ImageShape:
 
 @dataclass(frozen=True)
 class TextShape:
-    """The texts that a network takes in: numbers below `num_terms` (0: nothing), in `places` places of a row."""
+    """The texts that a network takes in: numbers below `num_terms` (0: nothing), in `places` places of a row.
 
-    kind: Literal["bag", "sequence"]
+    columns, model: for a pretrained network, the places of each column of texts, and the network's config as JSON.
+    """
+
+    kind: Literal["bag", "sequence", "pretrained"]
     num_terms: int
     places: int
+    columns: tuple[int, ...] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,7 +161,8 @@ class Part:
     inputs: name -> tensor. Tables: "numbers" float32 (rows, num_numbers) and "categories" int64
         (rows, num_categories); either may have zero columns. With images also "images" uint8 (rows,
         channels, height, width); with sounds uint8 (rows, windows, pitches, moments).
-        With texts also "tokens" int32 and "token_weights" float32, both (rows, places).
+        With texts also "tokens" int32 and "token_weights" float32, both (rows, places), and while a pretrained
+        network stays as it is "features" float32, what it says of them.
     targets: int64 (rows,) class index, or float32 (rows,) standardised.
     weights: float32 (rows,) or None.
     rows: int64 numpy, the row numbers in `Raw.table`.

@@ -74,6 +74,21 @@ class Settings(BaseModel):
     )
     residual: bool = Field(False, description="add each layer's input to its output")
 
+    # A pretrained start
+    start_from: str | None = Field(
+        None,
+        description="a pretrained network to start from (--from): a folder, or a Hugging Face name that is in the cache",
+    )
+    unfreeze: bool | None = Field(
+        None, description="train the pretrained network's own knobs, too, after the outputs; else it stays as it is"
+    )
+
+    frozen_epochs: int | None = Field(
+        None,
+        ge=1,
+        description="the first epochs, in which a pretrained network stays as it is and only the outputs learn",
+    )
+
     # Images and sounds
     image_size: int | None = Field(None, ge=8, le=1024, description="side in pixels of the squares that images become")
     sound_seconds: float | None = Field(None, gt=0, le=300, description="how much of a sound is looked at in one go")

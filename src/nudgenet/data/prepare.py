@@ -47,7 +47,7 @@ TINIEST = 1e-200  # a smaller unit for targets would make ordinary ones infinite
 LARGEST_TARGET = 1e100  # errors are squared and summed, also by the baselines and the scores
 FARTHEST = 1e15  # standardised targets beyond this are cut off: their squares must stay finite in float32
 LONG_LIST = 100  # lists longer than this are kept beside the JSON, which people may want to read
-PACKED = ("levels", "rare", "terms", "rarity")  # the lists of features that may be long
+PACKED = ("levels", "rare", "terms", "rarity", "tokenizer")  # the lists of features that may be long
 
 
 @dataclass(frozen=True)
@@ -264,6 +264,7 @@ def learn(
     """Everything that preparing needs, from the training rows alone, and the decisions that it took."""
     features: list[Feature] = []
     decisions: list[Decision] = []
+    beside_files = any(column.kind in ("image", "sound") for column in columns)
     for column in columns:
         if not column.used:
             continue
@@ -275,6 +276,9 @@ def learn(
             feature, more = learn_media(column, raw.table.column(column.name), parts.train, settings)
             features.append(feature)
             decisions += more
+        elif column.kind == "text" and beside_files:
+            why = "the network for images and sounds reads no texts yet"
+            decisions.append(Decision(f"text `{column.name}`", "left out", why, ""))
         elif column.kind == "text":
             num_texts = sum(column.kind == "text" for column in columns)
             text, more = learn_text(column, cells, settings, num_texts)

@@ -21,6 +21,7 @@ from torch import Tensor
 from nudgenet.data.cells import parse_levels
 from nudgenet.data.columns import as_set
 from nudgenet.data.documents import texts_of
+from nudgenet.data.tokens import TokenFeature, learn_tokens
 from nudgenet.data.words import EDGE, Words, in_rows, pieces_of, split_words
 from nudgenet.records import CellFormat, Column, Decision, TextShape
 from nudgenet.settings import Settings
@@ -37,7 +38,9 @@ MOST_PLACES = 512
 COVERED = 0.98  # of the training texts fit into the places
 LEARNED_FROM = 200_000  # rows, evenly spaced: more tell the same terms
 AT_ONCE = 4_096  # texts that are encoded in one go
-ORDER_PAYS = 200_000  # training rows from which on the order of words is worth its cost (benchmarks/LOG.md, Texts)
+ORDER_PAYS = (
+    200_000  # training rows from which on the order of words is worth its cost; a guess (benchmarks/LOG.md, Texts)
+)
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,8 @@ class SequenceFeature:
         return {term: number for number, term in enumerate(self.terms)}
 
 
-TextFeature = BagFeature | SequenceFeature
+LearnedFeature = BagFeature | SequenceFeature
+TextFeature = LearnedFeature | TokenFeature
 
 
 def text_shape(features: Sequence[TextFeature]) -> TextShape | None:
@@ -183,7 +187,10 @@ def text_shape(features: Sequence[TextFeature]) -> TextShape | None:
     if not features:
         return None
     num_terms = FIRST + sum(len(feature.terms) for feature in features)
-    return TextShape(features[0].kind, num_terms, sum(feature.places for feature in features))
+    columns = tuple(feature.places for feature in features)
+    if isinstance(features[0], TokenFeature):
+        return TextShape("pretrained", num_terms, sum(columns), columns, features[0].model)
+    return TextShape(features[0].kind, num_terms, sum(columns))
 
 
 def encode_texts(features: Sequence[TextFeature], table: pa.Table) -> dict[str, Tensor]:
@@ -205,7 +212,7 @@ def weigh_terms(inputs: Mapping[str, Tensor], shape: TextShape) -> sparse.csr_ar
     rows, places = np.nonzero(tokens)
     values = weights[rows, places].astype(np.float64)
     terms = sparse.csr_array((values, (rows, tokens[rows, places])), shape=(len(tokens), shape.num_terms))
-    if shape.kind == "sequence":
+    if shape.kind != "bag":
         terms.data = 1 + np.log(terms.data)
         terms = sparse.csr_array(terms / np.maximum(linalg.norm(terms, axis=1), 1.0)[:, None])
     return terms
@@ -220,13 +227,15 @@ def learn_text(
         cells: of the training rows.
         num_texts: columns of free text, which share the places.
     """
+    if settings.start_from is not None:
+        return learn_tokens(column, cells, settings.start_from, num_texts)
     places = max(32, MOST_PLACES // num_texts)
     some = cells.take(
         pa.array(np.unique(np.linspace(0, len(cells) - 1, min(len(cells), LEARNED_FROM)).astype(np.int64)))
     )
     words = split_words(parse_levels(texts_of(some), column.format))
     if wants_order(settings, len(cells)):
-        feature: TextFeature = _learn_sequence(column, words, places)
+        feature: LearnedFeature = _learn_sequence(column, words, places)
         lengths = np.bincount(words.expanded(feature.tokens_of)[0], minlength=len(some))  # type: ignore[union-attr]
         noun, rest = "tokens", "the rest of a longer one is cut off"
     else:
@@ -301,13 +310,13 @@ def _commonest(counts: np.ndarray, names: Sequence[str]) -> np.ndarray:
     return np.array(order[:MOST_TERMS], np.int64)
 
 
-def _with_places(feature: TextFeature, places: int) -> TextFeature:
+def _with_places(feature: LearnedFeature, places: int) -> LearnedFeature:
     if isinstance(feature, BagFeature):
         return BagFeature(feature.column, feature.format, feature.terms, feature.rarity, places)
     return SequenceFeature(feature.column, feature.format, feature.terms, places)
 
 
-def _in_words(feature: TextFeature) -> str:
+def _in_words(feature: LearnedFeature) -> str:
     num_pieces = sum(len(term) > 1 and term.startswith(PIECE) for term in feature.terms)
     num_pairs = sum(" " in term for term in feature.terms)
     num_words = len(feature.terms) - num_pieces - num_pairs
@@ -317,12 +326,12 @@ def _in_words(feature: TextFeature) -> str:
     return f"a bag of {num_words:,} words, {num_pairs:,} pairs of words{pieces}"
 
 
-def _why(feature: TextFeature, num_rows: int) -> str:
+def _why(feature: LearnedFeature, num_rows: int) -> str:
     if isinstance(feature, SequenceFeature):
         return f"{num_rows:,} training rows are read in order"
     return f"each stands in {FEWEST_TEXTS} of the {num_rows:,} training texts at least, weighted by its rarity (TF-IDF)"
 
 
-def _otherwise(feature: TextFeature) -> str:
+def _otherwise(feature: LearnedFeature) -> str:
     network = "transformer" if isinstance(feature, BagFeature) else "bag"
     return f"--set network={network}, {as_set(f'ignore={feature.column}')}"

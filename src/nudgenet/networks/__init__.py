@@ -13,6 +13,7 @@ from nudgenet.networks.capacity import Capacity, choose_capacity
 from nudgenet.networks.convnet import ConvNet
 from nudgenet.networks.ensemble import Ensemble
 from nudgenet.networks.mlp import MLP
+from nudgenet.networks.pretrained import PretrainedNetwork
 from nudgenet.networks.transformer import Transformer
 from nudgenet.records import Shape
 from nudgenet.settings import Settings
@@ -71,18 +72,7 @@ def build_bag(shape: Shape, capacity: Capacity, settings: Settings, pieces: Tens
     """A bag of terms for texts, and an ensemble; see `networks.bag`."""
     if shape.text is None or shape.text.kind != "bag":
         raise SettingError("The network `bag` is for texts, and there are none", fix="Leave `network` away.")
-    return BagNetwork(
-        shape,
-        pieces,
-        num_members=capacity.members,
-        num_copies=capacity.copies,
-        num_layers=capacity.layers,
-        width=capacity.width,
-        activation=settings.activation,
-        dropout=capacity.dropout,
-        normalisation=settings.normalisation,
-        residual=settings.residual,
-    )
+    return BagNetwork(shape, lambda rest: build_ensemble(rest, capacity, settings, pieces))
 
 
 def build_transformer(shape: Shape, capacity: Capacity, settings: Settings, pieces: Tensor) -> nn.Module:
@@ -92,12 +82,25 @@ def build_transformer(shape: Shape, capacity: Capacity, settings: Settings, piec
     return Transformer(shape, width=capacity.width, num_layers=capacity.layers, dropout=capacity.dropout)
 
 
+def build_pretrained(shape: Shape, capacity: Capacity, settings: Settings, pieces: Tensor) -> nn.Module:
+    """A pretrained network's architecture, its weights still random; see `networks.pretrained`."""
+    if shape.text is None or shape.text.kind != "pretrained":
+        raise SettingError("The network `pretrained` needs a start", fix="Add --from MODEL, or leave `network` away.")
+    return PretrainedNetwork(
+        shape,
+        lambda whole: build_ensemble(whole, capacity, settings, pieces),
+        dropout=capacity.dropout,
+        precision=torch.bfloat16 if settings.precision == "bfloat16" else torch.float32,
+    )
+
+
 NETWORKS: dict[str, Builder] = {
     "ensemble": build_ensemble,
     "mlp": build_mlp,
     "convnet": build_convnet,
     "bag": build_bag,
     "transformer": build_transformer,
+    "pretrained": build_pretrained,
 }
 
 

@@ -9,29 +9,30 @@ Learning, arXiv 1606.07792.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nudgenet.networks.ensemble import Ensemble
 from nudgenet.records import Shape
 
+# At length 1 a text's weights are small. Logits must grow large all the same, and so they get there in larger steps; a
+# standardised number need not.
+DIRECT = 3.0
 READ = 32  # numbers of a term that the ensemble reads
 MOST_DIRECT = 2**24  # knobs from terms to outputs; with more (thousands of classes) only the ensemble speaks
 
 
 class BagNetwork(nn.Module):
-    """{"tokens", "token_weights", "numbers", "categories"} -> float32 (rows, members, num_outputs); see `Ensemble`.
+    """{"tokens", "token_weights", "numbers", "categories"} -> what `build_rest` gives for a table.
 
     Args:
-        pieces, ensemble: what `Ensemble` takes.
+        build_rest: a network for a table of this shape: the other columns, and `READ` numbers about the texts.
     """
 
-    def __init__(self, shape: Shape, pieces: Tensor, **ensemble: Any) -> None:
+    def __init__(self, shape: Shape, build_rest: Callable[[Shape], nn.Module]) -> None:
         super().__init__()
         if shape.text is None:
             raise ValueError("a BagNetwork needs texts")
@@ -40,13 +41,16 @@ class BagNetwork(nn.Module):
         self.terms = nn.Parameter(torch.zeros(num_terms, READ + self.num_direct))
         with torch.no_grad():
             self.terms[1:, :READ].normal_()
-        self.ensemble = Ensemble(replace(shape, num_numbers=shape.num_numbers + READ), pieces, **ensemble)
+        self.rest = build_rest(replace(shape, num_numbers=shape.num_numbers + READ, text=None))
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         sums = self.sums(inputs)
         numbers = torch.cat([inputs["numbers"], sums[:, :READ]], dim=1)
-        outputs: Tensor = self.ensemble({"numbers": numbers, "categories": inputs["categories"]})
-        return outputs + sums[:, READ:].unsqueeze(1) if self.num_direct else outputs
+        outputs: Tensor = self.rest({"numbers": numbers, "categories": inputs["categories"]})
+        if not self.num_direct:
+            return outputs
+        direct = sums[:, READ:] * (DIRECT if self.num_direct > 1 else 1.0)
+        return outputs + (direct.unsqueeze(1) if outputs.ndim == 3 else direct)
 
     def sums(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum of the rows of each text's terms: (rows, READ + num_direct)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -11,7 +12,7 @@ from nudgenet.networks.convnet import choose_stages, multiply_adds
 from nudgenet.records import Decision, Shape
 from nudgenet.settings import Settings
 
-ENSEMBLES = ("ensemble", "bag")  # networks that have an ensemble in them
+ENSEMBLES = ("ensemble", "bag", "pretrained")  # networks that have an ensemble in them
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class Capacity:
         """Multiplications with addition in one row's forward pass, embeddings counted as two numbers each."""
         if shape.image is not None:
             return multiply_adds(shape.image, self.width, self.layers)
+        if shape.text is not None and shape.text.kind == "pretrained":
+            config = json.loads(shape.text.model)
+            width, layers = (int(config.get(name) or 0) for name in ("hidden_size", "num_hidden_layers"))
+            return transformer.multiply_adds(width, layers, shape.text.places)
         if shape.text is not None and shape.text.kind == "sequence":
             return transformer.multiply_adds(self.width, self.layers, shape.text.places)
         sizes = [shape.num_numbers + 2 * len(shape.cardinalities)] + [self.width] * self.layers + [shape.num_outputs]
@@ -119,6 +124,8 @@ def describe_layers(capacity: Capacity, shape: Shape) -> str:
     if shape.image is not None:
         channels = f"{capacity.width} to {capacity.width << capacity.layers} channels"
         return f"{1 + 3 * capacity.layers} convolutions in {capacity.layers} stages, {channels}"
+    if shape.text is not None and shape.text.kind == "pretrained":
+        return f"a pretrained {json.loads(shape.text.model)['model_type']}"
     if shape.text is not None and shape.text.kind == "sequence":
         return f"{capacity.layers} blocks of attention, {capacity.width} numbers for each word"
     if capacity.layers == 0:

@@ -72,7 +72,7 @@ def keep_to_time(state: State, data: Prepared, time_limit: float) -> list[Decisi
         return []
     epochs = max(1, epochs)
     state.plan = replace(plan, epochs=epochs, patience=min(plan.patience, epochs))
-    state.stopping.patience = state.plan.patience
+    state.stopping.patience = state.plan.first_patience
     why = f"a step takes {1000 * step_s:.2g} ms here, and {time_limit:g} s are allowed"
     return [Decision("time limit", f"{epochs} epochs instead of {plan.epochs}", why, "--time-limit 5m")]
 

@@ -70,7 +70,7 @@ class State:
 def start(network: nn.Module, objective: Objective, plan: Plan) -> State:
     """The state before the first step."""
     average = copy.deepcopy(network).requires_grad_(False) if plan.ema else None
-    return State(network, make_optimizer(network, plan), objective, plan, Stopping(plan.patience), average)
+    return State(network, make_optimizer(network, plan), objective, plan, Stopping(plan.first_patience), average)
 
 
 def weights_of(network: nn.Module) -> Tensors:

@@ -7,6 +7,7 @@ from typing import Any
 from nudgenet.errors import SettingError
 from nudgenet.records import Decision, Prepared
 from nudgenet.settings import Settings
+from nudgenet.training.pretrained import settle_pretrained
 
 DEFAULT = "ensemble"  # the network of a table: texts put a bag of terms before it
 NETWORK_OF = {"bag": "bag", "sequence": "transformer"}  # how texts are read -> the network that reads them so
@@ -22,6 +23,8 @@ def settle_texts(settings: Settings, data: Prepared) -> tuple[Settings, list[Dec
     Raises:
         SettingError: the network that was asked for takes no texts.
     """
+    if settings.start_from is not None:
+        return settle_pretrained(settings, data)
     text = data.shape.text
     if text is None:
         return settings, []
