@@ -87,8 +87,11 @@ def test_an_interrupted_run_goes_on_bit_for_bit(run: Run, tones: Path, tmp_path:
     assert resumed.metrics == run.metrics
 
 
-def test_the_report_shows_and_plays_what_was_wrong(tones: Path, tmp_path: Path) -> None:
+def test_the_report_shows_and_plays_what_was_wrong(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A network that had no time makes mistakes; its sounds are long for it, so that it hears several windows."""
+    monkeypatch.setattr("nudgenet.training.images.PROBE_STEPS", 2)
     run = train(
         tones, tmp_path, "hasty", epochs=1, sound_seconds=0.1, augment=None, learning_rate=1e-4, baselines=False
     )
@@ -123,6 +126,22 @@ def test_sounds_beside_numbers_with_a_group(tones: Path, tmp_path: Path) -> None
     assert set(run.baselines) == {"mean", "linear", "boosting"}
     row = {"file": str(tones / "buzz" / "001.wav"), "amount": 1.0}
     assert run.predict(row)[0] > run.predict(row | {"amount": -1.0})[0]
+
+
+def test_the_pitch_of_notes_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two notes that nothing but their pitch tells apart."""
+    random = np.random.default_rng(0)
+    for name, pitch in (("low", 440.0), ("high", 480.0)):
+        (tmp_path / "notes" / name).mkdir(parents=True)
+        for number in range(40):
+            wave = np.sin(2 * np.pi * pitch * np.arange(2_000) / 8_000 + random.uniform(0, 6))
+            samples = random.uniform(0.1, 0.5) * wave + random.normal(0, 0.01, 2_000)
+            soundfile.write(tmp_path / "notes" / name / f"{number:03}.wav", samples, 8_000)
+    monkeypatch.setattr("nudgenet.training.images.PROBE_STEPS", 40)
+    run = train(tmp_path / "notes", tmp_path, "run", augment=None, epochs=1, baselines=False)
+    decision = next(decision for decision in run.decisions if decision.what == "varied sounds")
+    assert "pitch" not in decision.chosen and "do harm" in decision.why
+    assert run.settings.augment == ("delay", "tempo", "gain", "noise", "mask")
 
 
 def test_ways_for_images_are_refused(tones: Path, tmp_path: Path) -> None:
