@@ -93,9 +93,9 @@ def conclude(
     if settings.baselines:
         job.observer.stage("Fitting the baselines on the same rows")
         arrays = {name: as_arrays(table, part) for name, part in {"train": data.train, **held_out(data)}.items()}
-        # On the pixels of images, trees cost minutes and are never the best answer.
-        is_image = data.shape.image is not None and data.shape.image.medium == "image"
-        names = ALL_BASELINES if is_table(data) or not is_image else ("majority", "mean", "linear")
+        # On the pixels of images, trees cost minutes and are never the best answer; of texts alone they see nothing.
+        is_sound = data.shape.image is not None and data.shape.image.medium == "sound"
+        names = ALL_BASELINES if is_table(data) or is_sound else ("majority", "mean", "linear")
         fitted = fit_baselines(kind, arrays, num_classes=len(table.task.classes), seed=settings.seed, names=names)
         for baseline in fitted:
             baselines.append(baseline)
@@ -270,7 +270,8 @@ def judge(
                 is_number = table.task.kind == "regression"
                 pair = (targets / unit, baseline.validation / unit) if is_number else (targets, baseline.validation)
                 losses = row_losses(table.task.kind, *pair)
-                reference[baseline.name] = float(losses.mean())
+                on_terms = baseline.name == "linear" and data.shape.text is not None
+                reference["terms" if on_terms else baseline.name] = float(losses.mean())
     return verdict(
         epochs,
         baseline_loss=no_skill_loss(state, data),

@@ -103,7 +103,19 @@ def test_a_bag_is_a_weighted_sum() -> None:
     assert isinstance(network, BagNetwork)
     rows = network.terms[inputs["tokens"].long()] * inputs["token_weights"].unsqueeze(2)
     assert torch.allclose(network.sums(inputs), rows.sum(dim=1), atol=1e-5)
-    assert network.num_direct == 3 and network(inputs).shape == (5, network.ensemble.num_members, 3)
+    assert network.num_direct == 3 and network(inputs).shape == (5, 8, 3)
+
+
+def test_a_bag_without_layers_is_a_linear_model() -> None:
+    """Twice the numbers and the weights of the terms: twice the distance from the answer to nothing."""
+    network, inputs = built("bag", layers=0), inputs_for()
+    nothing, twice = (
+        {name: factor * value if value.is_floating_point() else value for name, value in inputs.items()}
+        for factor in (0, 2)
+    )
+    with torch.inference_mode():
+        zero, once, double = (network(rows) for rows in (nothing, inputs, twice))
+    assert once.shape == (5, 3) and torch.allclose(double - zero, 2 * (once - zero), atol=1e-4)
 
 
 def test_many_classes_have_no_direct_way(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,9 @@ def read_folder(folder: Path, settings: Settings, columns: Sequence[str] | None 
     medium = _medium(folder, in_class, settings)
     cells = READ_FILES[medium](names, lambda number: in_class[number].read_bytes(), settings)
     labels = [part_of[path][1] for path in in_class]
-    table = pa.table({medium: cells, LABEL: pa.array(labels, pa.string())})
+    table = pa.table({medium: cells})
+    if columns is None or LABEL in columns:
+        table = table.append_column(LABEL, pa.array(labels, pa.string()))
     _check(folder, table, medium, columns is not None)
     counts = [sum(part_of[path][0] == part for path in in_class) for part in range(3)]
     decisions = _decisions(folder, table, medium, files, in_class, roots)
@@ -114,8 +116,10 @@ def _check(folder: Path, table: pa.Table, medium: Medium, is_prediction: bool) -
             f"`{folder.name}` is a folder, and no file in it holds {'an' if medium == 'image' else 'a'} {medium}", got=errors[0].as_py() if len(errors) else "no file",
             fix="Folders of images or sounds can be read, one sub-folder per class.",
         )  # fmt: skip
+    if is_prediction:
+        return
     labels = table.column(LABEL).filter(pa.array(fine)).unique()
-    if not is_prediction and len(labels) < MIN_CLASSES:
+    if len(labels) < MIN_CLASSES:
         raise SourceError(
             f"`{folder.name}` holds {medium}s of one class only", got=shorten(labels.to_pylist()),
             fix=f"Give a folder with one sub-folder of {medium}s per class.",
