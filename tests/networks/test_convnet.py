@@ -126,3 +126,10 @@ def test_windows_of_a_sound_are_answered_for_one_by_one() -> None:
     together = network({"images": pictures})
     for place in range(3):
         torch.testing.assert_close(together[:, place], network({"images": pictures[:, place : place + 1]}))
+
+
+def test_the_width_grows_with_the_effort_where_many_images_pay_for_it() -> None:
+    few, many = (Shape(0, (), 10, rows, image(28)) for rows in (3_000, 50_000))
+    widths = [choose_capacity(shape, Settings(effort=e)).width for shape in (few, many) for e in ("default", "best")]
+    assert widths == [32, 32, 32, 64]
+    assert choose_capacity(many, Settings(width=48)).width == 48
