@@ -121,7 +121,8 @@ def choose_epochs(shape: Shape, steps_per_epoch: int, is_ensemble: bool) -> int:
     """
     if is_ensemble:
         most = 100 if shape.num_outputs == 1 else 60
-        return min(most, max(8, round(0.6 * most * (3_000 / shape.num_rows) ** 0.4)))
+        wanted: float = 0.6 * most * (3_000 / shape.num_rows) ** 0.4
+        return min(most, max(8, round(wanted)))
     return min(200, max(20, round(6_000 / steps_per_epoch)))
 
 
