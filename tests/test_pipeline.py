@@ -20,12 +20,13 @@ import torch
 from torch import Tensor
 
 import nudgenet
-from conftest import write_houses
+from conftest import make_prepared, write_houses
 from nudgenet import bookkeeping, pipeline
 from nudgenet.data.given_test import read_with_test
 from nudgenet.errors import Interrupted, RunError, SettingError, UserError
 from nudgenet.job import Log, Table
 from nudgenet.observer import Silent
+from nudgenet.outcome import affordable
 from nudgenet.runs.checkpoint import load_checkpoint
 from nudgenet.settings import make_settings
 from nudgenet.training.stopping import StopSignal
@@ -306,6 +307,14 @@ def test_a_time_limit(houses: Path, tmp_path: Path) -> None:
     run = nudgenet.train(houses, "price", runs=tmp_path, **settings)
     assert run.is_done and 0 < len(run.epochs) < 100_000 and run.summary["seconds"]["train"] < 10
     assert np.isfinite(run.predict(houses)).all()
+
+
+def test_baselines_learn_from_as_many_rows_as_a_time_limit_allows() -> None:
+    data = make_prepared(num_rows=20_000)
+    for time_limit, expected in ((None, len(data.train)), (3600.0, len(data.train)), (0.5, 3_750), (1e-3, 1_000)):
+        log = Log(Silent())
+        rows = affordable(data, make_settings(time_limit=time_limit), log)
+        assert len(rows) == expected and len(log.decisions) == (expected < len(data.train))
 
 
 def test_a_time_limit_that_is_over_at_once(houses: Path, tmp_path: Path) -> None:

@@ -194,7 +194,10 @@ def begin(
     if settings.network not in NETWORKS:
         raise SettingError(f"There is no network `{settings.network}`", fix=did_you_mean(settings.network, NETWORKS))
     torch.manual_seed(settings.seed)
-    settings, plan = settings.model_copy(update={"precision": place.precision}), replace(plan, precision=place.precision)
+    settings, plan = (
+        settings.model_copy(update={"precision": place.precision}),
+        replace(plan, precision=place.precision),
+    )
     pieces = learn_pieces(data.train.inputs["numbers"])
     network = NETWORKS[settings.network](data.shape, capacity, settings, pieces)
     objective = make_objective(data.task.kind, data.train, data.shape.num_outputs, settings)

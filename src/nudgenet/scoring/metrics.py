@@ -148,7 +148,9 @@ def choose_metric(
         name = "f1" if rare == 1 else "auc"
         why = f"{share} would hide them" + ("" if rare == 1 else f", and so would F1, which judges `{classes[1]}`")
     if kind == "regression" and name == "mae":
-        why += "; so the loss is Huber's, in which large errors count no more than they do here, unless `objective` is set"
+        why += (
+            "; so the loss is Huber's, in which large errors count no more than they do here, unless `objective` is set"
+        )
     others = [other for other in fitting if other != name]
     return name, [Decision("metric that counts", name, why, ", ".join(f"--set metric={other}" for other in others))]
 
