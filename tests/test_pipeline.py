@@ -463,6 +463,9 @@ def test_a_time_limit_is_reproduced_by_what_it_decided(houses: Path, tmp_path: P
     command = run._store.read_json("settings.json")["command"]
     assert "--time-limit" not in command
     assert f"--set epochs={run.settings.epochs}" in command
+    assert f"--set width={run.settings.width}" in command
+    why = {decision.what: decision.why for decision in run.decisions}
+    assert "dropout" in why and "as set" not in why["network size"]  # nobody had set it
     run = nudgenet.train(
         houses, "price", time_limit=None, test=None, epochs=1, runs=tmp_path, name="none", baselines=False
     )

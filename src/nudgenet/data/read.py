@@ -97,6 +97,8 @@ def read_batches(source: Any, settings: Settings, *, columns: Sequence[str] | No
 
 
 def _raw(reading: Reading, source: Source) -> Raw:
+    if reading.table.num_rows == 0:
+        raise SourceError(f"`{source.name}` holds no rows", fix="Give at least one row of data.")
     return Raw(source, reading.table, reading.decisions, reading.warnings, reading.has_header)
 
 
