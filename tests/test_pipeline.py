@@ -20,12 +20,13 @@ import torch
 from torch import Tensor
 
 import nudgenet
-from conftest import write_houses
+from conftest import make_prepared, write_houses
 from nudgenet import bookkeeping, pipeline
 from nudgenet.data.given_test import read_with_test
 from nudgenet.errors import Interrupted, RunError, SettingError, UserError
 from nudgenet.job import Log, Table
 from nudgenet.observer import Silent
+from nudgenet.outcome import affordable
 from nudgenet.runs.checkpoint import load_checkpoint
 from nudgenet.settings import make_settings
 from nudgenet.training.stopping import StopSignal
@@ -308,6 +309,14 @@ def test_a_time_limit(houses: Path, tmp_path: Path) -> None:
     assert np.isfinite(run.predict(houses)).all()
 
 
+def test_baselines_learn_from_as_many_rows_as_a_time_limit_allows() -> None:
+    data = make_prepared(num_rows=20_000)
+    for time_limit, expected in ((None, len(data.train)), (3600.0, len(data.train)), (0.5, 3_750), (1e-3, 1_000)):
+        log = Log(Silent())
+        rows = affordable(data, make_settings(time_limit=time_limit), log)
+        assert len(rows) == expected and len(log.decisions) == (expected < len(data.train))
+
+
 def test_a_time_limit_that_is_over_at_once(houses: Path, tmp_path: Path) -> None:
     run = nudgenet.train(houses, "price", runs=tmp_path, **(QUICK | {"time_limit": 1e-6}))
     assert run.is_done and np.isfinite(run.predict(houses)).all()
@@ -454,6 +463,9 @@ def test_a_time_limit_is_reproduced_by_what_it_decided(houses: Path, tmp_path: P
     command = run._store.read_json("settings.json")["command"]
     assert "--time-limit" not in command
     assert f"--set epochs={run.settings.epochs}" in command
+    assert f"--set width={run.settings.width}" in command
+    why = {decision.what: decision.why for decision in run.decisions}
+    assert "dropout" in why and "as set" not in why["network size"]  # nobody had set it
     run = nudgenet.train(
         houses, "price", time_limit=None, test=None, epochs=1, runs=tmp_path, name="none", baselines=False
     )

@@ -12,7 +12,7 @@ import pytest
 
 import nudgenet
 from nudgenet.data import pieces, read, typed
-from nudgenet.errors import ColumnError, DataWarning
+from nudgenet.errors import ColumnError, DataWarning, SourceError
 from nudgenet.predictions import predict, predict_table
 from nudgenet.run import Run
 
@@ -98,3 +98,11 @@ def test_a_dict_is_answered_as_a_table_of_one_row(run: Run) -> None:
         np.testing.assert_array_equal(answer, run.predict_proba({name: [cell] for name, cell in row.items()}))
     with pytest.warns(DataWarning, match="never seen"):
         run.predict({"x": 0.25, "level": "zebra"})
+
+
+def test_a_file_without_rows(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "none.parquet"
+    pq.write_table(pa.table({"x": pa.array([], pa.float64()), "level": pa.array([], pa.string())}), path)
+    with pytest.raises(SourceError, match="`none` holds no rows"):
+        predict(run, path, tmp_path / "answers.csv")
+    assert not (tmp_path / "answers.csv").exists()

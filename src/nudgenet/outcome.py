@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import nudgenet
 from nudgenet import bookkeeping
+from nudgenet.data.batches import subset
 from nudgenet.data.features import CategoryFeature, MediaFeature
 from nudgenet.data.media import media_paths, readable
 from nudgenet.data.prepare import Preparation
@@ -35,6 +36,7 @@ from nudgenet.scoring.intervals import assess
 from nudgenet.scoring.metrics import row_losses, score
 from nudgenet.scoring.rule import calibration_of, choose_rule, explain_rule
 from nudgenet.settings import Settings
+from nudgenet.training.budget import AFTERWARDS
 from nudgenet.training.loop import evaluate, in_user_units
 from nudgenet.training.objectives import Objective
 from nudgenet.training.place import rows_at_once
@@ -42,6 +44,7 @@ from nudgenet.training.state import State
 from nudgenet.watching.curves import overfit_since
 from nudgenet.watching.verdict import verdict
 
+BASELINE_CELLS_PER_S = 1_000_000  # rows x columns x outputs that the simple models learn from in a second, cautiously
 MANY_CLASSES = 256  # with more, every answer is so long that importance is measured on fewer of them
 
 
@@ -92,7 +95,8 @@ def conclude(
     baselines: list[Baseline] = []
     if settings.baselines:
         job.observer.stage("Fitting the baselines on the same rows")
-        arrays = {name: as_arrays(table, part) for name, part in {"train": data.train, **held_out(data)}.items()}
+        train = affordable(data, settings, log)
+        arrays = {name: as_arrays(table, part) for name, part in {"train": train, **held_out(data)}.items()}
         # On the pixels of images, trees cost minutes and are never the best answer; of texts alone they see nothing.
         is_sound = data.shape.image is not None and data.shape.image.medium == "sound"
         names = ALL_BASELINES if is_table(data) or is_sound else ("majority", "mean", "linear")
@@ -238,6 +242,20 @@ def is_table(data: Prepared) -> bool:
     """Whether there are columns besides an image, a sound or texts."""
     shape = data.shape
     return (shape.image is None and shape.text is None) or shape.num_numbers + len(shape.cardinalities) > 0
+
+
+def affordable(data: Prepared, settings: Settings, log: Log) -> Part:
+    """The training part, or under a time limit as many evenly spaced rows of it as the baselines have time for."""
+    shape = data.shape
+    if settings.time_limit is None:
+        return data.train
+    cells = settings.time_limit * AFTERWARDS / 2 * BASELINE_CELLS_PER_S
+    num_rows = max(1_000, int(cells / (shape.num_outputs * max(1, shape.num_numbers + len(shape.cardinalities)))))
+    if len(data.train) <= num_rows:
+        return data.train
+    why = f"all {len(data.train):,} would not fit into the time limit"
+    log.decide([Decision("rows for the baselines", f"{num_rows:,}", why, "--time-limit 5m")])
+    return subset(data.train, torch.linspace(0, len(data.train) - 1, num_rows).round().long())
 
 
 def as_arrays(table: Table, part: Part) -> TableArrays:

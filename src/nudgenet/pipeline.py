@@ -137,15 +137,16 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
     place, where_it_runs = choose_place(settings, plan.batch_size * capacity.multiply_adds(data.shape))
     with working_at(place):
         start = partial(begin, data, plan=plan, place=place, settings=settings, own=job.objective)
-        limit = time_for_training(settings.time_limit, time.perf_counter() - began)
+        limit = time_for_training(settings.time_limit, time.perf_counter() - job.stop.began)
         shortened: list[Decision] = []
         if limit is not None and settings.epochs is None and isinstance(where, Wanted):
             capacity, state, shortened = fit_to_time(capacity, start, data, limit, settings)
-            settings = settings.model_copy(update=asdict(capacity))
         else:
             state = start(capacity)
         sizes = explain_capacity(capacity, data.shape, num_parameters(state.network), settings)
         log.decide([*sizes, *habits, *where_it_runs, *shortened])
+        if shortened:  # from here on as if it had been set
+            settings = settings.model_copy(update=asdict(capacity))
         if isinstance(where, Wanted):
             chosen = bookkeeping.chosen_settings(settings, capacity, state.plan, place) | {"metric": table.metric}
             store = bookkeeping.open_run(where, table, wished, chosen, log, job)

@@ -54,7 +54,7 @@ def test_enough_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_limit_is_for_everything() -> None:
     assert time_for_training(None, 3.0) is None
-    assert time_for_training(100.0, 25.0) == pytest.approx(85.0 - 25.0)
+    assert time_for_training(100.0, 25.0) == pytest.approx(85.0 - 1.5 - 25.0)
     assert time_for_training(100.0, 99.0) == pytest.approx(10.0)  # reading took it all: a little training all the same
 
 
@@ -70,12 +70,12 @@ def test_a_smaller_network_where_only_few_epochs_would_fit(monkeypatch: pytest.M
 
     def slow(state: State, *arguments: object) -> tuple[float, float]:
         networks = begun[-1].num_networks * begun[-1].width  # so slow that 4 members of 64 have just the time
-        return 1.0 / state.plan.steps_per_epoch / budget.FEW_EPOCHS * 0.95 * networks / 256, 0.0
+        return 1.0 / state.plan.steps_per_epoch / budget.FEW_EPOCHS * 0.95 * networks / 320, 0.0
 
     monkeypatch.setattr(budget, "probe", slow)
     large = Capacity(2, 128, 0.1, members=8, copies=2)
     with working_at(HERE):
-        capacity, state, decisions = fit_to_time(large, begin, data, 1.0001, Settings())
+        capacity, state, decisions = fit_to_time(large, begin, data, 1.0, Settings())
         assert (capacity.copies, capacity.members, capacity.width) == (1, 4, 64)
         assert budget.FEW_EPOCHS <= state.plan.epochs < make_plan(Settings(), data.shape)[0].epochs
         assert [decision.what for decision in decisions] == ["network size for the time limit", "time limit"]
@@ -83,6 +83,40 @@ def test_a_smaller_network_where_only_few_epochs_would_fit(monkeypatch: pytest.M
         assert (capacity.copies, capacity.members, capacity.width) == (1, 8, 128)  # what was set stays
         monkeypatch.setattr(budget, "probe", lambda *arguments: (1e-6, 0.0))
         assert fit_to_time(large, begin, data, 60.0, Settings())[::2] == (large, [])
+
+
+def test_networks_that_are_tried_take_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, now, offered = make_prepared(), [0.0], []
+    network = MLP(data.shape, num_layers=1, width=8)
+    objective = make_objective("binary", data.train, 2, Settings())
+
+    def begin(capacity: Capacity) -> State:
+        now[0] += 0.25
+        return start(network, objective, make_plan(Settings(), data.shape)[0])
+
+    def slow(state: State, data: object, seconds: float) -> tuple[float, float]:
+        offered.append(seconds / budget.PROBE_SHARE)
+        now[0] += 0.75
+        return 10.0, 10.0
+
+    monkeypatch.setattr(budget, "probe", slow)
+    monkeypatch.setattr(budget.time, "perf_counter", lambda: now[0])
+    with working_at(HERE):
+        _, state, decisions = fit_to_time(Capacity(2, 64, 0.1, members=8), begin, data, 10.0, Settings())
+    assert offered == pytest.approx([9.75, 8.75, 7.75])  # 8 members of 64, 4 of 64, 4 of 32
+    assert state.plan.epochs == 1
+    assert decisions[1].chosen.startswith("1 epoch instead of")
+    assert "7.8 s of the time limit are left" in decisions[1].why
+
+
+def test_the_probe_judges_a_few_rows_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    with working_at(HERE):
+        state, data = fresh()
+        judged: list[int] = []
+        monkeypatch.setattr(budget, "PROBE_ROWS", 10)
+        monkeypatch.setattr(budget, "evaluate", lambda network, part, *others: judged.append(len(part)))
+        probe(state, data, 0.01)
+    assert judged == [10] and len(data.validation) > 10
 
 
 def test_the_probe_leaves_the_state_alone() -> None:

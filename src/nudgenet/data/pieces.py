@@ -90,7 +90,7 @@ def read_pieces(file: File, settings: Settings, columns: Sequence[str] | None = 
         return
     ragged, piece = Ragged(), None
     for following in text_pieces(file, layout, ragged):
-        if piece is not None:
+        if piece is not None and piece.num_rows:
             yield Reading(piece, layout.decisions, (), layout.dialect.has_header)
         piece, _ = drop_trailing(strip_cells(following), layout.unnamed)
     if piece is None:

@@ -111,6 +111,8 @@ def read_batches(source: Any, settings: Settings, *, columns: Sequence[str] | No
 
 def _raw(reading: Reading, source: Source) -> Raw:
     """The rows; images that a table names are part of what makes it the same again."""
+    if reading.table.num_rows == 0:
+        raise SourceError(f"`{source.name}` holds no rows", fix="Give at least one row of data.")
     if source.location is not None and source.kind == "file" and media_columns(reading.table):
         both = f"{source.fingerprint}{fingerprint(light_table(reading.table))}"
         source = replace(source, fingerprint=hashlib.sha256(both.encode()).hexdigest())

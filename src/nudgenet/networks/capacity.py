@@ -78,7 +78,10 @@ def choose_capacity(shape: Shape, settings: Settings) -> Capacity:
     copies = 1
     if settings.network in ENSEMBLES:
         is_quick, is_best = settings.effort == "quick", settings.effort == "best"
-        layers, dropout, width = 2, 0.1, 128 if rows < 400 or is_quick else 256
+        layers, dropout = 2, 0.1
+        # Numbers want finer functions than classes.
+        is_wide = is_best or (not is_quick and (outputs == 1 or rows >= 50_000))
+        width = (256 if is_wide else 128) // (2 if rows < 400 else 1)
         affordable = 2_048 // outputs  # thousands of classes: each member has that many outputs
         members = max(1, min(4 if is_quick else 8, affordable))
         copies = max(1, min(4, affordable // members)) if is_best else 1

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 MAX_INPUTS = 512  # pieces of all columns together
-MAX_PIECES = 64  # of one column
+MAX_PIECES = 48  # of one column
 MIN_ROWS_IN_PIECE = 8
 QUANTILE_ROWS = 50_000  # evenly spaced rows tell quantiles well enough
 

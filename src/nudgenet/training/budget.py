@@ -14,28 +14,30 @@ from dataclasses import replace
 
 import torch
 
-from nudgenet.data.batches import shuffled, take
+from nudgenet.data.batches import shuffled, subset, take
 from nudgenet.networks.capacity import Capacity, describe_layers
 from nudgenet.records import Decision, Prepared
 from nudgenet.settings import Settings
-from nudgenet.training.loop import NonFinite, evaluate, step, training_sample
+from nudgenet.training.loop import NonFinite, evaluate, rows_judged, step
 from nudgenet.training.optimizers import make_optimizer
 from nudgenet.training.place import rows_at_once
 from nudgenet.training.state import State
 
-PROBE_SHARE = 0.05  # of the time limit
+PROBE_SHARE = 0.03  # of the time that is left
 MOST_PROBE_STEPS = 30
+PROBE_ROWS = 2_048  # that are judged to tell how long all of them take
 SAFETY = 0.95  # the machine may be busier later
 AFTERWARDS = 0.15  # of a limit for the whole work: the simple models, the scores and the report
+AFTERWARDS_S = 1.5  # seconds that these take besides, however few their rows: imports, charts
 LEAST_SHARE = 0.1  # of the limit, for training, however long the reading took
 FEW_EPOCHS = 6  # a schedule with fewer hardly bends: then a smaller network serves better
 
 
 def time_for_training(time_limit: float | None, spent: float) -> float | None:
-    """Seconds that the loop may take of a limit for everything, when `spent` are gone; None: no limit."""
+    """Seconds for the probe and the loop of a limit for everything, when `spent` are gone; None: no limit."""
     if time_limit is None:
         return None
-    return max(LEAST_SHARE * time_limit, (1.0 - AFTERWARDS) * time_limit - spent)
+    return max(LEAST_SHARE * time_limit, (1.0 - AFTERWARDS) * time_limit - AFTERWARDS_S - spent)
 
 
 def fit_to_time(
@@ -44,12 +46,13 @@ def fit_to_time(
     """The largest network, up to `capacity`, that sees the data often enough in so many seconds, with its plan.
 
     Halves the copies, the members and the width in turn, where they were left open, as long as only a few epochs would fit.
+    Every network that is tried takes of these seconds, too.
     """
-    wanted = capacity
+    began, wanted = time.perf_counter(), capacity
     while True:
         state = begin(capacity)
         planned = state.plan.epochs
-        decisions = keep_to_time(state, data, seconds)
+        decisions = keep_to_time(state, data, seconds - (time.perf_counter() - began))
         smaller = capacity.smaller(settings)
         if state.plan.epochs >= min(FEW_EPOCHS, planned) or smaller is None:
             break
@@ -61,20 +64,21 @@ def fit_to_time(
     return capacity, state, decisions
 
 
-def keep_to_time(state: State, data: Prepared, time_limit: float) -> list[Decision]:
-    """Shorten the plan of a fresh state to what fits into `time_limit` seconds; changes nothing else in it."""
+def keep_to_time(state: State, data: Prepared, seconds: float) -> list[Decision]:
+    """Shorten the plan of a fresh state to what fits into so many seconds; changes nothing else in it."""
     plan = state.plan
     began = time.perf_counter()
-    step_s, epoch_end_s = probe(state, data, time_limit * PROBE_SHARE)
-    left = SAFETY * time_limit - (time.perf_counter() - began)
+    step_s, epoch_end_s = probe(state, data, seconds * PROBE_SHARE)
+    left = SAFETY * seconds - (time.perf_counter() - began)
     epochs = int(left / (plan.steps_per_epoch * step_s + epoch_end_s))
     if epochs >= plan.epochs:
         return []
     epochs = max(1, epochs)
     state.plan = replace(plan, epochs=epochs, patience=min(plan.patience, epochs))
     state.stopping.patience = state.plan.first_patience
-    why = f"a step takes {1000 * step_s:.2g} ms here, and {time_limit:g} s are allowed"
-    return [Decision("time limit", f"{epochs} epochs instead of {plan.epochs}", why, "--time-limit 5m")]
+    why = f"a step takes {1000 * step_s:.2g} ms here, and {max(seconds, 0.0):.2g} s of the time limit are left for them"
+    chosen = f"{epochs} {'epoch' if epochs == 1 else 'epochs'} instead of {plan.epochs}"
+    return [Decision("time limit", chosen, why, "--time-limit 5m")]
 
 
 def probe(state: State, data: Prepared, seconds: float) -> tuple[float, float]:
@@ -95,7 +99,8 @@ def probe(state: State, data: Prepared, seconds: float) -> tuple[float, float]:
             if num_done == 1:
                 warm = time.perf_counter()  # the first step also sets things up
     step_s = (time.perf_counter() - warm) / max(1, num_done - 1)
+    few = subset(data.validation, torch.arange(min(PROBE_ROWS, len(data.validation))))
     began = time.perf_counter()
-    for part in (training_sample(data, state.plan.seed), data.validation):
-        evaluate(network, part, state.objective, rows_at_once(data.shape.num_outputs))
-    return max(step_s, 1e-6), time.perf_counter() - began
+    evaluate(network, few, state.objective, rows_at_once(data.shape.num_outputs))
+    row_s = (time.perf_counter() - began) / len(few)
+    return max(step_s, 1e-6), row_s * (rows_judged(data) + len(data.validation))

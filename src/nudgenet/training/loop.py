@@ -196,12 +196,17 @@ def update_average(state: State) -> None:
 def training_sample(data: Prepared, seed: int) -> Part:
     """As many training rows as there are validation rows, fixed for the run: the two losses are then
     measured with the same noise, and measuring the one costs no more than the other."""
-    count = min(len(data.train), max(len(data.validation), 256))
+    count = rows_judged(data)
     if count == len(data.train):
         return data.train
     generator = torch.Generator().manual_seed(seed)
     index = torch.randperm(len(data.train), generator=generator)[:count].sort().values
     return subset(data.train, index)
+
+
+def rows_judged(data: Prepared) -> int:
+    """How many training rows are judged after each epoch."""
+    return min(len(data.train), max(len(data.validation), 256))
 
 
 def scores(predictions: Tensor, part: Part, data: Prepared) -> dict[str, float]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 
 
@@ -47,11 +48,13 @@ class Stopping:
 class StopSignal:
     """Asks the work to stop at the next step boundary. Set by a signal handler, a page, or a test.
 
-    `reason` is empty while the work may go on; `exit_code` is what a command then ends with.
+    `reason` is empty while the work may go on; `exit_code` is what a command then ends with. `began` is when the
+    work was asked for (`time.perf_counter`): a time limit counts from there, and importing torch takes seconds.
     """
 
     reason: str = ""
     exit_code: int = 130
+    began: float = field(default_factory=time.perf_counter, compare=False)
 
     def request(self, reason: str, exit_code: int = 130) -> None:
         """Ask once; later requests change nothing."""
