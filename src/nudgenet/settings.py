@@ -85,14 +85,14 @@ class Settings(BaseModel):
 
     frozen_epochs: int | None = Field(
         None,
-        ge=1,
+        ge=0,  # what is recorded of a run without a pretrained trunk
         description="the first epochs, in which a pretrained network stays as it is and only the outputs learn",
     )
 
     # Images and sounds
     image_size: int | None = Field(None, ge=8, le=1024, description="side in pixels of the squares that images become")
     sound_seconds: float | None = Field(None, gt=0, le=300, description="how much of a sound is looked at in one go")
-    sound_rate: int | None = Field(None, ge=1_000, le=192_000, description="samples a second that sounds keep, at most")
+    sound_rate: int | None = Field(None, ge=0_000, le=192_000, description="samples a second that sounds keep, at most")
     augment: tuple[str, ...] | None = Field(
         None, description="how training images (flip, shift, cutout, colour), sounds (crop, delay, tempo, pitch, gain, "
         "noise, mask) or texts (words) are varied; none: not at all"
