@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/sounds.py [--data FOLDER] [--seeds 0,1,2] [--speakers all] [--set NAME=VALUE ...]
 
 A file's name says who speaks (digit_speaker_number.wav). For each speaker, one run is tested on all that he says and
-trained and validated on the others, a group per speaker. Everything runs on one thread; training seconds are by the clock, those of the whole run of the processor.
+trained and validated on the others, a group per speaker. Everything runs on one thread; training seconds are
+by the clock, those of the whole run of the processor.
 """
 
 from __future__ import annotations
