@@ -141,7 +141,7 @@ def _in_two_phases(plan: Plan, settings: Settings) -> Plan:
     trunk = max(2, round(effort * min(10, max(4, 1_500 / steps)))) if settings.unfreeze else 0
     if settings.epochs:
         outputs = min(outputs, max(1, settings.epochs // 2)) if trunk else settings.epochs
-    if settings.frozen_epochs:
+    if settings.frozen_epochs is not None:
         outputs = settings.frozen_epochs
     return replace(
         plan,
