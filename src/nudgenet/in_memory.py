@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -36,7 +37,7 @@ from nudgenet.scoring.answers import HALF, AnswerRule
 from nudgenet.scoring.metrics import choose_metric
 from nudgenet.scoring.rule import check_threshold, choose_rule, explain_rule
 from nudgenet.settings import Settings
-from nudgenet.training.budget import fit_to_time
+from nudgenet.training.budget import fit_to_time, time_for_training
 from nudgenet.training.loop import fit
 from nudgenet.training.objectives import answer_function
 from nudgenet.training.place import choose_place, rows_at_once, working_at
@@ -166,6 +167,7 @@ def train_in_memory(
     Raises:
         UserError: a setting that does not fit, or no column to learn from.
     """
+    began = time.perf_counter()
     raw, target, weights = arrange(features, targets, weights)
     task = Task(target, kind, tuple(range(num_classes)))
     parts, decisions, found = divide(raw, task, settings)
@@ -186,12 +188,14 @@ def train_in_memory(
     with _ONE_AT_A_TIME, working_at(place):
         start = partial(begin, data, plan=plan, place=place, settings=settings)
         shortened: list[Decision] = []
-        if settings.time_limit is not None and settings.epochs is None:
-            capacity, state, shortened = fit_to_time(capacity, start, data, settings.time_limit, settings)
+        limit = time_for_training(settings.time_limit, time.perf_counter() - began, with_report=False)
+        if limit is not None and settings.epochs is None:
+            capacity, state, shortened = fit_to_time(capacity, start, data, limit, settings)
         else:
             state = start(capacity)
         sizes = [*explain_capacity(capacity, data.shape, num_parameters(state.network), settings), *shortened]
-        epochs = tuple(fit(state, data, time_limit=settings.time_limit))
+        limit = time_for_training(settings.time_limit, time.perf_counter() - began, with_report=False)
+        epochs = tuple(fit(state, data, time_limit=limit))
         network = best_network(state).to("cpu")
     rule = AnswerRule(threshold=settings.threshold or HALF)
     chosen: list[Decision] = []

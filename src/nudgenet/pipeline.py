@@ -158,6 +158,7 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
             data = read_ahead(state, data)
             seconds = {"prepare": time.perf_counter() - began}
             best = best_epoch(store.epochs())
+            limit = time_for_training(settings.time_limit, time.perf_counter() - job.stop.began)
             job.observer.start(state.plan.epochs, state.plan.steps_per_epoch)
             for epoch in fit(
                 state,

@@ -55,6 +55,7 @@ def test_enough_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_limit_is_for_everything() -> None:
     assert time_for_training(None, 3.0) is None
     assert time_for_training(100.0, 25.0) == pytest.approx(85.0 - 1.5 - 25.0)
+    assert time_for_training(100.0, 25.0, with_report=False) == pytest.approx(75.0)
     assert time_for_training(100.0, 99.0) == pytest.approx(10.0)  # reading took it all: a little training all the same
 
 

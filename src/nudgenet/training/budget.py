@@ -33,11 +33,15 @@ LEAST_SHARE = 0.1  # of the limit, for training, however long the reading took
 FEW_EPOCHS = 6  # a schedule with fewer hardly bends: then a smaller network serves better
 
 
-def time_for_training(time_limit: float | None, spent: float) -> float | None:
-    """Seconds for the probe and the loop of a limit for everything, when `spent` are gone; None: no limit."""
+def time_for_training(time_limit: float | None, spent: float, *, with_report: bool = True) -> float | None:
+    """Seconds for the probe and the loop of a limit for everything, when `spent` are gone; None: no limit.
+
+    with_report: the simple models, the scores and the report come afterwards.
+    """
     if time_limit is None:
         return None
-    return max(LEAST_SHARE * time_limit, (1.0 - AFTERWARDS) * time_limit - AFTERWARDS_S - spent)
+    afterwards = AFTERWARDS * time_limit + AFTERWARDS_S if with_report else 0.0
+    return max(LEAST_SHARE * time_limit, time_limit - afterwards - spent)
 
 
 def fit_to_time(

@@ -14,7 +14,7 @@ from nudgenet.training.schedules import PLATEAU_CUT, SCHEDULES
 
 LEARNING_RATES = {"sgd": 1e-1, "adam": 1e-3, "adamw": 1e-3}  # the textbook's starting points
 # An ensemble whose rate decays to zero bears far larger nudges, and needs fewer: see benchmarks/LOG.md.
-ENSEMBLE_LEARNING_RATES = {"sgd": 1e-1, "adam": 1e-2, "adamw": 1e-2}
+ENSEMBLE_LEARNING_RATES = {"sgd": 1e-1, "adam": 2e-2, "adamw": 2e-2}
 CONVNET_LEARNING_RATES = {"sgd": 1e-1, "adam": 3e-3, "adamw": 3e-3}
 CONVNET_BATCH = 128  # rows: with more, an epoch is hardly faster, and has fewer steps
 PRETRAINED_BATCH = 32
@@ -73,6 +73,7 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
         )
     rows = shape.num_rows
     is_ensemble = settings.network in ENSEMBLES and settings.layers != 0
+    predicts_numbers = shape.num_outputs == 1
     is_convnet = shape.image is not None
     is_pretrained = shape.text is not None and shape.text.kind == "pretrained"
     largest = CONVNET_BATCH if is_convnet else PRETRAINED_BATCH if is_pretrained else rows
@@ -84,14 +85,15 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
             got=f"{rows // steps} of {rows}",
             fix="Use --set batch_size=32 or --set normalisation=layer.",
         )
-    usual = choose_convnet_epochs(rows) if is_convnet else choose_epochs(shape, steps, is_ensemble)
+    usual = choose_convnet_epochs(rows) if is_convnet else choose_epochs(rows, steps, is_ensemble)
     epochs = settings.epochs or max(1, round(EFFORTS[settings.effort] * usual))
     # Classes are soon learned by heart, and the curve says so. That of numbers jumps until the nudges get small.
-    patience = settings.patience or max(8, epochs // (2 if is_ensemble and shape.num_outputs == 1 else 4))
+    patience = settings.patience or max(8, epochs // (2 if is_ensemble and predicts_numbers else 4))
     rates = CONVNET_LEARNING_RATES if is_convnet else ENSEMBLE_LEARNING_RATES if is_ensemble else LEARNING_RATES
     if is_pretrained:
         rates = PRETRAINED_LEARNING_RATES
-    learning_rate = settings.learning_rate or rates.get(settings.optimizer, 1e-3)
+    chosen_rate = rates.get(settings.optimizer, 1e-3) / (2 if is_ensemble and predicts_numbers else 1)
+    learning_rate = settings.learning_rate or chosen_rate
     given = settings.weight_decay
     weight_decay = WEIGHT_DECAYS.get(settings.optimizer, 0.0) if given is None else given
     plan = Plan(
@@ -159,15 +161,11 @@ def choose_batch_size(num_rows: int) -> int:
     return 1 << exponent
 
 
-def choose_epochs(shape: Shape, steps_per_epoch: int, is_ensemble: bool) -> int:
-    """Few rows need many passes, many rows few: between 8 and 100 for an ensemble, 20 and 200 for one network.
-
-    Numbers need more passes than classes: they are told apart more finely.
-    """
+def choose_epochs(num_rows: int, steps_per_epoch: int, is_ensemble: bool) -> int:
+    """Few rows need many passes, many rows few: between 8 and 100 for an ensemble, 20 and 200 for one network."""
     if is_ensemble:
-        most = 100 if shape.num_outputs == 1 else 60
-        wanted: float = 0.6 * most * (3_000 / shape.num_rows) ** 0.4
-        return min(most, max(8, round(wanted)))
+        wanted: float = 60 * (3_000 / num_rows) ** 0.4
+        return min(100, max(8, round(wanted)))
     return min(200, max(20, round(6_000 / steps_per_epoch)))
 
 
