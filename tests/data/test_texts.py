@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -37,8 +37,8 @@ def cells(*texts: str | None) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array(texts, pa.string())])
 
 
-def bag_of(*texts: str | None, settings: Settings | None = None) -> BagFeature:
-    feature, _ = learn_text(COLUMN, cells(*texts), settings or Settings())
+def bag_of(*texts: str | None) -> BagFeature:
+    feature, _ = learn_text(COLUMN, cells(*texts), Settings())
     assert isinstance(feature, BagFeature)
     return feature
 
@@ -110,6 +110,7 @@ def test_sequences_spell_their_texts() -> None:
     assert np.array_equal(weights, tokens > 0)
 
 
+@settings(deadline=None)
 @given(st.lists(WILD, min_size=1, max_size=6))
 def test_any_text_becomes_tokens(texts: list[str]) -> None:
     for feature in (bag_of(*TEXTS, *texts), sequence_of(*TEXTS, *texts)):
@@ -165,9 +166,9 @@ def test_simple_models_count_the_tokens_of_a_sequence() -> None:
     assert not matrix[1].any()
 
 
-@pytest.mark.parametrize("settings", [Settings(), ORDERED])
-def test_saved_and_loaded(tmp_path: Path, settings: Settings) -> None:
-    feature, _ = learn_text(COLUMN, cells(*TEXTS, *(f"word{i} word{i} again" for i in range(200))), settings)
+@pytest.mark.parametrize("how", [Settings(), ORDERED])
+def test_saved_and_loaded(tmp_path: Path, how: Settings) -> None:
+    feature, _ = learn_text(COLUMN, cells(*TEXTS, *(f"word{i} word{i} again" for i in range(200))), how)
     before = Preparation(("review", "y"), (COLUMN,), (feature,), Task("y", "binary", (0, 1)))
     for name, content in before.pack().items():
         (tmp_path / name).write_bytes(content)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nudgenet.data.words import in_rows, pieces_of, split_words
@@ -38,6 +38,7 @@ def test_words_of_any_language(text: str | None, words: list[str]) -> None:
     assert words_of(text, "end") == [words, ["end"]]
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | WILD, min_size=1, max_size=8))
 def test_a_text_has_the_same_words_in_any_company(texts: list[str | None]) -> None:
     assert words_of(*texts) == [words_of(text)[0] for text in texts]
