@@ -116,3 +116,39 @@ def quick_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         kind: nudgenet.train(table, target, runs=folder / "runs", name=kind, **QUICK).path
         for kind, target in targets.items()
     }
+
+
+def write_pictures(folder: Path, num_each: int = 16, side: int = 16, seed: int = 0) -> Path:
+    """A folder with a class per sub-folder: discs, squares and stripes in any colour on a dark, noisy ground."""
+    image = pytest.importorskip("PIL.Image")
+    random = np.random.default_rng(seed)
+    down, right = np.mgrid[:side, :side]
+    for name in ("disc", "square", "stripes"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(num_each):
+            pixels = random.integers(0, 80, (side, side, 3)).astype(np.uint8)
+            (y, x), size = random.integers(side // 3, 2 * side // 3 + 1, 2), side // 4
+            inside = {
+                "disc": (down - y) ** 2 + (right - x) ** 2 < size**2,
+                "square": (abs(down - y) < size) & (abs(right - x) < size),
+                "stripes": (right + x) % 4 < 2,
+            }[name]
+            pixels[inside] = random.integers(140, 256, 3)
+            image.fromarray(pixels).save(folder / name / f"{number:03}.png")
+    return folder
+
+
+def write_sounds(folder: Path, num_each: int = 16, rate: int = 8_000, seed: int = 0) -> Path:
+    """A folder with a class per sub-folder: pure tones, rising ones and buzzes of any pitch and length, a little noisy."""
+    soundfile = pytest.importorskip("soundfile")
+    random = np.random.default_rng(seed)
+    for name in ("tone", "rise", "buzz"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(num_each):
+            seconds = np.arange(round(random.uniform(0.2, 0.35) * rate)) / rate
+            pitch = random.uniform(300, 800)
+            turns = pitch * (seconds + (name == "rise") * 2.5 * seconds**2)
+            wave = np.sign(np.sin(2 * np.pi * turns)) if name == "buzz" else np.sin(2 * np.pi * turns)
+            samples = random.uniform(0.1, 0.5) * wave + random.normal(0, 0.005, len(seconds))
+            soundfile.write(folder / name / f"{number:03}.wav", samples, rate)
+    return folder

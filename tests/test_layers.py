@@ -14,14 +14,14 @@ ROOT = Path(nudgenet.__file__).parent
 # From left to right: a module imports only from what stands left of it (or from its own package).
 LAYERS: list[set[str]] = [
     {"errors", "records"},
-    {"settings"},
+    {"models", "settings"},
     {"data", "networks", "watching", "scoring"},
     {"training"},
     {"runs"},
     {"report", "printing"},
     {"terminal", "observer"},
     {"job"},
-    {"bookkeeping", "outcome"},
+    {"bookkeeping", "outcome", "exhibits", "explanations"},
     {"run"},
     {"pipeline", "predictions", "demo"},
     {"in_memory"},
@@ -30,7 +30,7 @@ LAYERS: list[set[str]] = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Within one layer: who may import whom besides itself.
-SIBLINGS = {("outcome", "bookkeeping"), ("records", "errors")}
+SIBLINGS = {("outcome", "bookkeeping"), ("outcome", "exhibits"), ("outcome", "explanations"), ("records", "errors")}
 
 
 def imports_of(path: Path) -> set[str]:

@@ -94,7 +94,7 @@ def test_every_block_of_code_runs(here: Path, nudge: Callable[..., tuple[int, st
     )
     names: dict[str, object] = {}
     code = blocks("python")
-    assert len(code) == 4
+    assert len(code) == 6
     for block in code:
         short = block.replace('time_limit="60s"', "epochs=2, baselines=False").replace(
             "epochs=20", "epochs=2, baselines=False"

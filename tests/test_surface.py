@@ -28,7 +28,7 @@ Nudge = Callable[..., tuple[int, str, str]]
 QUICK = ("--set", "epochs=2", "--no-baselines")
 
 COMMANDS = {
-    "train": {"source", "--target", "--runs", "--name", "--seed", "--time-limit", "--test", "--set"}
+    "train": {"source", "--target", "--runs", "--name", "--seed", "--time-limit", "--test", "--set", "--from"}
     | {"--baselines", "--no-baselines", "--json", "--quiet", "-q"},
     "resume": {"run", "--runs", "--json", "--quiet", "-q"},
     "predict": {"run", "source", "--output", "-o", "--runs", "--quiet", "-q"},
@@ -272,7 +272,10 @@ def test_the_dependencies_are_what_is_imported() -> None:
     """Every library that the package imports is named in its metadata."""
     root = Path(nudgenet.__file__).parent
     project = tomllib.loads((root.parents[1] / "pyproject.toml").read_text())["project"]
-    lines = [*project["dependencies"], *project["optional-dependencies"]["excel"]]
+    lines = [
+        *project["dependencies"],
+        *(line for name in ("excel", "images", "pretrained", "sounds") for line in project["optional-dependencies"][name]),
+    ]
     named = {re.split(r"[<>=!~;\s\[]", line)[0].lower() for line in lines}
     imported = set()
     for path in root.rglob("*.py"):

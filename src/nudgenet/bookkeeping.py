@@ -67,7 +67,8 @@ def check_name(name: str) -> None:
 
 def chosen_settings(settings: Settings, capacity: Capacity, plan: Plan, place: Place) -> dict[str, Any]:
     """The values behind every setting that was left open: with them a run starts the same way again."""
-    values = asdict(plan) | asdict(capacity) | {"threads": place.threads, "precision": place.precision}
+    values = {"network": settings.network, "label_smoothing": settings.label_smoothing, "unfreeze": settings.unfreeze}
+    values |= asdict(plan) | asdict(capacity) | {"threads": place.threads, "precision": place.precision}
     return {name: values[name] for name in values if name in Settings.model_fields and name != "clip"}
 
 
@@ -122,10 +123,10 @@ def write_decisions(store: Store, log: Log) -> None:
 
 
 def _with_whole_paths(given: dict[str, Any]) -> dict[str, Any]:
-    """A test file by its whole path: a run may go on from another folder."""
-    test = str(given.get("test") or "")
-    is_file = 0 < len(test) < 1_000 and Path(test).exists()
-    return given | {"test": str(Path(test).absolute())} if is_file else given
+    """A test file and a model's folder by their whole paths: a run may go on from another folder."""
+    values = {name: str(given.get(name) or "") for name in ("test", "start_from")}
+    paths = {name: Path(value) for name, value in values.items() if 0 < len(value) < 1_000 and Path(value).exists()}
+    return given | {name: str(path.absolute()) for name, path in paths.items()}
 
 
 def split_record(parts: Parts) -> dict[str, Any]:
@@ -159,6 +160,8 @@ def train_command(raw: Raw, settings: Settings, chosen: Mapping[str, Any]) -> st
     for name, value in given.items():
         if name in ("seed", "test"):
             words += [f"--{name}", str(value)]
+        elif name == "start_from":
+            words += ["--from", str(value)]
         elif name == "baselines":
             words += [] if value else ["--no-baselines"]
         else:

@@ -69,6 +69,14 @@ def train(
     test: Annotated[
         str | None, typer.Option(metavar="SOURCE", help="Rows to test on; by default a part is held out.")
     ] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="A pretrained network for texts to start from: its folder, or its Hugging Face name if it is in the cache.",
+        ),
+    ] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as dropout=0.2; can be repeated."),
@@ -84,6 +92,7 @@ def train(
 
     settings: dict[str, Any] = dict(parse_assignments(assignments or []))
     given = {"seed": seed or None, "time_limit": time_limit, "test": test, "baselines": None if baselines else False}
+    given |= {"start_from": start_from}
     settings |= {key: value for key, value in given.items() if value is not None}
     settings |= {} if target is None else {"target": target}
 

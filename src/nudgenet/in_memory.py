@@ -43,6 +43,7 @@ from nudgenet.training.objectives import answer_function
 from nudgenet.training.place import choose_place, rows_at_once, working_at
 from nudgenet.training.plan import make_plan
 from nudgenet.training.state import weights_of
+from nudgenet.training.texts import settle_texts
 
 FORMAT_VERSION = 2
 # With fewer different rows a validation part is seven rows at most: training stops by chance, and misses them.
@@ -178,6 +179,7 @@ def train_in_memory(
     preparation, more = learn(raw, parts, columns, task, settings)
     data = with_weights(prepare(raw, parts, preparation), weights)
 
+    settings, suited = settle_texts(settings, data)
     metric, scored_by = choose_metric(kind, settings.metric, data.train.targets.numpy(), task.classes)
     check_threshold(kind, settings)
     capacity = choose_capacity(data.shape, settings)
@@ -206,7 +208,7 @@ def train_in_memory(
         num_rows=data.shape.num_rows,
         all_numbers=all_numbers,
         epochs=epochs,
-        decisions=(*decisions, *more, *scored_by, *sizes, *habits, *where, *chosen),
+        decisions=(*decisions, *more, *suited, *scored_by, *sizes, *habits, *where, *chosen),
         rule=rule,
         failure=state.failure,
     )
@@ -222,7 +224,8 @@ def answers_of(network: nn.Module, inputs: Mapping[str, torch.Tensor], task: Tas
     with torch.inference_mode():
         for begins in range(0, len(inputs["numbers"]), at_once):
             rows = slice(begins, begins + at_once)
-            chunk = {"numbers": inputs["numbers"][rows].double(), "categories": inputs["categories"][rows]}
+            chunk = {name: tensor[rows] for name, tensor in inputs.items()}
+            chunk |= {name: tensor.double() for name, tensor in chunk.items() if tensor.is_floating_point()}
             answers.append(to_answers(network(chunk)).numpy())
     return np.concatenate(answers)
 

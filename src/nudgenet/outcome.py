@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,12 @@ from torch import Tensor, nn
 import nudgenet
 from nudgenet import bookkeeping
 from nudgenet.data.batches import subset
-from nudgenet.data.features import CategoryFeature
+from nudgenet.data.features import CategoryFeature, MediaFeature
+from nudgenet.data.media import media_paths, readable
 from nudgenet.data.prepare import Preparation
+from nudgenet.data.texts import TextFeature, weigh_terms
+from nudgenet.exhibits import galleries
+from nudgenet.explanations import mark_worst
 from nudgenet.job import Job, Log, Table
 from nudgenet.networks.capacity import choose_capacity, describe_layers
 from nudgenet.networks.mlp import num_parameters
@@ -26,7 +30,7 @@ from nudgenet.report.contents import Contents
 from nudgenet.report.page import render
 from nudgenet.runs.store import Store, as_parquet
 from nudgenet.scoring.answers import AnswerRule
-from nudgenet.scoring.baselines import Baseline, TableArrays, fit_baselines
+from nudgenet.scoring.baselines import ALL_BASELINES, Baseline, TableArrays, fit_baselines
 from nudgenet.scoring.importance import Importance, permutation_importance
 from nudgenet.scoring.intervals import assess
 from nudgenet.scoring.metrics import row_losses, score
@@ -93,7 +97,11 @@ def conclude(
         job.observer.stage("Fitting the baselines on the same rows")
         train = affordable(data, settings, log)
         arrays = {name: as_arrays(table, part) for name, part in {"train": train, **held_out(data)}.items()}
-        for baseline in fit_baselines(kind, arrays, num_classes=len(table.task.classes), seed=settings.seed):
+        # On the pixels of images, trees cost minutes and are never the best answer; of texts alone they see nothing.
+        is_sound = data.shape.image is not None and data.shape.image.medium == "sound"
+        names = ALL_BASELINES if is_table(data) or is_sound else ("majority", "mean", "linear")
+        fitted = fit_baselines(kind, arrays, num_classes=len(table.task.classes), seed=settings.seed, names=names)
+        for baseline in fitted:
             baselines.append(baseline)
             bookkeeping.leave_if_stopped(job, store, state)
     seconds["baselines"] = time.perf_counter() - began
@@ -136,7 +144,11 @@ def conclude(
     for name, content in (results | {"summary": summary}).items():
         store.save_result(name, content)
     contents = report_contents(store, table, state, settings, log, summary, results, predictions, epochs)
-    store.write("report.html", render(contents).encode())
+    shown = galleries(network, table, targets["test"], ours.scaled["test"], settings)
+    with torch.inference_mode():
+        asked = answering(network, state, data, ours.rule)
+        marked = mark_worst(asked, table, targets["test"], ours.scaled["test"])
+    store.write("report.html", render(replace(contents, galleries=shown, texts=marked)).encode())
     store.finish(summary)
 
 
@@ -226,6 +238,12 @@ def answers_of(network: nn.Module, part: Part, objective: Objective, data: Prepa
     return in_user_units(evaluate(network, part, objective, rows_at_once(data.shape.num_outputs))[1], data)
 
 
+def is_table(data: Prepared) -> bool:
+    """Whether there are columns besides an image, a sound or texts."""
+    shape = data.shape
+    return (shape.image is None and shape.text is None) or shape.num_numbers + len(shape.cardinalities) > 0
+
+
 def affordable(data: Prepared, settings: Settings, log: Log) -> Part:
     """The training part, or under a time limit as many evenly spaced rows of it as the baselines have time for."""
     shape = data.shape
@@ -243,7 +261,12 @@ def affordable(data: Prepared, settings: Settings, log: Log) -> Part:
 def as_arrays(table: Table, part: Part) -> TableArrays:
     """A part as the baselines take it: the same prepared rows that the network sees."""
     numbers, categories = part.inputs["numbers"].cpu().numpy(), part.inputs["categories"].cpu().numpy()
-    return TableArrays(numbers, categories, table.prepared.shape.cardinalities, true_values(table, part))
+    if (media := table.preparation.media) is not None:
+        numbers = np.hstack([numbers, media.pooled(part.inputs["images"])])
+    terms = None
+    if (text := table.prepared.shape.text) is not None:
+        terms = weigh_terms(part.inputs, text)
+    return TableArrays(numbers, categories, table.prepared.shape.cardinalities, true_values(table, part), terms=terms)
 
 
 def judge(
@@ -265,7 +288,8 @@ def judge(
                 is_number = table.task.kind == "regression"
                 pair = (targets / unit, baseline.validation / unit) if is_number else (targets, baseline.validation)
                 losses = row_losses(table.task.kind, *pair)
-                reference[baseline.name] = float(losses.mean())
+                on_terms = baseline.name == "linear" and data.shape.text is not None
+                reference["terms" if on_terms else baseline.name] = float(losses.mean())
     return verdict(
         epochs,
         baseline_loss=no_skill_loss(state, data),
@@ -287,22 +311,33 @@ def no_skill_loss(state: State, data: Prepared) -> float:
     return float(state.objective.row_losses(outputs, data.validation.targets).double().mean())
 
 
+def answering(
+    network: nn.Module, state: State, data: Prepared, rule: AnswerRule
+) -> Callable[[Mapping[str, Tensor]], np.ndarray]:
+    """A function from prepared inputs to answers as `score` takes them."""
+
+    def predict(inputs: Mapping[str, Tensor]) -> np.ndarray:
+        return rule.scale(in_user_units(state.objective.predict(state.objective.unite(network(inputs))), data))
+
+    return predict
+
+
 def importance_of(
     network: nn.Module, table: Table, state: State, targets: np.ndarray, rule: AnswerRule, settings: Settings
 ) -> list[Importance]:
     """How much worse the metric that counts gets on the validation part when one column's cells are shuffled."""
     data = table.prepared
+    positions = input_positions(table.preparation)
+    if not is_table(data) and len(positions) < 2:
+        return []  # there is a single column, and everything comes from it
     num_outputs = data.shape.num_outputs
-
-    def predict(inputs: Mapping[str, Tensor]) -> np.ndarray:
-        return rule.scale(in_user_units(state.objective.predict(state.objective.unite(network(inputs))), data))
 
     with torch.inference_mode():
         return permutation_importance(
-            predict,
+            answering(network, state, data, rule),
             data.validation.inputs,
             targets,
-            input_positions(table.preparation),
+            positions,
             kind=table.task.kind,
             seed=settings.seed,
             metric=table.metric,
@@ -313,14 +348,21 @@ def importance_of(
         )
 
 
-def input_positions(preparation: Preparation) -> dict[str, list[tuple[str, int]]]:
-    """A user's column -> where its prepared inputs stand: [(input name, position), ...]."""
-    positions: dict[str, list[tuple[str, int]]] = {}
+def input_positions(preparation: Preparation) -> dict[str, list[tuple[str, int | slice]]]:
+    """A user's column -> where its prepared inputs stand: [(input name, position or positions), ...]."""
+    positions: dict[str, list[tuple[str, int | slice]]] = {}
+    texts = preparation.texts
     num_numbers = num_categories = 0
     for feature in preparation.features:
         if isinstance(feature, CategoryFeature):
             positions[feature.column] = [("categories", num_categories)]
             num_categories += 1
+        elif isinstance(feature, MediaFeature):
+            positions[feature.column] = [
+                ("images", channel) for channel in range(feature.shape.channels * feature.shape.windows)
+            ]
+        elif isinstance(feature, TextFeature):
+            positions[feature.column] = [(name, texts[feature.column]) for name in ("tokens", "token_weights")]
         else:
             width = len(feature.names)
             positions[feature.column] = [("numbers", num_numbers + offset) for offset in range(width)]
@@ -333,6 +375,8 @@ def test_table(table: Table, targets: np.ndarray, ours: Answers) -> pa.Table:
     task, rows, answers = table.task, table.prepared.test.rows, ours.scaled["test"]
     first = len(table.targets) - table.num_given_test_rows if table.num_given_test_rows else 0
     columns: dict[str, Any] = {"row": rows - first + 1}
+    if (paths := media_paths(table.test_cells)) is not None:
+        columns["path"] = paths
     if task.kind == "regression":
         columns |= {"actual": targets, "prediction": answers}
     else:
@@ -358,7 +402,7 @@ def report_contents(
     stored = store.read_json("settings.json")
     important = [column for column, *_ in results["importance"]]
     features = [column.name for column in table.columns if column.name not in important]
-    rows = table.test_cells.select(important + features)
+    rows = readable(table.test_cells.select(important + features))
     capacity = choose_capacity(table.prepared.shape, settings)
     path = shlex.quote(str(store.path))
     return Contents(
@@ -371,12 +415,12 @@ def report_contents(
         epochs=epochs,
         overfit_since=overfit_since(epochs),
         test_predictions=predictions,
-        test_inputs=rows,
+        test_inputs=rows if rows.num_columns else None,
         importance=results["importance"],
         importance_metric=table.metric,
         columns=table.columns,
         warnings=log.warnings,
-        network_text=f"{describe_layers(capacity)}, {summary['parameters']:,} knobs",
+        network_text=f"{describe_layers(capacity, table.prepared.shape)}, {summary['parameters']:,} knobs",
         commands={
             "reproduce": stored["command"],
             "predict": f"nudge predict {path} NEW_ROWS.csv --output predictions.csv",

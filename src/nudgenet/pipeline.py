@@ -18,15 +18,18 @@ from nudgenet.bookkeeping import Wanted
 from nudgenet.data.check import check
 from nudgenet.data.columns import choose_task, describe, encode_target
 from nudgenet.data.given_test import read_with_test
+from nudgenet.data.media import light_table
 from nudgenet.data.prepare import learn, prepare_batches
 from nudgenet.data.split import split
 from nudgenet.data.typed import BATCH_ROWS
 from nudgenet.errors import SettingError, did_you_mean
 from nudgenet.job import Job, Log, Table
+from nudgenet.models import find_model
 from nudgenet.networks import NETWORKS
 from nudgenet.networks.capacity import Capacity, choose_capacity, explain_capacity
 from nudgenet.networks.encoding import learn_pieces
 from nudgenet.networks.mlp import num_parameters
+from nudgenet.networks.pretrained import load_trunk
 from nudgenet.observer import Observer, Silent
 from nudgenet.outcome import conclude
 from nudgenet.records import Decision, Prepared, Raw
@@ -36,13 +39,16 @@ from nudgenet.scoring.metrics import choose_metric
 from nudgenet.scoring.rule import check_threshold
 from nudgenet.settings import Settings, make_settings
 from nudgenet.training.budget import fit_to_time, time_for_training
+from nudgenet.training.images import settle
 from nudgenet.training.loop import Step, fit
 from nudgenet.training.loop import step as textbook_step
 from nudgenet.training.objectives import RowLosses, custom, make_objective
 from nudgenet.training.place import Place, choose_place, working_at
 from nudgenet.training.plan import Plan, make_plan
+from nudgenet.training.pretrained import read_ahead
 from nudgenet.training.state import State, start
 from nudgenet.training.stopping import StopSignal, stop_on_signals
+from nudgenet.training.texts import settle_texts
 from nudgenet.watching.curves import best_epoch
 
 
@@ -121,6 +127,10 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
         rows = partial(bookkeeping.read_again, where, settings)
     table = prepare_table(rows, settings, log)
     data = table.prepared
+    wished = settings
+    settings, suited = settle(settings, data)
+    settings, more = settle_texts(settings, data)
+    log.decide([*suited, *more])
 
     capacity = choose_capacity(data.shape, settings)
     plan, habits = make_plan(settings, data.shape)
@@ -139,12 +149,13 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
             settings = settings.model_copy(update=asdict(capacity))
         if isinstance(where, Wanted):
             chosen = bookkeeping.chosen_settings(settings, capacity, state.plan, place) | {"metric": table.metric}
-            store = bookkeeping.open_run(where, table, settings, chosen, log, job)
+            store = bookkeeping.open_run(where, table, wished, chosen, log, job)
         else:
             store = where
             bookkeeping.recall(store, log)
         with store.held():
             bookkeeping.catch_up(store, table, state)
+            data = read_ahead(state, data)
             seconds = {"prepare": time.perf_counter() - began}
             best = best_epoch(store.epochs())
             limit = time_for_training(settings.time_limit, time.perf_counter() - job.stop.began)
@@ -202,6 +213,8 @@ def begin(
     )
     pieces = learn_pieces(data.train.inputs["numbers"])
     network = NETWORKS[settings.network](data.shape, capacity, settings, pieces)
+    if settings.start_from is not None:
+        load_trunk(network, find_model(settings.start_from))
     objective = make_objective(data.task.kind, data.train, data.shape.num_outputs, settings)
     if own is not None:
         objective = custom(own, like=objective)
@@ -230,7 +243,7 @@ def prepare_table(read_rows: Callable[[], tuple[Raw, int]], settings: Settings, 
     preparation, decisions = learn(raw, parts, columns, task, settings)
     log.decide(decisions)
     log.warn(check(raw, parts, columns, task, preparation.shape(len(parts.train))))
-    targets, test_cells = encode_target(raw.table.column(task.target), task)[0], raw.table.take(parts.test)
+    targets, test_cells = encode_target(raw.table.column(task.target), task)[0], light_table(raw.table).take(parts.test)
     batches = raw.table.to_batches(max_chunksize=BATCH_ROWS)
     if raw.source.kind == "file":
         raw = replace(raw, table=raw.table.schema.empty_table())

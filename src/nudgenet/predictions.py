@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from nudgenet.data.media import media_columns, media_errors, media_paths
 from nudgenet.errors import UserError
 from nudgenet.run import Run
 
@@ -67,10 +68,20 @@ def predict_table(run: Run, source: Any) -> tuple[pa.Table, list[str]]:
 
 
 def answer_tables(run: Run, source: Any, found: list[str]) -> Iterator[pa.Table]:
-    """Columns `prediction` and, for classes, `probability_<class>`, some rows at a time; see `Run.answer_batches`."""
-    for answers in run.answer_batches(source, found):
-        columns: dict[str, Any] = {"prediction": run.labels(answers)}
-        columns |= {f"probability_{label}": answers[:, index] for index, label in enumerate(run.classes)}
+    """Columns `prediction` and, for classes, `probability_<class>`, some rows at a time; see `Run.answer_batches`.
+
+    Images also have a column `path`, if they came from files, and `error`: why one could not be decoded.
+    """
+    for raw, answers in run.answer_rows(source, found):
+        paths, errors = media_paths(raw.table), media_errors(raw.table)
+        columns: dict[str, Any] = {} if paths is None else {"path": paths}
+        columns["prediction"] = pa.array(run.labels(answers), from_pandas=bool(errors))
+        columns |= {
+            f"probability_{label}": pa.array(answers[:, index], from_pandas=bool(errors))
+            for index, label in enumerate(run.classes)
+        }
+        if media_columns(raw.table):
+            columns["error"] = pa.array([errors.get(row) for row in range(len(answers))], pa.string())
         yield pa.table(columns)
 
 

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TaskKind = Literal["binary", "multiclass", "regression"]
-ColumnKind = Literal["number", "yes_no", "category", "date", "text", "identifier", "constant", "empty"]
-USED_KINDS: tuple[ColumnKind, ...] = ("number", "yes_no", "category", "date")
+Medium = Literal["image", "sound", "text"]
+ColumnKind = Literal[
+    "number", "yes_no", "category", "date", "text", "image", "sound", "identifier", "constant", "empty"
+]
+USED_KINDS: tuple[ColumnKind, ...] = ("number", "yes_no", "category", "date", "text", "image", "sound")
 Label = str | int | float | bool
 
 
@@ -54,6 +57,8 @@ class Raw:
     decisions: tuple[Decision, ...] = ()  # delimiter, encoding, header, preamble lines ...
     warnings: tuple[str, ...] = ()
     has_header: bool = True  # False: the names are column_1, column_2 ...
+    given_validation: int = 0  # the source names its validation rows: they stand below all others but the test rows
+    given_test: int = 0  # the source names its test rows: they stand at the end
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,37 @@ class Column:
 
 
 @dataclass(frozen=True)
+class ImageShape:
+    """The images that a network takes in, or the pictures of sounds (pitches x moments).
+
+    center, spread: of each channel in training, on a scale from 0 to 1.
+    windows: pictures of one row, which stand in place of further channels; its answer is the mean of theirs.
+    """
+
+    channels: int
+    height: int
+    width: int
+    center: tuple[float, ...]
+    spread: tuple[float, ...]
+    windows: int = 1
+    medium: Medium = "image"
+
+
+@dataclass(frozen=True)
+class TextShape:
+    """The texts that a network takes in: numbers below `num_terms` (0: nothing), in `places` places of a row.
+
+    columns, model: for a pretrained network, the places of each column of texts, and the network's config as JSON.
+    """
+
+    kind: Literal["bag", "sequence", "pretrained"]
+    num_terms: int
+    places: int
+    columns: tuple[int, ...] = ()
+    model: str = ""
+
+
+@dataclass(frozen=True)
 class Shape:
     """What a network must take in and give out."""
 
@@ -114,6 +150,8 @@ class Shape:
     cardinalities: tuple[int, ...]  # per category input: number of codes, the unknown code 0 included
     num_outputs: int
     num_rows: int  # training rows
+    image: ImageShape | None = None
+    text: TextShape | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +159,10 @@ class Part:
     """The prepared tensors of one part; the first dimension of every tensor is the row.
 
     inputs: name -> tensor. Tables: "numbers" float32 (rows, num_numbers) and "categories" int64
-        (rows, num_categories); either may have zero columns.
+        (rows, num_categories); either may have zero columns. With images also "images" uint8 (rows,
+        channels, height, width); with sounds uint8 (rows, windows, pitches, moments).
+        With texts also "tokens" int32 and "token_weights" float32, both (rows, places), and while a pretrained
+        network stays as it is "features" float32, what it says of them.
     targets: int64 (rows,) class index, or float32 (rows,) standardised.
     weights: float32 (rows,) or None.
     rows: int64 numpy, the row numbers in `Raw.table`.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from nudgenet.errors import DataWarning, RunError
 from nudgenet.records import Advice, Decision, Epoch, Label, Raw, Shape, Task, Verdict
@@ -136,8 +137,7 @@ class Run:
         from nudgenet.runs.checkpoint import load_checkpoint
         from nudgenet.training.state import part_of
 
-        data = self._data
-        shape = Shape(**{field.name: data["shape"][field.name] for field in fields(Shape)})
+        shape = TypeAdapter(Shape).validate_python(self._data["shape"])
         tensors, _ = load_checkpoint(self._store.checkpoint)
         return rebuild(shape, self.settings, part_of(tensors, "best.") or part_of(tensors, "network."))
 
@@ -174,7 +174,8 @@ class Run:
         if self.task.kind == "regression":
             return answers
         labels: np.ndarray = np.array(self.task.classes)[self.rule.decide(answers)]
-        return labels
+        broken = np.isnan(answers[:, 0])
+        return np.where(broken, None, labels.astype(object)) if broken.any() else labels  # type: ignore[call-overload]
 
     def answer(self, data: Any) -> tuple[np.ndarray, list[str]]:
         """Probabilities (rows, classes) or numbers (rows,), and the warnings about the rows in words."""
@@ -189,12 +190,23 @@ class Run:
 
     def answer_batches(self, data: Any, found: list[str]) -> Iterator[np.ndarray]:
         """`answer`, some rows at a time; the warnings stand in `found` when all rows are done."""
+        return (answers for _, answers in self.answer_rows(data, found))
+
+    def answer_rows(self, data: Any, found: list[str]) -> Iterator[tuple[Raw, np.ndarray]]:
+        """`answer_batches` with the rows themselves; a row whose image or sound could not be decoded has NaN for an answer."""
+        from nudgenet.data.media import media_errors
         from nudgenet.data.oddities import Oddities
 
         odd = Oddities()
         for raw in self._read_batches(data):
             inputs, about_columns = self.preparation.apply_batch(raw, odd)
-            yield self._forward(inputs)
+            answers = self._forward(inputs)
+            if errors := media_errors(raw.table):
+                answers[list(errors)] = np.nan
+                row, error = next(iter(errors.items()))
+                files = "1 file has" if len(errors) == 1 else f"{len(errors):,} files have"
+                found.append(f"{files} no answer, such as row {row + 1}: {error}")
+            yield raw, answers
             found += [words for words in (*raw.warnings, *about_columns) if words not in found]
         found += odd.in_words()
 
@@ -232,16 +244,41 @@ class Run:
         """Rows to predict, with the column names of the training data."""
         from nudgenet.data.read import read
 
-        return read(self._named(data), self._reading, columns=self._data["names"])
+        return self._with_media(read(self._named(data), self._reading, columns=self._data["names"]))
 
     def _read_batches(self, data: Any) -> Iterator[Raw]:
         from nudgenet.data.read import read_batches
 
-        return read_batches(self._named(data), self._reading, columns=self._data["names"])
+        batches = read_batches(self._named(data), self._reading, columns=self._data["names"])
+        return (self._with_media(raw) for raw in batches)
 
     @property
     def _reading(self) -> Settings:
-        return Settings(header=None if self._data["has_header"] else self.settings.header)
+        header, media = None if self._data["has_header"] else self.settings.header, self.preparation.media
+        if media is None:  # a folder to read holds texts, if anything
+            return Settings(header=header, kinds=dict.fromkeys(self.preparation.texts, "text"))
+        return Settings(
+            header=header,
+            kinds={media.column: media.kind},
+            image_size=self.settings.image_size,
+            sound_rate=self.settings.sound_rate,
+        )
+
+    @property
+    def _files(self) -> str | None:
+        """The one column that files may stand for."""
+        media, texts = self.preparation.media, list(self.preparation.texts)
+        return media.column if media else texts[0] if len(texts) == 1 else None
+
+    def _with_media(self, raw: Raw) -> Raw:
+        """The one column of images or sounds under the name that it had in training: a folder's has a name of its own."""
+        from nudgenet.data.media import media_columns
+
+        wanted, found = self._files, list(media_columns(raw.table))
+        if wanted is None or wanted in raw.table.column_names or len(found) != 1:
+            return raw
+        names = [wanted if column == found[0] else column for column in raw.table.column_names]
+        return replace(raw, table=raw.table.rename_columns(names))
 
     def _named(self, data: Any) -> Any:
         """A dict of one row and an array of features as columns with names; all else as it is."""
@@ -251,7 +288,7 @@ class Run:
                 hasattr(value, "__len__") and not isinstance(value, str | bytes) for value in data.values()
             )
             return {name: [value] for name, value in data.items()} if single else dict(data)
-        if isinstance(data, np.ndarray):
+        if isinstance(data, np.ndarray) and (self.preparation.media is None or data.ndim < 3):
             return self._name_columns(data, [name for name in self._data["names"] if name != self.task.target])
         return data
 

@@ -12,7 +12,13 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from nudgenet.errors import SettingError, did_you_mean
-from nudgenet.records import ColumnKind
+from nudgenet.records import ColumnKind, Medium
+
+AUGMENTATIONS: dict[Medium, tuple[str, ...]] = {
+    "image": ("flip", "shift", "cutout", "colour"),
+    "sound": ("crop", "delay", "tempo", "pitch", "gain", "noise", "mask"),
+    "text": ("words",),
+}
 
 
 class Settings(BaseModel):
@@ -67,6 +73,30 @@ class Settings(BaseModel):
         "none", description="re-standardise the sums inside each layer"
     )
     residual: bool = Field(False, description="add each layer's input to its output")
+
+    # A pretrained start
+    start_from: str | None = Field(
+        None,
+        description="a pretrained network to start from (--from): a folder, or a Hugging Face name that is in the cache",
+    )
+    unfreeze: bool | None = Field(
+        None, description="train the pretrained network's own knobs, too, after the outputs; else it stays as it is"
+    )
+
+    frozen_epochs: int | None = Field(
+        None,
+        ge=0,  # what is recorded of a run without a pretrained trunk
+        description="the first epochs, in which a pretrained network stays as it is and only the outputs learn",
+    )
+
+    # Images and sounds
+    image_size: int | None = Field(None, ge=8, le=1024, description="side in pixels of the squares that images become")
+    sound_seconds: float | None = Field(None, gt=0, le=300, description="how much of a sound is looked at in one go")
+    sound_rate: int | None = Field(None, ge=0_000, le=192_000, description="samples a second that sounds keep, at most")
+    augment: tuple[str, ...] | None = Field(
+        None, description="how training images (flip, shift, cutout, colour), sounds (crop, delay, tempo, pitch, gain, "
+        "noise, mask) or texts (words) are varied; none: not at all"
+    )  # fmt: skip
 
     # The objective
     objective: str | None = Field(None, description="the loss (see training.OBJECTIVES)")
@@ -127,6 +157,21 @@ class Settings(BaseModel):
     @classmethod
     def _kinds_by_name(cls, value: Any) -> Any:
         return parse_kinds(value) if isinstance(value, str | Mapping) else value
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _ways(cls, value: Any) -> Any:
+        value = cls._comma_list(value)
+        if value is None:
+            return None
+        ways = () if value == ("none",) else tuple(value)
+        for way in ways:
+            known = [name for names in AUGMENTATIONS.values() for name in names]
+            if way not in known:
+                raise SettingError(
+                    f"There is no way `{way}` to vary images, sounds or texts", fix=did_you_mean(way, known)
+                )
+        return ways
 
     @field_validator("ignore", mode="before")
     @classmethod

@@ -152,7 +152,7 @@ def test_fewer_rows_than_inputs() -> None:
 
 
 def test_odd_tables_do_no_harm() -> None:
-    assert warnings_of(Task("y", "regression"), {"a": "text"}, a=["word"] * 60, y=noise(60)) == []
+    assert warnings_of(Task("y", "regression"), {"a": "constant"}, a=["word"] * 60, y=noise(60)) == []
     everything = {"nothing": pa.nulls(60, pa.float64()), "same": [1.0] * 60, "huge": 1e300 * noise(60)}
     assert isinstance(warnings_of(Task("y", "regression"), **everything, y=noise(60, 3)), list)
 

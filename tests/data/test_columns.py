@@ -229,7 +229,7 @@ def test_kinds(values: object, kind: str) -> None:
     column, decisions, _ = look(values)
     assert column.kind == kind
     assert any(char.isdigit() for char in column.why) or kind == "empty"
-    left_out = kind in ("identifier", "text", "constant", "empty")
+    left_out = kind in ("identifier", "constant", "empty")
     assert any(entry.startswith(f"column `x`: left out: {kind}") for entry in decisions) == left_out
 
 

@@ -29,7 +29,7 @@ A_TABLE_OF_THE_PROGRAM = pa.table(COLUMNS)  # a query must not see variables
 
 
 def test_the_readers_are_a_visible_table() -> None:
-    assert set(READERS) == {"text", "parquet", "arrow", "json", "excel", "arff", "query", "frame", "arrays"}
+    assert set(READERS) == {"text", "parquet", "arrow", "json", "excel", "arff", "folder", "query", "frame", "arrays"}
 
 
 def test_a_file_and_where_it_came_from(tmp_path: Path) -> None:
@@ -196,8 +196,8 @@ def test_a_missing_file_names_a_near_one(tmp_path: Path) -> None:
         read(tmp_path / "absent" / "house.csv", Settings())
 
 
-def test_folders_cannot_be_read_yet(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"a folder.*cannot be read yet"):
+def test_a_folder_without_images_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="no sub-folders with images"):
         read(tmp_path, Settings())
 
 
@@ -295,7 +295,9 @@ def test_dicts_and_lists() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (np.zeros((4, 8, 8), np.uint8), "cannot be read yet"),
+        (np.zeros((4, 8, 8)), "uint8"),
+        (np.zeros((4, 8, 8, 2), np.uint8), "1 or 3 channels"),
+        (np.zeros((4, 8, 8, 1, 1), np.uint8), "rows and columns"),
         (np.zeros(4), "rows and columns"),
         (np.zeros((0, 3)), "no rows"),
         (np.zeros((3, 0)), "no columns"),

@@ -134,7 +134,7 @@ def test_every_kind_names_the_wish_that_overrides_it() -> None:
         "columns that are numbers": "--set kinds=area:category",
         "column `my id`": "--set 'kinds=my id:number'",
         "column `name`": "--set kinds=name:category",
-        "column `review`": "--set kinds=review:category",
+        "columns that are free text": "--set ignore=review",
         "column `same`": "",
     }
 

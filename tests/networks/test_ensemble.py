@@ -117,7 +117,7 @@ def test_coarse_products_only_while_training() -> None:
     assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in coarse.parameters())
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS))
+@pytest.mark.parametrize("name", sorted(set(NETWORKS) - {"convnet", "bag", "transformer", "pretrained"}))
 @pytest.mark.parametrize("layers", [0, 2])
 def test_a_trained_network_is_rebuilt_from_its_weights(name: str, layers: int) -> None:
     data = make_prepared(cardinalities=(3, 4))

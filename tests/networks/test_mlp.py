@@ -11,7 +11,7 @@ from torch import nn
 
 from conftest import make_prepared
 from nudgenet.networks import NETWORKS
-from nudgenet.networks.capacity import choose_capacity, explain_capacity
+from nudgenet.networks.capacity import ENSEMBLES, choose_capacity, explain_capacity
 from nudgenet.networks.embeddings import CategoryEmbedding
 from nudgenet.networks.mlp import MLP, num_parameters
 from nudgenet.networks.neurons import KINKS
@@ -83,7 +83,7 @@ def test_capacity_grows_with_the_rows_and_settings_win() -> None:
         sizes = [choose_capacity(Shape(10, (), 1, num_rows), settings) for num_rows in rows]
         assert [c.width for c in sizes] == sorted(c.width for c in sizes)
         assert all(math.log2(c.width).is_integer() for c in sizes)
-        assert all((c.members > 1) == (network == "ensemble") for c in sizes)
+        assert all((c.members > 1) == (network in ENSEMBLES) for c in sizes)
     assert choose_capacity(Shape(10, (), 1, 50), Settings(layers=5, width=7, dropout=0.0)).width == 7
     capacity = choose_capacity(Shape(10, (), 1, 1_200), Settings(network="mlp"))
     said = explain_capacity(capacity, Shape(10, (), 1, 1_200), 1_731, Settings())[0]

@@ -13,6 +13,7 @@ import pyarrow as pa
 from nudgenet.data.cells import parse_dates, parse_numbers
 from nudgenet.data.columns import bad_cells, encode_target
 from nudgenet.data.features import read_levels
+from nudgenet.data.media import same_files
 from nudgenet.data.units import row_hashes
 from nudgenet.errors import shorten
 from nudgenet.records import Column, Parts, Raw, Shape, Task
@@ -48,14 +49,16 @@ def check(raw: Raw, parts: Parts, columns: Sequence[Column], task: Task, shape: 
         shape: for the number of inputs.
     """
     used = [column for column in columns if column.used]
+    plain = [column for column in used if column.kind not in ("image", "sound", "text")]
     targets, _ = encode_target(raw.table.column(task.target), task)
-    warnings = _held_out_cells(raw, parts, used)
+    warnings = _held_out_cells(raw, parts, plain)
     warnings += _duplicates(raw, parts, used, task, targets)
-    warnings += _leaks(raw, parts, used, task, targets)
+    warnings += _leaks(raw, parts, plain, task, targets)
+    warnings += same_files(raw.table, np.sort(np.concatenate([parts.train, parts.validation, parts.test])))
     if task.classes:
         warnings += _classes(targets[parts.train], task)
     num_inputs = shape.num_numbers + sum(shape.cardinalities)
-    if len(parts.train) < num_inputs:
+    if len(parts.train) < num_inputs and shape.image is None:
         warnings.append(
             f"Only {len(parts.train):,} training rows for {num_inputs:,} inputs: "
             "the network can learn them by heart, so more rows or fewer columns would help"
@@ -134,11 +137,12 @@ def _classes(targets: np.ndarray, task: Task) -> list[str]:
 def _leaks(raw: Raw, parts: Parts, used: Sequence[Column], task: Task, targets: np.ndarray) -> list[str]:
     """Columns that alone predict the target almost perfectly, and columns that add up to it."""
     rows = np.concatenate([parts.train, parts.validation])
-    if len(rows) < MIN_LEAK_ROWS:
+    if len(rows) < MIN_LEAK_ROWS or not used:
         return []
     rng = np.random.Generator(np.random.PCG64(len(rows)))  # a sample that depends on nothing but the number of rows
     rows = rng.permutation(rows)[:SAMPLE_ROWS]
-    table, answers = raw.table.take(np.sort(rows)), targets[np.sort(rows)]
+    table = raw.table.select([column.name for column in used]).take(np.sort(rows))
+    answers = targets[np.sort(rows)]
     if task.kind == "regression":
         answers = _small(answers)
     elif MIN_ROWS_PER_CLASS * len(np.unique(answers)) > len(rows):

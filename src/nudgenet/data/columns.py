@@ -10,6 +10,7 @@ import pyarrow as pa
 from nudgenet.data.cells import LEVEL_MARKERS, parse_dates, parse_levels, parse_numbers
 from nudgenet.data.formats import describe_format
 from nudgenet.data.kinds import Sight, look
+from nudgenet.data.media import is_media, light
 from nudgenet.data.target import choose_task, encode_target, find_target
 from nudgenet.data.wishes import WHY, check_wishes, look_as_wished
 from nudgenet.errors import ColumnError, did_you_mean, shorten
@@ -31,7 +32,6 @@ _LEFT_OUT = {  # kind -> why the network does not see it
     "identifier": "it names rows instead of describing them",
     "constant": "it has the same value in every training row",
     "empty": "it holds nothing in the training rows",
-    "text": "free text is not used yet",
 }
 _MOST_SINGLY = 8  # more columns left out for one reason than this share one entry in the log
 
@@ -64,8 +64,8 @@ def describe(
     for name in names:
         if name in apart:
             continue
-        cells = raw.table.column(name).take(taken)
-        if name in settings.kinds:
+        cells = light(raw.table.column(name)).take(taken)
+        if name in settings.kinds and not is_media(raw.table.column(name)):
             sights.append(look_as_wished(name, cells, settings.kinds[name]))
         else:
             sights.append(look(name, cells, rows, has_header=raw.has_header))
@@ -95,13 +95,17 @@ def _set_apart(columns: tuple[Column, ...], settings: Settings) -> list[Decision
 
 def _kinds(columns: tuple[Column, ...]) -> list[Decision]:
     """How many columns of each kind the network sees."""
-    words = {"number": "numbers", "yes_no": "yes/no", "category": "categories", "date": "dates"}
+    words = {
+        "number": "numbers", "yes_no": "yes/no", "category": "categories", "date": "dates", "image": "images",
+        "text": "free text",
+        "sound": "sounds",
+    }  # fmt: skip
     decisions = []
     for kind, word in words.items():
         names = [column.name for column in columns if column.kind == kind]
         if names:
             why = "what the cells of the training rows are"
-            other = f"ignore={names[0]}" if kind == "category" else f"kinds={names[0]}:category"
+            other = f"ignore={names[0]}" if kind in ("category", "text") else f"kinds={names[0]}:category"
             decisions.append(Decision(f"columns that are {word}", shorten(names), why, as_set(other)))
     return decisions
 

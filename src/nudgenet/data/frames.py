@@ -11,6 +11,7 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
+from nudgenet.data.images import array_images
 from nudgenet.data.typed import Reading, tidy
 from nudgenet.errors import SourceError
 from nudgenet.records import Decision
@@ -162,10 +163,7 @@ def _read_matrix(matrix: Any) -> Reading:
     if array.dtype.names:
         return tidy(_from_mapping({name: array[name] for name in array.dtype.names}))
     if array.ndim in (3, 4):
-        raise SourceError(
-            "An array with 3 or 4 dimensions (images) cannot be read yet: this version reads tables",
-            got=f"shape {array.shape}",
-        )
+        return Reading(pa.table({"image": array_images(array)}))
     if array.ndim != 2:
         raise SourceError(
             "The data must be a table with rows and columns", got=f"{type(matrix).__name__} of shape {array.shape}",

@@ -8,9 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from nudgenet.data.media import media_columns
 from nudgenet.data.read import read
-from nudgenet.errors import ColumnError, shorten
-from nudgenet.records import Decision, Raw
+from nudgenet.errors import ColumnError, SourceError, shorten
+from nudgenet.records import ColumnKind, Decision, Raw
 from nudgenet.settings import Settings
 
 
@@ -23,8 +24,14 @@ def read_with_test(source: Any, settings: Settings) -> tuple[Raw, int]:
     """
     raw = read(source, settings)
     if settings.test is None:
-        return raw, 0
-    test = read(settings.test, settings, columns=raw.table.column_names)
+        return raw, raw.given_test
+    if raw.given_test:
+        raise SourceError(
+            "The source holds a test part of its own", got=f"--test {settings.test}", fix="Leave --test away."
+        )
+    known: dict[str, ColumnKind] = dict(media_columns(raw.table).items())
+    alike = settings.model_copy(update={"kinds": settings.kinds | known})
+    test = read(settings.test, alike, columns=raw.table.column_names)
     return below(raw, test, settings.test), test.table.num_rows
 
 
@@ -53,6 +60,7 @@ def below(raw: Raw, test: Raw, name: str) -> Raw:
         (*raw.decisions, decision),
         tuple(warnings),
         raw.has_header,
+        raw.given_validation,
     )
 
 

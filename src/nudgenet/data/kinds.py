@@ -10,8 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nudgenet.data.cells import LEVEL_MARKERS, YES_NO, parse_dates, parse_levels, parse_numbers
+from nudgenet.data.documents import look_at_documents
 from nudgenet.data.formats import guess_format
+from nudgenet.data.images import look_at_images
+from nudgenet.data.media import medium_of
 from nudgenet.data.plain import is_plain
+from nudgenet.data.sounds import look_at_sounds
 from nudgenet.records import CellFormat, Column
 
 _FIRST_COLUMN = "it is the first column"  # a weak hint: only counting the rows confirms it
@@ -20,6 +24,7 @@ _INDEX_NAME = re.compile(
     r"(?i:(.*[_ .-])?(id|ids|idx|index|instant|key|uuid|guid|rownames?|rownum|row[_ ]?(id|no|nr|number)|record|serial|seq)"
     r"|obs|unnamed: ?\d+|level_0|no\.?|nr\.?|#)|.*[a-z](ID|Id)"
 )
+_LOOK_AT = {"image": look_at_images, "sound": look_at_sounds, "text": look_at_documents}
 _MANY_ROWS = 10  # with fewer, "all different" says little about numbers
 UNIQUE_SHARE = 0.9  # text with more distinct cells than this share of the rows is a name or a text
 
@@ -45,6 +50,8 @@ def look(name: str, cells: pa.ChunkedArray, rows: np.ndarray, *, has_header: boo
         has_header: whether the table had names, so that a column without one stands out.
     """
     kind = cells.type
+    if (medium := medium_of(kind)) is not None:
+        return Sight(_LOOK_AT[medium](name, cells))
     if cells.null_count == len(cells):
         return Sight(Column(name, "empty", "no cell holds anything", num_missing=len(cells)))
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
@@ -210,7 +217,12 @@ def _level_column(name: str, cells: pa.ChunkedArray, format: CellFormat) -> Colu
 
 def is_free_text(unique: pa.Array, num_present: int) -> str:
     """Why distinct cells are free text: mostly different, and long or of many words; "" if they are not."""
-    num_words = pc.mean(pc.add(pc.count_substring_regex(unique, r"\s+"), 1)).as_py()
+    # Between words are blanks, but not in every language: there two signs or so are a word.
+    num_signs = pc.count_substring_regex(
+        unique, r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+    )
+    num_blanks = pc.count_substring_regex(unique, r"\s+")
+    num_words = pc.mean(pc.add(pc.add(num_blanks, 1), pc.divide(num_signs, 2))).as_py()
     length = pc.mean(pc.utf8_length(unique)).as_py()
     mostly_unique = len(unique) > 0.5 * num_present and len(unique) > 2
     if not mostly_unique or not (num_words >= 6 or (length >= 60 and num_words >= 3)):

@@ -26,12 +26,17 @@ from nudgenet.data.features import (
     CategoryFeature,
     DateFeature,
     Feature,
+    MediaFeature,
     NumberFeature,
     learn_category,
     learn_date,
     learn_number,
 )
+from nudgenet.data.images import learn_images
+from nudgenet.data.media import light
 from nudgenet.data.oddities import Oddities
+from nudgenet.data.sounds import learn_sounds
+from nudgenet.data.texts import TextFeature, encode_texts, learn_text, text_shape
 from nudgenet.data.typed import BATCH_ROWS
 from nudgenet.errors import ColumnError, RunError, shorten
 from nudgenet.records import Column, Decision, Part, Parts, Prepared, Raw, Shape, Task
@@ -41,7 +46,8 @@ FORMAT_VERSION = 1
 TINIEST = 1e-200  # a smaller unit for targets would make ordinary ones infinite
 LARGEST_TARGET = 1e100  # errors are squared and summed, also by the baselines and the scores
 FARTHEST = 1e15  # standardised targets beyond this are cut off: their squares must stay finite in float32
-LONG_LIST = 100  # level lists longer than this are kept beside the JSON, which people may want to read
+LONG_LIST = 100  # lists longer than this are kept beside the JSON, which people may want to read
+PACKED = ("levels", "rare", "terms", "rarity", "tokenizer")  # the lists of features that may be long
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,10 @@ class Preparation:
     def number_names(self) -> tuple[str, ...]:
         """The name of every float input, such as "age", "age:missing", "sold:year", "sold:weekday_sin"."""
         return tuple(
-            name for feature in self.features if not isinstance(feature, CategoryFeature) for name in feature.names
+            name
+            for feature in self.features
+            if not isinstance(feature, CategoryFeature | MediaFeature | TextFeature)
+            for name in feature.names
         )
 
     @property
@@ -74,13 +83,33 @@ class Preparation:
         return tuple(feature.column for feature in self.features if isinstance(feature, CategoryFeature))
 
     @property
+    def media(self) -> MediaFeature | None:
+        """The column of images or sounds, if there is one."""
+        return next((feature for feature in self.features if isinstance(feature, MediaFeature)), None)
+
+    @property
+    def texts(self) -> dict[str, slice]:
+        """Each column of free text, and its places among the tokens."""
+        ends = np.cumsum([0, *(feature.places for feature in self._text_features)]).tolist()
+        return {
+            feature.column: slice(begin, end)
+            for feature, begin, end in zip(self._text_features, ends[:-1], ends[1:], strict=True)
+        }
+
+    @property
+    def _text_features(self) -> list[TextFeature]:
+        return [feature for feature in self.features if isinstance(feature, TextFeature)]
+
+    @property
     def cardinalities(self) -> tuple[int, ...]:
         """The number of codes of every category input, the unknown code 0 included."""
         return tuple(feature.cardinality for feature in self.features if isinstance(feature, CategoryFeature))
 
     def shape(self, num_rows: int) -> Shape:
         """What a network for `num_rows` training rows must take in and give out."""
-        return Shape(len(self.number_names), self.cardinalities, len(self.task.classes) or 1, num_rows)
+        image = self.media.shape if self.media else None
+        text = text_shape(self._text_features)
+        return Shape(len(self.number_names), self.cardinalities, len(self.task.classes) or 1, num_rows, image, text)
 
     def apply(self, raw: Raw) -> tuple[dict[str, torch.Tensor], list[str]]:
         """Inputs for every row, in order (see `records.Part.inputs`), and warnings that count and name.
@@ -109,6 +138,11 @@ class Preparation:
         next_number = next_category = 0
         for feature in self.features:
             cells = table.column(feature.column)
+            if isinstance(feature, MediaFeature):
+                inputs["images"] = feature.encode(cells, np.arange(len(cells)))
+                continue
+            if isinstance(feature, TextFeature):
+                continue
             if isinstance(feature, CategoryFeature):
                 categories[:, next_category], num_new = feature.encode(cells)
                 next_category += 1
@@ -121,14 +155,20 @@ class Preparation:
             for encoded in feature.encode(values):
                 numbers[:, next_number] = encoded
                 next_number += 1
-        return inputs
+        return inputs | encode_texts(self._text_features, table)
 
     def space(self, num_rows: int) -> dict[str, torch.Tensor]:
         """Room for the inputs of so many rows, not filled yet (see `records.Part.inputs`)."""
-        return {
+        tables = {
             "numbers": torch.empty(num_rows, len(self.number_names)),
             "categories": torch.empty(num_rows, len(self.category_names), dtype=torch.int64),
         }
+        if self.media is not None:
+            tables["images"] = self.media.space(num_rows)
+        if text := text_shape(self._text_features):
+            tables["tokens"] = torch.zeros(num_rows, text.places, dtype=torch.int32)
+            tables["token_weights"] = torch.zeros(num_rows, text.places)
+        return tables
 
     def restore(self, outputs: np.ndarray) -> np.ndarray:
         """Standardised outputs of a regression -> float64 in the user's unit."""
@@ -147,7 +187,7 @@ class Preparation:
         stored: dict[str, Any] = {"format_version": FORMAT_VERSION, **asdict(self)}
         tensors: dict[str, np.ndarray] = {}
         for i, feature in enumerate(stored["features"]):
-            for key in ("levels", "rare"):
+            for key in PACKED:
                 if len(feature.get(key, ())) > LONG_LIST:
                     tensors |= _pack(f"{i}.{key}", feature[key])
                     feature[key] = f"{i}.{key}"
@@ -174,7 +214,7 @@ class Preparation:
                 )
             tensors = load_file(folder / "preparation.safetensors")
             for feature in stored["features"]:
-                for key in ("levels", "rare"):
+                for key in PACKED:
                     if isinstance(feature.get(key), str):
                         feature[key] = _unpack(feature[key], tensors)
             return TypeAdapter(cls).validate_python(stored)
@@ -223,12 +263,27 @@ def learn(
 ) -> tuple[Preparation, list[Decision]]:
     """Everything that preparing needs, from the training rows alone, and the decisions that it took."""
     features: list[Feature] = []
+    decisions: list[Decision] = []
+    beside_files = any(column.kind in ("image", "sound") for column in columns)
     for column in columns:
         if not column.used:
             continue
-        cells = raw.table.column(column.name).take(parts.train)
+        cells = light(raw.table.column(column.name)).take(parts.train)
         if column.kind == "number":
             features.append(learn_number(column, parse_numbers(cells, column.format)[0]))
+        elif column.kind in ("image", "sound"):
+            learn_media = learn_images if column.kind == "image" else learn_sounds
+            feature, more = learn_media(column, raw.table.column(column.name), parts.train, settings)
+            features.append(feature)
+            decisions += more
+        elif column.kind == "text" and beside_files:
+            why = "the network for images and sounds reads no texts yet"
+            decisions.append(Decision(f"text `{column.name}`", "left out", why, ""))
+        elif column.kind == "text":
+            num_texts = sum(column.kind == "text" for column in columns)
+            text, more = learn_text(column, cells, settings, num_texts)
+            features.append(text)
+            decisions += more
         elif column.kind == "date":
             features.append(learn_date(column, parse_dates(cells, column.format)[0].astype("datetime64[us]")))
         else:
@@ -244,7 +299,7 @@ def learn(
             )
         center, scale = _target_scale(targets, is_count=settings.objective == "poisson")
         preparation = replace(preparation, target_center=center, target_scale=scale)
-    return preparation, _decisions(preparation)
+    return preparation, [*_decisions(preparation), *decisions]
 
 
 def _target_scale(targets: np.ndarray, *, is_count: bool) -> tuple[float, float]:
@@ -338,15 +393,20 @@ def _date_words(feature: DateFeature) -> str:
 # --- files ----------------------------------------------------------------------------------------
 
 
-def _pack(name: str, texts: Sequence[str]) -> dict[str, np.ndarray]:
-    """A list of texts as two tensors: UTF-8 bytes, and the end of each text in them."""
-    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+def _pack(name: str, texts: Sequence[str] | Sequence[float]) -> dict[str, np.ndarray]:
+    """A list of numbers as a tensor, one of texts as two: UTF-8 bytes, and the end of each text in them."""
+    if not isinstance(texts[0], str):
+        return {f"{name}.numbers": np.array(texts, np.float64)}
+    encoded = [str(text).encode("utf-8", "surrogatepass") for text in texts]
     ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
     return {f"{name}.bytes": np.frombuffer(b"".join(encoded), np.uint8).copy(), f"{name}.ends": ends}
 
 
-def _unpack(name: str, tensors: Mapping[str, np.ndarray]) -> list[str]:
+def _unpack(name: str, tensors: Mapping[str, np.ndarray]) -> list[str] | list[float]:
     """What `_pack` packed."""
+    if f"{name}.numbers" in tensors:
+        numbers: list[float] = tensors[f"{name}.numbers"].tolist()
+        return numbers
     content = tensors[f"{name}.bytes"].tobytes()
     ends = tensors[f"{name}.ends"].tolist()
     return [

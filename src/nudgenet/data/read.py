@@ -19,7 +19,10 @@ import pyarrow as pa
 
 from nudgenet.data.arff import read_arff
 from nudgenet.data.excel import read_excel
+from nudgenet.data.folders import read_folder
 from nudgenet.data.frames import fingerprint, is_frame, read_arrays, read_frame
+from nudgenet.data.media import light_table, media_columns
+from nudgenet.data.paths import with_media
 from nudgenet.data.pieces import read_delimited, read_pieces
 from nudgenet.data.typed import (
     BATCH_ROWS,
@@ -53,7 +56,8 @@ def read(source: Any, settings: Settings, *, columns: Sequence[str] | None = Non
     """Rows from anything that holds a table; nothing is learned from them, nothing is dropped.
 
     Args:
-        source: a path (CSV, TSV, Parquet, JSON, Excel, ARFF, also .gz and .zip; content decides), a query
+        source: a path (CSV, TSV, Parquet, JSON, Excel, ARFF, also .gz and .zip; content decides; a folder with a
+            sub-folder of images or sounds per class, or of IDX files), a query
             (starts with SELECT, FROM or WITH), a dataframe, a 2-D array, (X, y), a dict of columns, a list of dicts.
         columns: the names that the training data had, when predicting: they decide whether there is a header.
 
@@ -67,11 +71,16 @@ def read(source: Any, settings: Settings, *, columns: Sequence[str] | None = Non
         return _raw(reading, Source("query", "query", source, digest))
     if isinstance(source, (str, Path)):
         path = find_file(source)
+        if path.is_dir():
+            reading = READERS["folder"](path, settings, columns)
+            return _raw(reading, Source("file", _name_of(path), str(path), ""))
         file = open_file(path)
         reading = READERS[kind_of_file(file)](file, settings, columns)
-        return _raw(reading, Source("file", _name_of(path), str(path), file.sha256))
+        return _raw(
+            with_media(reading, path.parent, settings, columns), Source("file", _name_of(path), str(path), file.sha256)
+        )
     kind: Literal["frame", "arrays"] = "frame" if is_frame(source) else "arrays"
-    reading = READERS[kind](source, settings, columns)
+    reading = with_media(READERS[kind](source, settings, columns), Path.cwd(), settings, columns)
     return _raw(reading, Source(kind, kind, None, fingerprint(reading.table)))
 
 
@@ -82,24 +91,40 @@ def read_batches(source: Any, settings: Settings, *, columns: Sequence[str] | No
     """
     if isinstance(source, (str, Path)) and not _QUERY.match(str(source)):
         path = find_file(source)
+        if path.is_dir():
+            yield _raw(READERS["folder"](path, settings, columns), Source("file", _name_of(path), str(path), ""))
+            return
         file = open_file(path)
         kind = kind_of_file(file)
         parts = LARGE_READERS[kind](file, settings, columns) if file.is_large and kind in LARGE_READERS else None
         for reading in parts or [READERS[kind](file, settings, columns)]:
-            yield _raw(reading, Source("file", _name_of(path), str(path), ""))
+            found = with_media(reading, path.parent, settings, columns)
+            yield _raw(found, Source("file", _name_of(path), str(path), ""))
         return
     kind = "query" if isinstance(source, str) else "frame" if is_frame(source) else "arrays"
     reading = READERS[kind](source, settings, columns)
-    whole = _raw(reading, Source("frame", kind, None, ""))
+    whole = _raw(with_media(reading, Path.cwd(), settings, columns), Source("frame", kind, None, ""))
     yield whole if whole.table.num_rows <= BATCH_ROWS else replace(whole, table=whole.table.slice(0, BATCH_ROWS))
     for first in range(BATCH_ROWS, whole.table.num_rows, BATCH_ROWS):
         yield replace(whole, table=whole.table.slice(first, BATCH_ROWS))
 
 
 def _raw(reading: Reading, source: Source) -> Raw:
+    """The rows; images that a table names are part of what makes it the same again."""
     if reading.table.num_rows == 0:
         raise SourceError(f"`{source.name}` holds no rows", fix="Give at least one row of data.")
-    return Raw(source, reading.table, reading.decisions, reading.warnings, reading.has_header)
+    if source.location is not None and source.kind == "file" and media_columns(reading.table):
+        both = f"{source.fingerprint}{fingerprint(light_table(reading.table))}"
+        source = replace(source, fingerprint=hashlib.sha256(both.encode()).hexdigest())
+    return Raw(
+        source,
+        reading.table,
+        reading.decisions,
+        reading.warnings,
+        reading.has_header,
+        reading.given_validation,
+        reading.given_test,
+    )
 
 
 # ------------------------------------------------------------------ queries
@@ -138,6 +163,7 @@ READERS: dict[str, Reader] = {
     "json": read_json,
     "excel": read_excel,
     "arff": read_arff,
+    "folder": read_folder,
     "query": read_query,
     "frame": read_frame,
     "arrays": read_arrays,
@@ -149,23 +175,18 @@ LARGE_READERS: dict[str, Callable[[File, Settings, Sequence[str] | None], Iterat
 
 
 def find_file(source: str | Path) -> Path:
-    """The file that a path names, as an absolute path.
+    """The file or folder that a path names, as an absolute path.
 
     Raises:
-        SourceError: nothing is there ("did you mean"), or it is a folder.
+        SourceError: nothing is there ("did you mean").
     """
     if str(source).strip() in ("", "."):
         raise SourceError("No file was named", got=repr(str(source)), fix="Give a table's file, such as rows.csv.")
     try:
         path = Path(source).expanduser().absolute()
-        is_folder, exists = path.is_dir(), path.exists()
+        exists = path.exists()
     except (OSError, ValueError, RuntimeError):  # a name that no file can have
         raise SourceError("That is not the name of a file", got=repr(str(source)[:80])) from None
-    if is_folder:
-        raise SourceError(
-            f"`{source}` is a folder: folders of images, sounds or texts cannot be read yet",
-            fix="This version reads tables: give a file, for example a CSV.",
-        )
     if exists:
         return path
     fix = "Check the path."

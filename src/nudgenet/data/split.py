@@ -6,7 +6,7 @@ A unit never lies in two parts, so nothing that was learned by heart can pass fo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from nudgenet.data.cells import parse_dates, parse_levels, parse_numbers
 from nudgenet.data.columns import encode_target
 from nudgenet.data.kinds import look
+from nudgenet.data.media import intact
 from nudgenet.data.units import content_keys, feature_names, group_keys, numbered, row_hashes
 from nudgenet.errors import ColumnError, SettingError, SourceError, did_you_mean
 from nudgenet.records import CellFormat, Decision, Parts, Raw, Task
@@ -57,28 +58,37 @@ def split(
     """
     _check_settings(raw, task, settings)
     targets, usable = encode_target(raw.table.column(task.target), task)
-    num_own = raw.table.num_rows - num_given_test_rows
-    rows = np.flatnonzero(usable)
-    own, given = rows[rows < num_own], rows[rows >= num_own]
+    first_test = raw.table.num_rows - num_given_test_rows
+    num_own = first_test - raw.given_validation
+    rows = np.flatnonzero(usable & intact(raw.table))
+    own, given = rows[rows < num_own], rows[rows >= first_test]
+    given_validation = rows[(rows >= num_own) & (rows < first_test)]
     _check_enough(own, given, targets, task, num_given_test_rows)
 
-    held_out = (settings.validation_share, settings.test_share if with_test and not num_given_test_rows else 0.0)
+    held_out = (
+        0.0 if raw.given_validation else settings.validation_share,
+        settings.test_share if with_test and not num_given_test_rows else 0.0,
+    )
     rng = np.random.Generator(np.random.PCG64([settings.seed, RANDOM_STREAM]))
-    if settings.time is not None:
+    if not any(held_out):
+        dealt = _Dealt(np.full(len(own), TRAIN), "")
+    elif settings.time is not None:
         dealt = _deal_by_time(raw, own, held_out, settings)
     else:
         table = raw.table.slice(0, num_own)
         dealt = _deal_by_unit(table, task, own, targets[own], held_out, rng, settings)
     parts = Parts(
         own[dealt.part_of == TRAIN],
-        own[dealt.part_of == VALIDATION],
+        given_validation if raw.given_validation else own[dealt.part_of == VALIDATION],
         given if num_given_test_rows else own[dealt.part_of == TEST],
     )
     warnings = list(dealt.warnings)
     if num_given_test_rows:
-        warnings += _shared_rows(raw, task, own, given, settings)
+        warnings += _shared_rows(raw, task, np.concatenate([own, given_validation]), given, settings)
+    if raw.given_validation:
+        warnings += _shared_rows(raw, task, own, given_validation, settings, part="validation")
     warnings += _check_classes(parts, targets, task)
-    return parts, [_decision(parts, dealt.why, num_given_test_rows, settings, with_test)], warnings
+    return parts, [_decision(parts, dealt.why, raw, num_given_test_rows, settings, with_test)], warnings
 
 
 # --- dealing by unit ------------------------------------------------------------------------------
@@ -94,6 +104,9 @@ def _deal_by_unit(
     settings: Settings,
 ) -> _Dealt:
     """Stratified dealing in which identical rows, or the rows of one group, stay together."""
+    if not held_out[0]:  # the validation part was given: only a test part is carved
+        dealt = _deal_by_unit(table, task, rows, targets, (held_out[1], 0.0), rng, settings)
+        return replace(dealt, part_of=np.where(dealt.part_of == VALIDATION, TEST, dealt.part_of))
     warnings: list[str] = []
     content = content_keys(table, task, settings)[rows]
     if settings.group is not None:
@@ -249,15 +262,17 @@ def _strata(units: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarray:
 # --- what stays together --------------------------------------------------------------------------
 
 
-def _shared_rows(raw: Raw, task: Task, own: np.ndarray, given: np.ndarray, settings: Settings) -> list[str]:
-    """Warnings about test rows that the given test source shares with the other rows."""
+def _shared_rows(
+    raw: Raw, task: Task, own: np.ndarray, given: np.ndarray, settings: Settings, part: str = "test"
+) -> list[str]:
+    """Warnings about rows of a given part that stand among the other rows, too."""
     warnings = []
     hashes = row_hashes(raw.table, feature_names(raw.table, task, settings))
     if num_shared := int(np.isin(hashes[given], hashes[own]).sum()):
         have = "row is" if num_shared == 1 else "rows are"
         warnings.append(
-            f"{num_shared:,} {have} in the test source and also, identical, among the rows to learn from: "
-            "the test score may flatter"
+            f"{num_shared:,} {have} in the {part} source and also, identical, among the rows to learn from: "
+            f"the {part} score may flatter"
         )
     if settings.group is not None:
         groups = parse_levels(raw.table.column(settings.group), CellFormat())
@@ -265,7 +280,7 @@ def _shared_rows(raw: Raw, task: Task, own: np.ndarray, given: np.ndarray, setti
         if num_shared := pc.sum(pc.is_in(in_given, value_set=in_own)).as_py():
             have = "value is" if num_shared == 1 else "values are"
             warnings.append(
-                f"{num_shared:,} `{settings.group}` {have} in the test source and also among the rows to learn from"
+                f"{num_shared:,} `{settings.group}` {have} in the {part} source and also among the rows to learn from"
             )
     return warnings
 
@@ -389,10 +404,16 @@ def _check_classes(parts: Parts, targets: np.ndarray, task: Task) -> list[str]:
     return warnings
 
 
-def _decision(parts: Parts, why: str, num_given_test_rows: int, settings: Settings, with_test: bool) -> Decision:
+def _decision(
+    parts: Parts, why: str, raw: Raw, num_given_test_rows: int, settings: Settings, with_test: bool
+) -> Decision:
     sizes = [len(part) for part in (parts.train, parts.validation, parts.test)]
     percent = [f"{100 * share:.3g} %" for share in (settings.validation_share, settings.test_share)]
-    if num_given_test_rows:
+    if raw.given_validation and num_given_test_rows:
+        why = "the source says which rows are for what"
+    elif raw.given_validation:
+        why = f"the source names the validation rows; {percent[1]} of the others for test, {why}"
+    elif num_given_test_rows:
         why = f"the test source is the test part; {percent[0]} of the other rows for validation, {why}"
     elif not with_test:
         why = f"{percent[0]} for validation and none for test, {why}"

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from nudgenet.data.dialect import unique_names
 from nudgenet.data.encoding import to_utf8
+from nudgenet.data.media import media_columns
 from nudgenet.data.plain import text_buffers
 from nudgenet.errors import SourceError, shorten
 from nudgenet.records import Decision
@@ -73,6 +74,8 @@ class Reading:
     decisions: tuple[Decision, ...] = ()
     warnings: tuple[str, ...] = ()
     has_header: bool = True
+    given_validation: int = 0  # see records.Raw
+    given_test: int = 0
 
 
 def read_parquet(file: File, settings: Settings, columns: Sequence[str] | None = None) -> Reading:
@@ -191,6 +194,10 @@ def tidy(table: pa.Table) -> Reading:
 
     Nested columns are taken apart (objects) or become text (lists).
     """
+    if pictures := media_columns(table):  # a copy of rows with images: they are tidy already
+        reading = tidy(table.drop_columns(list(pictures)))
+        whole = {name: table[name] if name in pictures else reading.table[name] for name in table.column_names}
+        return replace(reading, table=pa.table(whole))
     while any(pa.types.is_struct(column.type) for column in table.columns):
         table = table.flatten()
     names, empty, twice = unique_names(table.column_names)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from nudgenet.data.cells import parse_levels
 from nudgenet.data.kinds import look
+from nudgenet.data.media import field, is_media, light
 from nudgenet.records import USED_KINDS, CellFormat, Task
 from nudgenet.settings import Settings
 
@@ -30,7 +31,7 @@ def feature_names(table: pa.Table, task: Task, settings: Settings) -> list[str]:
     def is_used(name: str) -> bool:
         if name in settings.kinds:
             return True
-        cells = table.column(name)
+        cells = light(table.column(name))
         return look(name, cells.take(sample), sample).column.used or look(name, cells, everything).column.used
 
     return [name for name in names if is_used(name)]
@@ -44,8 +45,9 @@ def row_hashes(table: pa.Table, names: Sequence[str]) -> np.ndarray:
     """
     if not names:
         return np.zeros(table.num_rows, np.uint64)
-    # DuckDB does not tell `A` from `a`, so the columns get plain names.
-    cells = table.select(names).rename_columns([f"c{i}" for i in range(len(names))])
+    # DuckDB does not tell `A` from `a`, so the columns get plain names. Of images, equal files are equal.
+    columns = [field(table[name], "digest") if is_media(table[name]) else table[name] for name in names]
+    cells = pa.table(columns, names=[f"c{i}" for i in range(len(names))])
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",

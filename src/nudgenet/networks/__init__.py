@@ -7,9 +7,14 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from nudgenet.errors import SettingError
+from nudgenet.networks.bag import BagNetwork
 from nudgenet.networks.capacity import Capacity, choose_capacity
+from nudgenet.networks.convnet import ConvNet
 from nudgenet.networks.ensemble import Ensemble
 from nudgenet.networks.mlp import MLP
+from nudgenet.networks.pretrained import PretrainedNetwork
+from nudgenet.networks.transformer import Transformer
 from nudgenet.records import Shape
 from nudgenet.settings import Settings
 
@@ -49,13 +54,60 @@ def build_mlp(shape: Shape, capacity: Capacity, settings: Settings, pieces: Tens
     )
 
 
-NETWORKS: dict[str, Builder] = {"ensemble": build_ensemble, "mlp": build_mlp}
+def build_convnet(shape: Shape, capacity: Capacity, settings: Settings, pieces: Tensor) -> nn.Module:
+    """A residual network of convolutions, for images; see `networks.convnet`."""
+    if shape.image is None:
+        raise SettingError("The network `convnet` is for images, and there are none", fix="Leave `network` away.")
+    return ConvNet(
+        shape,
+        width=capacity.width,
+        num_stages=capacity.layers,
+        dropout=capacity.dropout,
+        mirrored="flip" in (settings.augment or ()),
+        precision=torch.bfloat16 if settings.precision == "bfloat16" else torch.float32,
+    )
+
+
+def build_bag(shape: Shape, capacity: Capacity, settings: Settings, pieces: Tensor) -> nn.Module:
+    """A bag of terms for texts, and an ensemble; see `networks.bag`."""
+    if shape.text is None or shape.text.kind != "bag":
+        raise SettingError("The network `bag` is for texts, and there are none", fix="Leave `network` away.")
+    return BagNetwork(shape, lambda rest: build_ensemble(rest, capacity, settings, pieces))
+
+
+def build_transformer(shape: Shape, capacity: Capacity, settings: Settings, pieces: Tensor) -> nn.Module:
+    """Attention over the words of a text; see `networks.transformer`."""
+    if shape.text is None or shape.text.kind != "sequence":
+        raise SettingError("The network `transformer` is for texts, and there are none", fix="Leave `network` away.")
+    return Transformer(shape, width=capacity.width, num_layers=capacity.layers, dropout=capacity.dropout)
+
+
+def build_pretrained(shape: Shape, capacity: Capacity, settings: Settings, pieces: Tensor) -> nn.Module:
+    """A pretrained network's architecture, its weights still random; see `networks.pretrained`."""
+    if shape.text is None or shape.text.kind != "pretrained":
+        raise SettingError("The network `pretrained` needs a start", fix="Add --from MODEL, or leave `network` away.")
+    return PretrainedNetwork(
+        shape,
+        lambda whole: build_ensemble(whole, capacity, settings, pieces),
+        dropout=capacity.dropout,
+        precision=torch.bfloat16 if settings.precision == "bfloat16" else torch.float32,
+    )
+
+
+NETWORKS: dict[str, Builder] = {
+    "ensemble": build_ensemble,
+    "mlp": build_mlp,
+    "convnet": build_convnet,
+    "bag": build_bag,
+    "transformer": build_transformer,
+    "pretrained": build_pretrained,
+}
 
 
 def rebuild(shape: Shape, settings: Settings, weights: Mapping[str, Tensor]) -> nn.Module:
     """A trained network from its weights and its (resolved) settings, in evaluation mode."""
     with torch.random.fork_rng(devices=[]):  # its random weights are replaced at once
-        pieces = weights.get("encoding.pieces", torch.zeros(0, 3))
+        pieces = next((weights[name] for name in weights if name.endswith("encoding.pieces")), torch.zeros(0, 3))
         network = NETWORKS[settings.network](shape, choose_capacity(shape, settings), settings, pieces)
     network.load_state_dict(weights)
     return network.eval()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from nudgenet.networks import transformer
+from nudgenet.networks.convnet import choose_stages, multiply_adds
 from nudgenet.records import Decision, Shape
 from nudgenet.settings import Settings
+
+ENSEMBLES = ("ensemble", "bag", "pretrained")  # networks that have an ensemble in them
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,14 @@ class Capacity:
 
     def multiply_adds(self, shape: Shape) -> int:
         """Multiplications with addition in one row's forward pass, embeddings counted as two numbers each."""
+        if shape.image is not None:
+            return multiply_adds(shape.image, self.width, self.layers)
+        if shape.text is not None and shape.text.kind == "pretrained":
+            config = json.loads(shape.text.model)
+            width, layers = (int(config.get(name) or 0) for name in ("hidden_size", "num_hidden_layers"))
+            return transformer.multiply_adds(width, layers, shape.text.places)
+        if shape.text is not None and shape.text.kind == "sequence":
+            return transformer.multiply_adds(self.width, self.layers, shape.text.places)
         sizes = [shape.num_numbers + 2 * len(shape.cardinalities)] + [self.width] * self.layers + [shape.num_outputs]
         return self.num_networks * sum(below * above for below, above in pairwise(sizes))
 
@@ -48,9 +61,22 @@ def choose_capacity(shape: Shape, settings: Settings) -> Capacity:
     figures behind the numbers stand in benchmarks/LOG.md.
     """
     rows, outputs = shape.num_rows, shape.num_outputs
-    is_ensemble = settings.network == "ensemble" and settings.layers != 0
+    if shape.image is not None:
+        return Capacity(
+            layers=choose_stages(shape.image) if settings.layers is None else settings.layers,
+            # Twice the width is three times the time: for the last per cent, not for the first ninety.
+            width=settings.width or (64 if settings.effort == "best" and rows >= 20_000 else 32),
+            dropout=(0.2 if rows < 20_000 else 0.1) if settings.dropout is None else settings.dropout,
+        )
+    if shape.text is not None and shape.text.kind == "sequence":
+        return Capacity(
+            layers=settings.layers or (2 if rows < 20_000 else 4),
+            width=settings.width or (128 if rows < 100_000 else 256),
+            dropout=0.2 if settings.dropout is None else settings.dropout,
+        )
+    is_ensemble = settings.network in ENSEMBLES and settings.layers != 0
     copies = 1
-    if settings.network == "ensemble":
+    if settings.network in ENSEMBLES:
         is_quick, is_best = settings.effort == "quick", settings.effort == "best"
         layers, dropout = 2, 0.1
         # Numbers want finer functions than classes.
@@ -75,7 +101,7 @@ def explain_capacity(capacity: Capacity, shape: Shape, num_parameters: int, sett
     """The capacity in words, with the knobs that the network really has."""
     as_set = settings.layers is not None and settings.width is not None
     why = f"{shape.num_rows:,} training rows; " + ("as set" if as_set else "more rows can pay for more knobs")
-    size = f"{describe_layers(capacity)}, {num_parameters:,} knobs"
+    size = f"{describe_layers(capacity, shape)}, {num_parameters:,} knobs"
     decisions = [
         Decision(
             "network size", size, why, f"--set layers={max(1, capacity.layers - 1)}, --set width={2 * capacity.width}"
@@ -97,8 +123,15 @@ def explain_capacity(capacity: Capacity, shape: Shape, num_parameters: int, sett
     return decisions
 
 
-def describe_layers(capacity: Capacity) -> str:
+def describe_layers(capacity: Capacity, shape: Shape) -> str:
     """`2 layers of 32`, or `8 small networks with 2 layers of 128 each`."""
+    if shape.image is not None:
+        channels = f"{capacity.width} to {capacity.width << capacity.layers} channels"
+        return f"{1 + 3 * capacity.layers} convolutions in {capacity.layers} stages, {channels}"
+    if shape.text is not None and shape.text.kind == "pretrained":
+        return f"a pretrained {json.loads(shape.text.model)['model_type']}"
+    if shape.text is not None and shape.text.kind == "sequence":
+        return f"{capacity.layers} blocks of attention, {capacity.width} numbers for each word"
     if capacity.layers == 0:
         return "no hidden layer: a linear model"
     layers = f"{capacity.layers} {'layer' if capacity.layers == 1 else 'layers'} of {capacity.width}"

@@ -13,6 +13,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Exhibit:
+    """One thing to look at: images as `data:` links, what is said below them, the file that they come from, its sound."""
+
+    images: tuple[str, ...]
+    words: str
+    name: str
+    sound: str = ""  # a `data:` link, too
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures that belong together."""
+
+    title: str
+    words: str
+    exhibits: tuple[Exhibit, ...]
+
+
+@dataclass(frozen=True)
+class MarkedText:
+    """A text, and how much each of its words spoke for the answer: (word, from -1 to 1); what the answer was; its name."""
+
+    words: tuple[tuple[str, float], ...]
+    said: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Contents:
     """Everything that a report shows; put together from a run's folder. Whatever is absent is left out of the page.
 
@@ -46,3 +74,5 @@ class Contents:
     network_text: str = ""  # e.g. "2 layers of 32 neurons, 1,731 knobs"
     commands: Mapping[str, str] = field(default_factory=dict)
     no_skill_loss: float | None = None
+    galleries: Sequence[Gallery] = ()
+    texts: Sequence[MarkedText] = ()

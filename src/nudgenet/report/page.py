@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from importlib.resources import files
 
-from nudgenet.report import evidence, sections
+from nudgenet.report import evidence, pictures, sections, texts
 from nudgenet.report.contents import Contents
 from nudgenet.report.markup import Html, escape, join, prose
 from nudgenet.report.wording import TASKS, number
 
 # Should anything slip past the escaping, the browser still refuses to run or load it.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
+)
 
 ORDER = (
     sections.verdict,
@@ -19,6 +21,8 @@ ORDER = (
     sections.curves,
     evidence.mistakes,
     evidence.worst,
+    pictures.pictures,
+    texts.texts,
     evidence.importance,
     sections.columns,
     sections.warnings,
@@ -32,6 +36,8 @@ NAVIGATION = {
     "curves": "How it learned",
     "mistakes": "Mistakes",
     "worst": "Worst predictions",
+    "pictures": "In pictures",
+    "texts": "In words",
     "importance": "Columns that mattered",
     "warnings": "Worth a look",
     "decisions": "Choices",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,6 +29,9 @@ MAX_TREES = 20_000  # iterations x trees per iteration
 MAX_LINEAR_WORK = 20_000_000_000  # training rows x features x classes x iterations
 MAX_CATEGORIES = 255  # HistGradientBoosting: more levels than this cannot be a category for it
 ONE_THREAD_BELOW = 1_000_000  # (training rows + HISTOGRAM_ROWS) x features: more threads would gain little
+FREEDOM_OF_TERMS = (
+    10.0  # scikit-learn's C: at length 1 a text's weights are small, and need larger factors than columns
+)
 SPARSE_FROM = 256  # one-hot columns from which a sparse matrix is the smaller one
 
 
@@ -39,6 +42,7 @@ class TableArrays:
     numbers: float32 `(rows, num_numbers)`, standardised. categories: int64 `(rows, num_categories)` codes, below
     the `cardinalities`. targets: int64 `(rows,)` class indices, or float64 `(rows,)` in the user's unit.
     weights: how much each row counts, `(rows,)`, or None.
+    terms: of texts, sparse `(rows, terms)`: how much each term counts in each; None without texts.
     """
 
     numbers: Array
@@ -46,6 +50,7 @@ class TableArrays:
     cardinalities: tuple[int, ...]
     targets: Array
     weights: Array | None = None
+    terms: Any = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -54,6 +59,11 @@ class TableArrays:
     def num_features(self) -> int:
         """Numbers and categories together."""
         return int(self.numbers.shape[1] + self.categories.shape[1])
+
+    @property
+    def num_stored(self) -> int:
+        """Numbers, categories and the terms of a text: how many there are in a row, on average."""
+        return self.num_features + (0 if self.terms is None else -(-self.terms.nnz // max(1, len(self))))
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,7 @@ class Baseline:
     test: Array
 
 
+ALL_BASELINES = ("majority", "mean", "linear", "boosting")
 Fitted = tuple[str, Callable[[TableArrays], Array]]  # description, and rows -> predictions
 
 
@@ -76,6 +87,7 @@ def fit_baselines(
     *,
     num_classes: int,
     seed: int,
+    names: Collection[str] = ALL_BASELINES,
 ) -> Iterator[Baseline]:
     """Fit each baseline on `parts["train"]` and yield it with its predictions on "validation" and "test".
 
@@ -83,6 +95,7 @@ def fit_baselines(
         parts: "train", "validation" and "test"; the last two may have zero rows.
         num_classes: of the task; every class has a column, also one that training lacks. Ignored for a regression.
         seed: gives the same baselines again.
+        names: which of them.
     """
     train = parts["train"]
     fits: dict[str, Callable[[], Fitted]] = {
@@ -91,6 +104,8 @@ def fit_baselines(
         "boosting": lambda: _fit_boosting(kind, train, num_classes, seed),
     }
     for name, fit in fits.items():
+        if name not in names:
+            continue
         start = time.perf_counter()
         with _quiet_solvers(), _few_threads(train):
             description, predict = fit()
@@ -111,27 +126,29 @@ def _fit_constant(kind: TaskKind, train: TableArrays, num_classes: int) -> Fitte
 def _fit_linear(kind: TaskKind, train: TableArrays, num_classes: int, seed: int) -> Fitted:
     from sklearn.linear_model import LogisticRegression, Ridge
 
-    if _nothing_to_fit(kind, train):
+    if train.num_stored == 0 or _one_answer(kind, train):
         return _fit_constant(kind, train, num_classes)
-    train, cut = _sample(train, MAX_CELLS // train.num_features, seed)
+    train, cut = _sample(train, MAX_CELLS // train.num_stored, seed)
     encode = _one_hot_encoder(train)
     features = encode(train)
+    of_what = "columns" if train.terms is None else "terms' weights (TF-IDF) and of the other columns"
     if kind == "regression":
         fitted = _fit_standardised(Ridge(), features, train)
-        return f"ridge regression: a weighted sum of the columns{cut}", _predictor(encode, fitted)
+        return f"ridge regression: a weighted sum of the {of_what}{cut}", _predictor(encode, fitted)
     work = features.size * num_classes  # the size of a sparse matrix is its number of stored values
-    model = LogisticRegression(max_iter=int(np.clip(MAX_LINEAR_WORK // work, 50, 1000)))
+    freedom = 1.0 if train.terms is None else FREEDOM_OF_TERMS
+    model = LogisticRegression(C=freedom, max_iter=int(np.clip(MAX_LINEAR_WORK // work, 50, 1000)))
     model.fit(features, train.targets, sample_weight=train.weights)
     if int(np.max(model.n_iter_)) >= model.max_iter:
         cut += f" (stopped after {model.max_iter} iterations)"
     predict = _predictor(encode, _class_columns(model, num_classes), (num_classes,))
-    return f"logistic regression: a weighted sum of the columns{cut}", predict
+    return f"logistic regression: a weighted sum of the {of_what}{cut}", predict
 
 
 def _fit_boosting(kind: TaskKind, train: TableArrays, num_classes: int, seed: int) -> Fitted:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-    if _nothing_to_fit(kind, train):
+    if train.num_features == 0 or _one_answer(kind, train):
         return _fit_constant(kind, train, num_classes)
     trees = num_classes if kind == "multiclass" else 1  # per iteration
     max_rows = min(MAX_CELLS, MAX_BOOSTING_WORK // trees) // train.num_features
@@ -145,6 +162,7 @@ def _fit_boosting(kind: TaskKind, train: TableArrays, num_classes: int, seed: in
     if iterations < 100:  # the library's default
         options["max_iter"] = iterations
         cut += f" (stopped after {iterations} iterations)"
+    cut += "" if train.terms is None else " (without the texts)"
     description = f"gradient boosting: many small decision trees, each correcting those before it{cut}"
     if kind == "regression":
         fitted = _fit_standardised(HistGradientBoostingRegressor(**options), _side_by_side(train), train)
@@ -156,9 +174,9 @@ def _fit_boosting(kind: TaskKind, train: TableArrays, num_classes: int, seed: in
     return description, _predictor(_side_by_side, _class_columns(model, num_classes), (num_classes,))
 
 
-def _nothing_to_fit(kind: TaskKind, train: TableArrays) -> bool:
-    """No column, or a single class: any model could only answer the same for every row."""
-    return train.num_features == 0 or (kind != "regression" and len(np.unique(train.targets)) < 2)
+def _one_answer(kind: TaskKind, train: TableArrays) -> bool:
+    """A single class: any model could only answer the same for every row."""
+    return kind != "regression" and len(np.unique(train.targets)) < 2
 
 
 def _sample(train: TableArrays, max_rows: int, seed: int) -> tuple[TableArrays, str]:
@@ -179,15 +197,16 @@ def _sample(train: TableArrays, max_rows: int, seed: int) -> tuple[TableArrays, 
         categories=train.categories[rows],
         targets=train.targets[rows],
         weights=None if train.weights is None else train.weights[rows],
+        terms=None if train.terms is None else train.terms[rows],
     )
     return sample, f" (fitted on {len(rows):,} of {len(train):,} training rows, to save time)"
 
 
 def _one_hot_encoder(train: TableArrays) -> Callable[[TableArrays], Any]:
-    """Rows -> numbers and one column per category level: dense, or sparse when there are many levels."""
+    """Rows -> numbers, one column per category level, terms: dense, or sparse when there are many levels, or terms."""
     from sklearn.preprocessing import OneHotEncoder
 
-    is_sparse = sum(train.cardinalities) >= SPARSE_FROM
+    is_sparse = sum(train.cardinalities) >= SPARSE_FROM or train.terms is not None
     levels = [np.arange(cardinality) for cardinality in train.cardinalities]
     encoder = OneHotEncoder(categories=levels, handle_unknown="ignore", sparse_output=is_sparse)
     if levels:
@@ -195,10 +214,11 @@ def _one_hot_encoder(train: TableArrays) -> Callable[[TableArrays], Any]:
 
     def encode(rows: TableArrays) -> Any:
         numbers = rows.numbers.astype(np.float64)
+        if is_sparse:
+            parts = [sparse.csr_array(numbers), *([encoder.transform(rows.categories)] if levels else [])]
+            return sparse.hstack([*parts, *([] if rows.terms is None else [rows.terms])], format="csr")
         if not levels:
             return numbers
-        if is_sparse:
-            return sparse.hstack([sparse.csr_array(numbers), encoder.transform(rows.categories)], format="csr")
         return np.hstack([numbers, encoder.transform(rows.categories)])
 
     return encode

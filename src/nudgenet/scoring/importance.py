@@ -18,7 +18,7 @@ from nudgenet.scoring.intervals import interval_of, resample_counts
 from nudgenet.scoring.metrics import LOWER_IS_BETTER, Array, primary_metric, weighted_metric
 
 Inputs = dict[str, Tensor]
-Positions = Sequence[tuple[str, int]]  # (input name, feature position): the features made from one column
+Positions = Sequence[tuple[str, int | slice]]  # (input name, feature positions): the features made from one column
 
 NUM_RESAMPLES = 200  # for the interval; it need not be finer than the shuffles are
 SCREENING_ROWS = 200

@@ -62,7 +62,7 @@ def fit_to_time(
             break
         capacity = smaller
     if capacity != wanted:
-        chosen = f"{describe_layers(capacity)} instead of {describe_layers(wanted)}"
+        chosen = f"{describe_layers(capacity, data.shape)} instead of {describe_layers(wanted, data.shape)}"
         why = f"the larger network would see the data fewer than {FEW_EPOCHS} times"
         decisions.insert(0, Decision("network size for the time limit", chosen, why, "--time-limit 5m"))
     return capacity, state, decisions
@@ -79,7 +79,7 @@ def keep_to_time(state: State, data: Prepared, seconds: float) -> list[Decision]
         return []
     epochs = max(1, epochs)
     state.plan = replace(plan, epochs=epochs, patience=min(plan.patience, epochs))
-    state.stopping.patience = state.plan.patience
+    state.stopping.patience = state.plan.first_patience
     why = f"a step takes {1000 * step_s:.2g} ms here, and {max(seconds, 0.0):.2g} s of the time limit are left for them"
     chosen = f"{epochs} {'epoch' if epochs == 1 else 'epochs'} instead of {plan.epochs}"
     return [Decision("time limit", chosen, why, "--time-limit 5m")]

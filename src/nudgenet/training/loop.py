@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from nudgenet.data.augment import augmented
 from nudgenet.data.batches import shuffled, subset, take
 from nudgenet.records import Batch, Epoch, Part, Prepared
 from nudgenet.scoring.metrics import score
@@ -67,11 +69,18 @@ def fit(
     train = training_sample(data, plan.seed)
     began = saved = time.perf_counter() - state.seconds
     while not state.is_over and not stop.reason:
+        if state.epoch == plan.frozen_epochs > 0 and not state.cursor:  # from here on a pretrained trunk learns, too
+            state.stopping.begin_again(plan.patience)
+            state.network.load_state_dict(state.best_weights or state.network.state_dict())
+        if state.epoch >= plan.frozen_epochs and "features" in data.train.inputs:
+            data = without_features(data)
+            train = training_sample(data, plan.seed)
         order = shuffled(len(data.train), plan.seed, state.epoch)
         state.network.train()
         while state.cursor < plan.steps_per_epoch and not (stop.reason or state.out_of_time):
             set_learning_rate(state.optimizer, plan.learning_rate_at(state.step, state.stopping.cuts))
             batch = take(data.train, order, state.cursor, plan.steps_per_epoch)
+            batch = augmented(batch, plan.augment, plan.seed, state.step)
             try:
                 loss, norm = step(state.network, batch, state.objective, state.optimizer, plan.clip)
             except NonFinite as problem:
@@ -213,6 +222,16 @@ def in_user_units(values: Tensor, data: Prepared) -> np.ndarray:
     if data.task.kind != "regression":
         return array
     return array.astype(np.float64) * data.target_scale + data.target_center
+
+
+def without_features(data: Prepared) -> Prepared:
+    """The data without what a trunk once said of its rows: it says other things now."""
+    parts = (data.train, data.validation)
+    train, validation = (
+        replace(part, inputs={name: tensor for name, tensor in part.inputs.items() if name != "features"})
+        for part in parts
+    )
+    return replace(data, train=train, validation=validation)
 
 
 def weighted_mean(losses: Tensor, part: Part) -> float:

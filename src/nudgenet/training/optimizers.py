@@ -11,8 +11,10 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from nudgenet.errors import SettingError, did_you_mean
+from nudgenet.networks.pretrained import PretrainedNetwork
 from nudgenet.training.plan import Plan
 
+TRUNK_DECAY = 0.85  # of the learning rate, from one layer of a pretrained network to the one below it
 ParamGroups = list[dict[str, Any]]
 
 
@@ -46,22 +48,29 @@ def make_optimizer(network: nn.Module, plan: Plan) -> Optimizer:
     """The optimizer of a network; biases and normalisation scales are not decayed.
 
     Decay keeps sums of many inputs from growing; a bias or a scale is one number per neuron, and
-    pulling it to zero only shifts the neuron.
+    pulling it to zero only shifts the neuron. The layers of a pretrained trunk learn the slower, the deeper they lie.
     """
     if plan.optimizer not in OPTIMIZERS:
         raise SettingError(f"There is no optimizer `{plan.optimizer}`", fix=did_you_mean(plan.optimizer, OPTIMIZERS))
-    decayed: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}  # by depth in the trunk (-1: fresh), and whether decayed
     for name, parameter in network.named_parameters():
-        (decayed if parameter.ndim >= 2 and "bias" not in name else others).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": plan.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return OPTIMIZERS[plan.optimizer]([group for group in groups if group["params"]], plan)
+        depth = network.depth_of(name) if isinstance(network, PretrainedNetwork) else None
+        is_decayed = parameter.ndim >= 2 and "bias" not in name
+        groups.setdefault((-1 if depth is None else depth, not is_decayed), []).append(parameter)
+    return OPTIMIZERS[plan.optimizer](
+        [
+            {
+                "params": parameters,
+                "weight_decay": 0.0 if is_spared else plan.weight_decay,
+                "factor": 1.0 if depth < 0 else plan.trunk_rate * TRUNK_DECAY**depth,
+            }
+            for (depth, is_spared), parameters in sorted(groups.items(), key=lambda group: group[0])
+        ],
+        plan,
+    )
 
 
 def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
-    """The size of the next nudge."""
+    """The size of the next nudge, of each group by its factor."""
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = learning_rate * group["factor"]

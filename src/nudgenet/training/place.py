@@ -37,10 +37,15 @@ def choose_place(settings: Settings, multiply_adds: int) -> tuple[Place, list[De
         if multiply_adds < SMALL_STEP:
             why = "the steps of this network are so small that waking a second thread costs more than it brings"
         else:
-            threads, why = calibration().threads, "what was fastest when this machine was measured, once"
+            measured = calibration()
+            threads = measured.threads_of_convolutions if settings.network == "convnet" else measured.threads
+            why = "what was fastest when this machine was measured, once"
     decisions = [Decision("threads", str(threads), why, "--set threads=2")]
     precision: str = settings.precision or "float32"
-    if settings.network == "ensemble" and settings.layers != 0 and not settings.precision:
+    takes_coarse = settings.network in ("convnet", "pretrained") or (
+        settings.network == "ensemble" and settings.layers != 0
+    )
+    if takes_coarse and not settings.precision:
         precision = calibration().precision
         faster = "faster on this processor" if precision == "bfloat16" else "as fast as any on this processor"
         why = f"{faster}; only training is rounded, answers are always float32"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nudgenet.data.batches import num_steps
 from nudgenet.errors import SettingError, did_you_mean
+from nudgenet.networks.capacity import ENSEMBLES
 from nudgenet.records import Decision, Shape
 from nudgenet.settings import Settings
 from nudgenet.training.schedules import PLATEAU_CUT, SCHEDULES
@@ -14,6 +15,11 @@ from nudgenet.training.schedules import PLATEAU_CUT, SCHEDULES
 LEARNING_RATES = {"sgd": 1e-1, "adam": 1e-3, "adamw": 1e-3}  # the textbook's starting points
 # An ensemble whose rate decays to zero bears far larger nudges, and needs fewer: see benchmarks/LOG.md.
 ENSEMBLE_LEARNING_RATES = {"sgd": 1e-1, "adam": 2e-2, "adamw": 2e-2}
+CONVNET_LEARNING_RATES = {"sgd": 1e-1, "adam": 3e-3, "adamw": 3e-3}
+CONVNET_BATCH = 128  # rows: with more, an epoch is hardly faster, and has fewer steps
+PRETRAINED_BATCH = 32
+PRETRAINED_LEARNING_RATES = {"sgd": 1e-1, "adam": 2e-3, "adamw": 2e-3}  # of the fresh knobs on top
+TRUNK_RATE = 0.05  # of the learning rate of fresh knobs: what a pretrained trunk knows is nearly right
 EFFORTS = {"quick": 0.4, "default": 1.0, "best": 1.5}  # times the usual number of epochs
 WEIGHT_DECAYS = {"sgd": 1e-4, "adam": 0.0, "adamw": 1e-2}
 
@@ -35,11 +41,22 @@ class Plan:
     clip: float | None
     patience: int
     ema: float
+    augment: tuple[str, ...] = ()
     precision: str = "float32"  # of the matrix products, in the steps and for the curves
+    frozen_epochs: int = 0  # the first ones, in which a pretrained trunk stays as it is
+    trunk_rate: float = 0.0  # times the learning rate: that of a pretrained trunk's last layer
+
+    @property
+    def first_patience(self) -> int:
+        """The patience to begin with: while a trunk stays as it is, epochs are cheap, and there is more to come."""
+        return max(self.patience, self.frozen_epochs)
 
     def learning_rate_at(self, step: int, cuts: int = 0) -> float:
         """The learning rate of the update number `step` (0 is the first) after `cuts` plateaus."""
-        progress = step / (self.epochs * self.steps_per_epoch)
+        begun, end = min(self.frozen_epochs, self.epochs) * self.steps_per_epoch, self.epochs * self.steps_per_epoch
+        progress = (
+            step / begun if step < begun else (step - begun) / (end - begun)
+        )  # each phase has a course of its own
         rate = self.learning_rate * SCHEDULES[self.schedule](progress, self.warmup)
         return rate * PLATEAU_CUT**cuts if self.schedule == "plateau" else rate
 
@@ -55,9 +72,12 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
             f"There is no schedule `{settings.schedule}`", fix=did_you_mean(settings.schedule, SCHEDULES)
         )
     rows = shape.num_rows
-    is_ensemble = settings.network == "ensemble" and settings.layers != 0
+    is_ensemble = settings.network in ENSEMBLES and settings.layers != 0
     predicts_numbers = shape.num_outputs == 1
-    batch_size = min(rows, settings.batch_size or choose_batch_size(rows))
+    is_convnet = shape.image is not None
+    is_pretrained = shape.text is not None and shape.text.kind == "pretrained"
+    largest = CONVNET_BATCH if is_convnet else PRETRAINED_BATCH if is_pretrained else rows
+    batch_size = min(rows, settings.batch_size or min(choose_batch_size(rows), largest))
     steps = num_steps(rows, batch_size)
     if settings.normalisation == "batch" and rows // steps < 2:
         raise SettingError(
@@ -65,10 +85,13 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
             got=f"{rows // steps} of {rows}",
             fix="Use --set batch_size=32 or --set normalisation=layer.",
         )
-    epochs = settings.epochs or max(1, round(EFFORTS[settings.effort] * choose_epochs(rows, steps, is_ensemble)))
+    usual = choose_convnet_epochs(rows) if is_convnet else choose_epochs(rows, steps, is_ensemble)
+    epochs = settings.epochs or max(1, round(EFFORTS[settings.effort] * usual))
     # Classes are soon learned by heart, and the curve says so. That of numbers jumps until the nudges get small.
     patience = settings.patience or max(8, epochs // (2 if is_ensemble and predicts_numbers else 4))
-    rates = ENSEMBLE_LEARNING_RATES if is_ensemble else LEARNING_RATES
+    rates = CONVNET_LEARNING_RATES if is_convnet else ENSEMBLE_LEARNING_RATES if is_ensemble else LEARNING_RATES
+    if is_pretrained:
+        rates = PRETRAINED_LEARNING_RATES
     chosen_rate = rates.get(settings.optimizer, 1e-3) / (2 if is_ensemble and predicts_numbers else 1)
     learning_rate = settings.learning_rate or chosen_rate
     given = settings.weight_decay
@@ -87,7 +110,11 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
         clip=settings.clip,
         patience=patience,
         ema=settings.ema,
+        augment=settings.augment or (),
     )
+    if is_pretrained:
+        plan = _in_two_phases(plan, settings)
+        epochs, patience = plan.epochs, plan.patience
     per_epoch = f"{steps:,} updates in each pass over {rows:,} training rows"
     return plan, [
         Decision("batch size", f"{batch_size} rows", per_epoch, f"--set batch_size={2 * batch_size}"),
@@ -97,7 +124,7 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
         Decision(
             "learning rate",
             f"{learning_rate:g} with {settings.optimizer}, {settings.schedule} schedule",
-            _why_rate(settings, is_ensemble),
+            _why_rate(settings, shape),
             f"--set learning_rate={learning_rate / 3:.2g}, --set optimizer=sgd, --set schedule=constant",
         ),
         Decision(
@@ -107,6 +134,24 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
             f"--set patience={2 * patience}",
         ),
     ]
+
+
+def _in_two_phases(plan: Plan, settings: Settings) -> Plan:
+    """First the outputs, cheaply, on what the trunk says of each row once and for all; then a few passes for all of it."""
+    steps, effort = plan.steps_per_epoch, EFFORTS[settings.effort]
+    outputs = max(5, round(effort * min(60, max(10, 3_000 / steps))))
+    trunk = max(2, round(effort * min(10, max(4, 1_500 / steps)))) if settings.unfreeze else 0
+    if settings.epochs:
+        outputs = min(outputs, max(1, settings.epochs // 2)) if trunk else settings.epochs
+    if settings.frozen_epochs is not None:
+        outputs = settings.frozen_epochs
+    return replace(
+        plan,
+        epochs=settings.epochs or outputs + trunk,
+        frozen_epochs=outputs,
+        trunk_rate=TRUNK_RATE,
+        patience=settings.patience or 3,
+    )
 
 
 def choose_batch_size(num_rows: int) -> int:
@@ -124,9 +169,19 @@ def choose_epochs(num_rows: int, steps_per_epoch: int, is_ensemble: bool) -> int
     return min(200, max(20, round(6_000 / steps_per_epoch)))
 
 
-def _why_rate(settings: Settings, is_ensemble: bool) -> str:
+def choose_convnet_epochs(num_rows: int) -> int:
+    """Images that are varied bear many passes: 12 over tens of thousands, 60 over a few thousand."""
+    wanted: float = 60 * (3_000 / num_rows) ** 0.55
+    return min(80, max(12, round(wanted)))
+
+
+def _why_rate(settings: Settings, shape: Shape) -> str:
     if settings.learning_rate:
         return "as set"
-    if is_ensemble:
+    if shape.text is not None and shape.text.kind == "pretrained":
+        return f"for the outputs; {TRUNK_RATE:.0%} of it for the pretrained network's last layer, less for deeper ones"
+    if settings.network in ENSEMBLES and settings.layers != 0:
         return "the value that served ensembles best on other tables"
+    if shape.image is not None:
+        return "the value that served convolutions with normalised sums best"
     return f"the textbook's value for {settings.optimizer}"

@@ -34,6 +34,10 @@ class Stopping:
             self.cuts += 1  # only the plateau schedule looks at it
         return False
 
+    def begin_again(self, patience: int) -> None:
+        """Something new is tried from here on; the best so far stays to be beaten."""
+        self.patience, self.waited = patience, 0
+
     @property
     def is_over(self) -> bool:
         """Whether patience has run out."""

@@ -25,6 +25,7 @@ NOT_FINITE = re.compile(r"non-?finite|not (a )?finite|\bnan\b|\binf(inity)?\b|di
 OUT_OF_TIME = re.compile(r"time[ _-]?limit|out of time", re.IGNORECASE)
 MODEL_NAMES = {
     "linear": "a linear model (a weighted sum of the columns)",
+    "terms": "TF-IDF with a linear model (a weighted sum of the terms)",
     "boosting": "gradient boosting (many small decision trees)",
 }
 
@@ -188,7 +189,7 @@ def _overfitting(facts: Facts) -> Finding | None:
         f"Overfitting: at epoch {best.epoch}, the best of {len(facts.epochs)}, the loss was {validation} on the validation "
         f"rows (which training never saw) but {train} on the training rows. That gap of {gap} is more than chance (about "
         f"{noise} either way), and {size}: much of what the network knows holds only for the rows that it trained on. "
-        f"It has {facts.num_parameters:,} knobs for {facts.num_train:,} rows.",
+        f"It has {facts.num_parameters:,} knobs for {facts.num_train:,} rows.{_who_does_better(facts)}",
     )
 
 
@@ -230,9 +231,7 @@ def _good_fit(facts: Facts) -> Finding:
     )
     if facts.gap_is_large:
         reason += f" The gap of {facts.gap:.3g} between the two may be chance (about {facts.gap_noise:.3g} either way)."
-    if facts.reference_is_better and facts.reference is not None:
-        reason += f" Still, {facts.reference[0]} does better on the same rows: {facts.reference[1]:.3g}."
-    return Finding("good_fit", "fine", reason.strip())
+    return Finding("good_fit", "fine", (reason + _who_does_better(facts)).strip())
 
 
 RULES: tuple[Callable[[Facts], Finding | None], ...] = (
@@ -257,6 +256,13 @@ def _what_others_found(facts: Facts) -> str:
     if facts.reference_is_better:
         return f" There is something to learn: {name} reaches {loss:.3g}."
     return f" The simple models do no better ({loss:.3g}): the columns may tell little about the target."
+
+
+def _who_does_better(facts: Facts) -> str:
+    """The simple model that clearly does, if there is one."""
+    if not facts.reference_is_better or facts.reference is None:
+        return ""
+    return f" Still, {facts.reference[0]} does better on the same rows: {facts.reference[1]:.3g}."
 
 
 def _kept(facts: Facts) -> str:

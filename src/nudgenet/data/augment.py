@@ -1,0 +1,131 @@
+"""Training images and sounds varied a little each time they are seen, so that what stays the same is what is learned.
+
+Batched tensor operations on uint8 pixels. What is done to a batch is a function of (seed, step): a resumed run does
+the same, and no random state but its own is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from nudgenet.data.augment_sounds import SOUND_WAYS
+from nudgenet.records import Batch
+
+SHIFT = 1 / 12  # of the side: how far a picture is moved, at most
+ZOOM = 0.2  # how much larger or smaller it is made, at most; only from `FINE` pixels on, where it blurs nothing
+FINE = 48
+CUTOUT = 0.35  # of the side: the square that is painted over, in half of the pictures
+COLOUR = 0.25  # how much brightness, contrast and each colour change, at most
+LEFT_OUT = 0.3  # of the terms of a text
+STREAM = 0xA09  # keeps these random numbers apart from those of the rows' order
+
+
+def augmented(batch: Batch, ways: Sequence[str], seed: int, step: int) -> Batch:
+    """The batch of training step `step` with its images varied; without images or ways, the batch itself.
+
+    Args:
+        ways: of "flip", "shift", "cutout" and "colour", or of `SOUND_WAYS`.
+    """
+    images, tokens = batch.inputs.get("images"), batch.inputs.get("tokens")
+    if (images is None and tokens is None) or not ways:
+        return batch
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + step * 4_099 + STREAM) % 2**63)
+    if images is None:
+        return replace(batch, inputs={**batch.inputs, "tokens": leave_out(batch.inputs["tokens"], generator)})
+    return replace(batch, inputs={**batch.inputs, "images": vary(images, ways, generator)})
+
+
+def leave_out(tokens: Tensor, generator: torch.Generator) -> Tensor:
+    """Texts int32 (rows, places), in which other terms are nothing each time."""
+    return tokens * (torch.rand(tokens.shape, generator=generator) >= LEFT_OUT)
+
+
+def vary(images: Tensor, ways: Sequence[str], generator: torch.Generator) -> Tensor:
+    """Images uint8 (rows, channels, height, width), or pictures of sounds, each varied in its own way."""
+    if "flip" in ways or "shift" in ways:
+        images = move(images, generator, flip="flip" in ways, shift="shift" in ways)
+    if "colour" in ways:
+        images = recolour(images, generator)
+    if "cutout" in ways:
+        images = cut_out(images, generator)
+    for way, change in SOUND_WAYS.items():
+        if way in ways:
+            images = change(images, generator)
+    return images
+
+
+def move(images: Tensor, generator: torch.Generator, *, flip: bool, shift: bool) -> Tensor:
+    """Mirror half of the pictures left to right; shift and zoom each, what lies outside being mirrored in.
+
+    Which pixel goes where is worked out for rows and columns apart, and then all pictures are picked in one go.
+    """
+    count, channels, height, width = images.shape
+    down, right = _places(count, height, generator, shift), _places(count, width, generator, shift)
+    if shift and min(height, width) >= FINE:
+        zoom = 1 + ZOOM * _between(count, generator)
+        down, right = _about(down, height) * zoom + (height - 1) / 2, _about(right, width) * zoom + (width - 1) / 2
+    if flip:
+        mirrored = torch.rand(count, 1, generator=generator) < 0.5
+        right = torch.where(mirrored, width - 1 - right, right)
+    down, right = _reflected(down.round().long(), height), _reflected(right.round().long(), width)
+    places = (down.unsqueeze(2) * width + right.unsqueeze(1)).view(count, 1, -1)
+    return images.flatten(2).gather(2, places.expand(-1, channels, -1)).view(images.shape)
+
+
+def recolour(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Brightness, contrast and, of pictures in colour, each channel a little stronger or weaker."""
+    count, channels = images.shape[:2]
+    contrast = 1 + COLOUR * _between(count, generator).view(-1, 1, 1, 1)
+    strength = 1 + COLOUR / 2 * (2 * torch.rand(count, channels, 1, 1, generator=generator) - 1)
+    brightness = 255 * COLOUR / 2 * _between(count, generator).view(-1, 1, 1, 1)
+    middle = _mean_colour(images).mean(dim=1, keepdim=True)
+    # ((pixels - middle) * contrast + middle) * strength + brightness, in as few passes as there can be.
+    offset = middle * (1 - contrast) * strength + brightness + 0.5
+    return images.float().mul_(contrast * strength).add_(offset).clamp_(0, 255).to(torch.uint8)
+
+
+def cut_out(images: Tensor, generator: torch.Generator) -> Tensor:
+    """A square of half of the pictures becomes their mean colour (DeVries & Taylor, arXiv 1708.04552)."""
+    count, _, height, width = images.shape
+    half = CUTOUT * min(height, width) / 2
+    centres = torch.rand(count, 2, generator=generator) * torch.tensor([height, width])
+    begins, ends = ((centres + side).round().long().clamp_min(0).tolist() for side in (-half, half))
+    colours = _mean_colour(images).to(torch.uint8)
+    painted = images.clone()
+    for row in (torch.rand(count, generator=generator) < 0.5).nonzero().flatten().tolist():
+        painted[row, :, begins[row][0] : ends[row][0], begins[row][1] : ends[row][1]] = colours[row]
+    return painted
+
+
+def _mean_colour(images: Tensor) -> Tensor:
+    """float32 (rows, channels, 1, 1), from some of the pixels of large pictures."""
+    step = max(1, min(images.shape[2:]) // 16)
+    return images[:, :, ::step, ::step].float().mean(dim=(2, 3), keepdim=True)
+
+
+def _places(count: int, side: int, generator: torch.Generator, shift: bool) -> Tensor:
+    """float32 (count, side): where each pixel of a row (or column) is taken from."""
+    most = max(1, round(SHIFT * side)) if shift else 0
+    offset = torch.randint(-most, most + 1, (count, 1), generator=generator)
+    return torch.arange(side).float() + offset
+
+
+def _about(places: Tensor, side: int) -> Tensor:
+    return places - (side - 1) / 2
+
+
+def _between(count: int, generator: torch.Generator) -> Tensor:
+    """float32 (count, 1), evenly from -1 to 1."""
+    return 2 * torch.rand(count, 1, generator=generator) - 1
+
+
+def _reflected(places: Tensor, side: int) -> Tensor:
+    """Places outside of 0 ... side - 1 mirrored back into it."""
+    if side == 1:
+        return torch.zeros_like(places)
+    places = places.abs() % (2 * side - 2)
+    return torch.where(places >= side, 2 * side - 2 - places, places)

@@ -1,0 +1,144 @@
+"""A folder with one sub-folder per class -> a table with a column of images or sounds and a column of labels.
+
+`train`, `validation` (or `val`, `valid`) and `test` folders above the classes say which rows are for what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pyarrow as pa
+
+from nudgenet.data.files import READ_FILES, most_common_medium
+from nudgenet.data.frames import GIVEN_TARGET
+from nudgenet.data.idx import find_idx, read_idx
+from nudgenet.data.media import field, intact, light, skipped, what_it_is
+from nudgenet.data.typed import Reading
+from nudgenet.errors import SourceError, shorten
+from nudgenet.records import Decision, Medium
+from nudgenet.settings import Settings
+
+LABEL = "label"  # the other column is called what it holds: image or sound
+PARTS = {"train": 0, "training": 0, "validation": 1, "val": 1, "valid": 1, "dev": 1, "test": 2, "testing": 2}
+MIN_CLASSES = 2
+OPENED = 40  # files that are opened to tell what a folder holds
+
+
+def read_folder(folder: Path, settings: Settings, columns: Sequence[str] | None = None) -> Reading:
+    """Every image or sound below a folder; its class is the name of the folder that it lies in.
+
+    Args:
+        columns: set when predicting: then the files may lie anywhere, and classes are not needed.
+
+    Raises:
+        SourceError: no image or sound in it, or none in sub-folders that name their classes.
+        MissingExtra: the library for such files is not installed.
+    """
+    if columns is None and find_idx(folder):
+        return read_idx(folder)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, folder))
+    roots = _parts(folder) if columns is None else {}
+    part_of = {path: _part_of(path, folder, roots) for path in files}
+    files.sort(key=lambda path: part_of[path][0])  # train, then validation, then test; by name within
+    in_class = [path for path in files if columns is not None or part_of[path][1] is not None]
+    if not in_class:
+        raise SourceError(
+            f"`{folder.name}` is a folder, and it holds no sub-folders with images or sounds",
+            got=shorten([path.name for path in files], 3) or "an empty folder",
+            fix="Give a folder with one sub-folder of images or sounds per class, or a table's file.",
+        )
+    names = [str(path.relative_to(folder)) for path in in_class]
+    medium = _medium(folder, in_class, settings)
+    cells = READ_FILES[medium](names, lambda number: in_class[number].read_bytes(), settings)
+    labels = [part_of[path][1] for path in in_class]
+    table = pa.table({medium: cells})
+    if columns is None or LABEL in columns:
+        table = table.append_column(LABEL, pa.array(labels, pa.string()))
+    _check(folder, table, medium, columns is not None)
+    counts = [sum(part_of[path][0] == part for path in in_class) for part in range(3)]
+    decisions = _decisions(folder, table, medium, files, in_class, roots)
+    if columns is None and not counts[0]:
+        raise SourceError(f"`{folder.name}` has no {medium}s to train on", fix="Put them into a folder `train`.")
+    return Reading(table, tuple(decisions), given_validation=counts[1], given_test=counts[2])
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    """What file managers and archives leave behind."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(folder).parts)
+
+
+def _parts(folder: Path) -> dict[str, int]:
+    """The sub-folders that name parts (train, val ...), if there are any for training, and nothing else."""
+    names = [path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    parts = {name: PARTS[name.lower()] for name in names if name.lower() in PARTS}
+    return parts if 0 in parts.values() and len(parts) == len(names) else {}
+
+
+def _part_of(path: Path, folder: Path, roots: dict[str, int]) -> tuple[int, str | None]:
+    """(0 train, 1 validation, 2 test; the class, None for a file outside of every class folder)."""
+    parents = path.relative_to(folder).parts[:-1]
+    part = roots.get(parents[0], 0) if parents else 0
+    if parents and parents[0] in roots:
+        parents = parents[1:]
+    return part, parents[0] if parents else None
+
+
+def _medium(folder: Path, files: Sequence[Path], settings: Settings) -> Medium:
+    """What most of the files hold, unless `kinds` says so, as it does when predicting."""
+    for medium in READ_FILES:
+        if medium in settings.kinds.values():
+            return medium
+    sample = files[:: max(1, len(files) // OPENED)]
+    found = most_common_medium(_bytes_of(sample)) or most_common_medium(_bytes_of(files))
+    if found is None:
+        data = next((data for data in _bytes_of(files) if data), b"")
+        raise SourceError(
+            f"No file in `{folder.name}` holds an image or a sound that can be opened",
+            got=f"{files[0].name} is {what_it_is(data) or 'neither'}" if data else "empty files",
+            fix="Folders of images or sounds can be read, one sub-folder per class.",
+        )
+    return found
+
+
+def _bytes_of(files: Sequence[Path]) -> Iterator[bytes]:
+    for path in files:
+        with suppress(OSError):  # it is named when it is decoded
+            yield path.read_bytes()
+
+
+def _check(folder: Path, table: pa.Table, medium: Medium, is_prediction: bool) -> None:
+    fine = intact(table)
+    if not fine.any():
+        errors = field(light(table.column(medium)), "error").drop_null()
+        raise SourceError(
+            f"`{folder.name}` is a folder, and no file in it holds {'an' if medium == 'image' else 'a'} {medium}", got=errors[0].as_py() if len(errors) else "no file",
+            fix="Folders of images or sounds can be read, one sub-folder per class.",
+        )  # fmt: skip
+    if is_prediction:
+        return
+    labels = table.column(LABEL).filter(pa.array(fine)).unique()
+    if len(labels) < MIN_CLASSES:
+        raise SourceError(
+            f"`{folder.name}` holds {medium}s of one class only", got=shorten(labels.to_pylist()),
+            fix=f"Give a folder with one sub-folder of {medium}s per class.",
+        )  # fmt: skip
+
+
+def _decisions(
+    folder: Path,
+    table: pa.Table,
+    medium: Medium,
+    files: Sequence[Path],
+    in_class: Sequence[Path],
+    roots: dict[str, int],
+) -> list[Decision]:
+    decisions = [Decision(GIVEN_TARGET, f"`{LABEL}`", f"the folder that each {medium} lies in is its class", "")]
+    if roots:
+        chosen = ", ".join(f"`{name}`" for name in sorted(roots, key=lambda name: roots[name]))
+        decisions.append(Decision("parts", chosen, f"folders with these names say which {medium}s are for what", ""))
+    if outside := [str(path.relative_to(folder)) for path in files if path not in set(in_class)]:
+        chosen = f"{len(outside):,} files: {shorten(outside, 100)}"
+        decisions.append(Decision("skipped: in no class", chosen, "they lie outside of every class folder", ""))
+    return decisions + skipped(table.column(medium))

@@ -1,0 +1,58 @@
+"""A bag of terms beside the numbers and categories of a table: the default for texts.
+
+Every term of a text owns a row of knobs; the weighted sum of the rows is what the network knows of the text. One part of
+a row speaks to the outputs directly, as a linear model does, the other is read by a small ensemble together with the
+table's other columns, which may find what no sum of terms says.
+Sources: Joulin et al., Bag of Tricks for Efficient Text Classification, arXiv 1607.01759; Cheng et al., Wide & Deep
+Learning, arXiv 1606.07792.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nudgenet.records import Shape
+
+# At length 1 a text's weights are small. Logits must grow large all the same, and so they get there in larger steps; a
+# standardised number need not.
+DIRECT = 3.0
+READ = 32  # numbers of a term that the ensemble reads
+MOST_DIRECT = 2**24  # knobs from terms to outputs; with more (thousands of classes) only the ensemble speaks
+
+
+class BagNetwork(nn.Module):
+    """{"tokens", "token_weights", "numbers", "categories"} -> what `build_rest` gives for a table.
+
+    Args:
+        build_rest: a network for a table of this shape: the other columns, and `READ` numbers about the texts.
+    """
+
+    def __init__(self, shape: Shape, build_rest: Callable[[Shape], nn.Module]) -> None:
+        super().__init__()
+        if shape.text is None:
+            raise ValueError("a BagNetwork needs texts")
+        num_terms = shape.text.num_terms
+        self.num_direct = shape.num_outputs if num_terms * shape.num_outputs <= MOST_DIRECT else 0
+        self.terms = nn.Parameter(torch.zeros(num_terms, READ + self.num_direct))
+        with torch.no_grad():
+            self.terms[1:, :READ].normal_()
+        self.rest = build_rest(replace(shape, num_numbers=shape.num_numbers + READ, text=None))
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        sums = self.sums(inputs)
+        numbers = torch.cat([inputs["numbers"], sums[:, :READ]], dim=1)
+        outputs: Tensor = self.rest({"numbers": numbers, "categories": inputs["categories"]})
+        if not self.num_direct:
+            return outputs
+        direct = sums[:, READ:] * (DIRECT if self.num_direct > 1 else 1.0)
+        return outputs + (direct.unsqueeze(1) if outputs.ndim == 3 else direct)
+
+    def sums(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum of the rows of each text's terms: (rows, READ + num_direct)."""
+        weights = inputs["token_weights"].to(self.terms.dtype)
+        return F.embedding_bag(inputs["tokens"], self.terms, mode="sum", per_sample_weights=weights, padding_idx=0)

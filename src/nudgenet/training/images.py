@@ -1,0 +1,166 @@
+"""What a training on images or sounds does otherwise than one on tables, where nobody said how: all of it as settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from nudgenet.data.augment import augmented
+from nudgenet.data.batches import shuffled, subset, take
+from nudgenet.errors import SettingError, shorten
+from nudgenet.networks import NETWORKS
+from nudgenet.networks.capacity import choose_capacity
+from nudgenet.records import Decision, Medium, Part, Prepared, Shape, TaskKind
+from nudgenet.settings import AUGMENTATIONS, Settings
+from nudgenet.training.loop import evaluate, step
+from nudgenet.training.objectives import make_objective
+from nudgenet.training.optimizers import make_optimizer
+from nudgenet.training.place import Place, working_at
+from nudgenet.training.plan import make_plan
+
+PROBE_ROWS = 2_000  # of either part, at most
+PROBE_SIDE = 32  # pixels: whether a picture may be mirrored shows in a small one, too; sounds keep all their pitches
+PROBE_STEPS = 100
+PROBE_BATCH = 64
+# Mirrored pictures are more to learn, so a short training always suffers a little: clothes 6 %, flowers 2 %. Where
+# another meaning hides behind the mirror it suffers far more: digits 16 to 46 % (benchmarks/LOG.md).
+MOST_WORSE = 0.10
+BEYOND_CHANCE = 2.0  # standard errors
+
+
+def settle(settings: Settings, data: Prepared) -> tuple[Settings, list[Decision]]:
+    """The settings with what suits images or sounds filled in where nothing was set; those of a table unchanged.
+
+    Raises:
+        SettingError: the network that was asked for takes no images, or they cannot be varied in such a way.
+    """
+    if data.shape.image is None:
+        return settings, []
+    given, medium = settings.model_fields_set, data.shape.image.medium
+    if "network" in given and settings.network != "convnet":
+        raise SettingError(
+            f"The network `{settings.network}` takes no {medium}s",
+            fix="Leave `network` away, or --set network=convnet.",
+        )
+    habits: dict[str, Any] = {"network": "convnet", "ema": choose_ema(data)}
+    if data.task.classes:
+        habits["label_smoothing"] = 0.1
+    settings = settings.model_copy(update={name: value for name, value in habits.items() if name not in given})
+    decisions = [
+        Decision("network", "a residual network of convolutions", f"the rows are {medium}s", "--set width=32"),
+        Decision(
+            "averaging", f"weights over the last {1 / max(1e-9, 1 - settings.ema):,.0f} steps or so",
+            "the average answers better than any single step's weights", "--set ema=0",
+        ),
+    ]  # fmt: skip
+    if settings.augment is None:
+        settings, decision = (choose_augmentation if medium == "image" else vary_sounds)(settings, data)
+        decisions.append(decision)
+    elif strange := set(settings.augment) - set(AUGMENTATIONS[medium]):
+        raise SettingError(
+            f"{medium.capitalize()}s cannot be varied by {shorten(sorted(strange))}",
+            fix=f"Known are: {', '.join(AUGMENTATIONS[medium])}.",
+        )
+    return settings, decisions
+
+
+def choose_ema(data: Prepared) -> float:
+    """A memory of about an epoch's steps, but of 300 at most."""
+    return round(1 - 1 / min(300.0, max(20.0, len(data.train) / 128)), 4)
+
+
+def choose_augmentation(settings: Settings, data: Prepared) -> tuple[Settings, Decision]:
+    """Shifts for all images, cut-outs and colour for photographs, flips where a probe shows no harm."""
+    image = data.shape.image
+    assert image is not None
+    ways = ["shift"]
+    if min(image.height, image.width) >= 24:
+        ways.append("cutout")
+    if image.channels == 3:
+        ways.append("colour")
+    harmless, why = probe(settings, data, "flip", "mirrored pictures")
+    ways = ["flip", *ways] if harmless else ways
+    decision = Decision("varied images", ", ".join(ways), why, "--set augment=none, --set augment=flip,shift")
+    return settings.model_copy(update={"augment": tuple(ways)}), decision
+
+
+def vary_sounds(settings: Settings, data: Prepared) -> tuple[Settings, Decision]:
+    """All that leaves a sound what it is; its pitch where a probe shows no harm: it is all that tells notes apart."""
+    harmless, why = probe(settings, data, "pitch", "sounds of changed pitch")
+    left_out = set() if harmless else {"pitch"}
+    if data.shape.image is not None and data.shape.image.windows == 1:
+        left_out.add("crop")
+    ways = tuple(way for way in AUGMENTATIONS["sound"] if way not in left_out)
+    decision = Decision("varied sounds", ", ".join(ways), why, "--set augment=none, --set augment=delay,gain")
+    return settings.model_copy(update={"augment": ways}), decision
+
+
+def probe(settings: Settings, data: Prepared, way: str, said: str) -> tuple[bool, str]:
+    """Whether it does no harm to vary rows in one way, and the figures: the validation losses of two short, equal
+    trainings, without it and with it.
+
+    A letter mirrored is another one, or none: learning it mirrored costs. A shirt stays a shirt.
+    """
+    assert data.shape.image is not None
+    parts = (_first(part, settings.seed) for part in (data.train, data.validation))
+    train, validation = (_small(part, data.shape.image.medium) for part in parts)
+    images = train.inputs["images"]
+    image = replace(data.shape.image, height=images.shape[2], width=images.shape[3])
+    shape = replace(data.shape, image=image, num_rows=len(train))
+    losses = []
+    anyway = ("crop",) if image.windows > 1 else ()  # a training on all windows would take several times as long
+    for ways in (anyway, (*anyway, way)):
+        trial = settings.model_copy(
+            update={"augment": ways, "width": 16, "precision": None, "ema": 0.0, "batch_size": PROBE_BATCH}
+        )
+        losses.append(_short_training(trial, shape, data.task.kind, train, validation))
+    difference = (losses[1] - losses[0]).double()
+    error = float(difference.std() / max(1, len(difference)) ** 0.5)
+    plain, varied = (float(loss.mean()) for loss in losses)
+    harmless = varied - plain <= max(MOST_WORSE * plain, BEYOND_CHANCE * error)
+    figures = f"a short training with {said} has a validation loss of {varied:.3f}, without of {plain:.3f}"
+    return (
+        harmless,
+        f"{figures} (their difference is known to ± {error:.3f}), so they {'do no harm' if harmless else 'do harm'}",
+    )
+
+
+def _short_training(settings: Settings, shape: Shape, kind: TaskKind, train: Part, validation: Part) -> torch.Tensor:
+    """The loss of each validation row after `PROBE_STEPS` steps."""
+    with working_at(Place(threads=1)):  # the same figures wherever it runs
+        torch.manual_seed(settings.seed)
+        network = NETWORKS["convnet"](shape, choose_capacity(shape, settings), settings, torch.zeros(0, 3))
+        objective = make_objective(kind, train, shape.num_outputs, settings)
+        plan = make_plan(settings, shape)[0]
+        optimizer = make_optimizer(network, plan)
+        per_epoch = max(1, len(train) // PROBE_BATCH)
+        for number in range(PROBE_STEPS):
+            order = shuffled(len(train), settings.seed, number // per_epoch)
+            batch = take(train, order, number % per_epoch, per_epoch)
+            step(
+                network.train(),
+                augmented(batch, settings.augment or (), settings.seed, number),
+                objective,
+                optimizer,
+                1.0,
+            )
+        return evaluate(network, validation, objective, 256)[0]
+
+
+def _small(part: Part, medium: Medium) -> Part:
+    """The same rows with images of at most `PROBE_SIDE` pixels, or moments."""
+    images = part.inputs["images"]
+    height = images.shape[2] if medium == "sound" else min(PROBE_SIDE, images.shape[2])
+    size = (height, min(PROBE_SIDE, images.shape[3]))
+    pooled = F.adaptive_avg_pool2d(images.float(), size).round().to(torch.uint8)
+    return replace(part, inputs={**part.inputs, "images": pooled})
+
+
+def _first(part: Part, seed: int) -> Part:
+    """At most `PROBE_ROWS` rows, drawn by seed."""
+    if len(part) <= PROBE_ROWS:
+        return part
+    return subset(part, shuffled(len(part), seed, 0)[:PROBE_ROWS].sort().values)

@@ -1,0 +1,76 @@
+"""Images are varied in the ways asked for, and in the same way at the same step."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nudgenet.data.augment import augmented, vary
+from nudgenet.records import Batch
+
+IMAGES = torch.randint(0, 256, (40, 3, 16, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def batch() -> Batch:
+    return Batch({"images": IMAGES, "numbers": torch.zeros(40, 0)}, torch.zeros(40))
+
+
+def test_the_same_step_varies_alike_and_another_step_otherwise() -> None:
+    ways = ("flip", "shift", "cutout", "colour")
+    state = torch.get_rng_state()
+    first, again, later = (augmented(batch(), ways, 3, step).inputs["images"] for step in (7, 7, 8))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later)
+    assert torch.equal(state, torch.get_rng_state())
+    assert first.dtype == torch.uint8 and first.shape == IMAGES.shape
+
+
+def test_without_ways_the_batch_itself() -> None:
+    given = batch()
+    assert augmented(given, (), 0, 0) is given
+
+
+def test_flips_mirror_about_half_of_the_pictures_and_change_nothing_else() -> None:
+    varied = vary(IMAGES, ("flip",), torch.Generator().manual_seed(1))
+    kept = (varied == IMAGES).flatten(1).all(1)
+    mirrored = (varied == IMAGES.flip(3)).flatten(1).all(1)
+    assert (kept ^ mirrored).all()
+    assert 8 < kept.sum() < 32
+
+
+def test_shifts_move_by_a_twelfth_at_most_and_mirror_the_edge() -> None:
+    varied = vary(IMAGES, ("shift",), torch.Generator().manual_seed(1))
+    padded = torch.nn.functional.pad(IMAGES.float(), (2, 2, 1, 1), mode="reflect").to(torch.uint8)
+    places = [padded[:, :, y : y + 16, x : x + 20] for y in range(3) for x in range(5)]
+    matches = torch.stack([(place == varied).flatten(1).all(1) for place in places])
+    assert matches.any(0).all()
+    assert matches.any(1).sum() > 5
+
+
+def test_large_pictures_are_zoomed_too() -> None:
+    ramp = torch.arange(64).view(1, 1, 1, 64).expand(30, 1, 64, 64).to(torch.uint8)
+    varied = vary(ramp, ("shift",), torch.Generator().manual_seed(0)).float()
+    slopes = varied[:, 0, 32, 40] - varied[:, 0, 32, 24]
+    assert slopes.min() < 15 and slopes.max() > 17
+
+
+def test_cutout_paints_a_square_in_the_mean_colour() -> None:
+    varied = vary(IMAGES, ("cutout",), torch.Generator().manual_seed(1))
+    changed = (varied != IMAGES).any(1)
+    assert 5 < changed.flatten(1).any(1).sum() < 35
+    mean = IMAGES.float().mean((2, 3)).to(torch.uint8)
+    for picture, pixels, where in zip(varied, mean, changed, strict=True):
+        assert (picture[:, where] == pixels.unsqueeze(1)).all()
+
+
+def test_colour_changes_values_and_not_shapes() -> None:
+    flat = torch.full((20, 3, 4, 4), 100, dtype=torch.uint8)
+    varied = vary(flat, ("colour",), torch.Generator().manual_seed(1))
+    assert (varied.flatten(2).amax(2) == varied.flatten(2).amin(2)).all()
+    assert varied.float().std() > 5
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_tiny_pictures_survive(side: int) -> None:
+    tiny = IMAGES[:, :, :side, :side].contiguous()
+    assert vary(tiny, ("flip", "shift", "cutout"), torch.Generator()).shape == tiny.shape

@@ -1,0 +1,161 @@
+"""A folder of images goes the way of a table: trained, tested, explained, predicted, resumed; the same seed, the same network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+import nudgenet
+from conftest import write_pictures
+from nudgenet.errors import DataWarning, Interrupted, MissingExtra, SettingError
+from nudgenet.observer import Silent
+from nudgenet.predictions import predict_table
+from nudgenet.run import Run
+from nudgenet.training.images import MOST_WORSE
+from nudgenet.training.stopping import StopSignal
+
+QUICK = {"epochs": 6, "width": 8, "augment": "shift", "threads": 1, "precision": "float32", "learning_rate": 0.01}
+
+
+def train(source: object, runs: Path, name: str, **settings: object) -> Run:
+    return nudgenet.train(source, runs=runs, name=name, observer=Silent(), **(QUICK | settings))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_pictures(tmp_path_factory.mktemp("data") / "shapes", 40)
+    (folder / "disc" / "notes.txt").write_text("one two")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(shapes, tmp_path_factory.mktemp("runs"), "shapes")
+
+
+def test_a_folder_is_learned_and_explained(run: Run) -> None:
+    assert run.metrics["test"]["accuracy"] > 0.7
+    assert run.classes == ["disc", "square", "stripes"]
+    assert set(run.baselines) == {"majority", "linear"}
+    chosen = {decision.what: decision.chosen for decision in run.decisions}
+    assert chosen["size of images"] == "16 x 16 pixels, in colour"
+    assert any("notes.txt" in text for text in chosen.values())
+    assert run.settings.network == "convnet" and run.settings.augment == ("shift",)
+
+
+def test_the_report_shows_pictures(run: Run) -> None:
+    page = run.report.read_text()
+    assert "img-src data:" in page
+    assert page.count("data:image/jpeg;base64,") > 20
+    assert "As the network sees them" in page and "What the first layer looks for" in page
+
+
+def test_test_predictions_name_their_files(run: Run) -> None:
+    predictions = pq.read_table(run.path / "test_predictions.parquet")
+    assert all(path.endswith(".png") for path in predictions["path"].to_pylist())
+
+
+def test_a_folder_is_predicted_file_by_file(run: Run, shapes: Path, tmp_path: Path) -> None:
+    for number, name in enumerate(("disc", "square", "stripes")):
+        (tmp_path / f"{number}.png").write_bytes((shapes / name / "003.png").read_bytes())
+    (tmp_path / "broken.png").write_bytes((shapes / "disc" / "003.png").read_bytes()[:100])
+    table, warnings = predict_table(run, tmp_path)
+    assert table.column_names[:2] == ["path", "prediction"] and table.column_names[-1] == "error"
+    assert table["path"].to_pylist() == ["0.png", "1.png", "2.png", "broken.png"]
+    assert table["prediction"].to_pylist()[3] is None and table["probability_disc"].to_pylist()[3] is None
+    assert table["error"].to_pylist()[:3] == [None] * 3 and "damaged" in table["error"].to_pylist()[3]
+    assert any("1 file" in warning for warning in warnings)
+
+
+def test_arrays_are_predicted_as_their_files_are(run: Run, shapes: Path) -> None:
+    files = sorted((shapes / "stripes").iterdir())[:5]
+    pixels = np.stack([np.asarray(Image.open(file)) for file in files])
+    from_files = run.predict_proba([{"image": str(file)} for file in files])
+    assert np.allclose(run.predict_proba(pixels), from_files, atol=1e-6)
+
+
+def test_one_file_in_a_dict(run: Run, shapes: Path) -> None:
+    assert run.predict({"image": str(shapes / "disc" / "001.png")}).shape == (1,)
+    with pytest.warns(DataWarning, match="no such file"):
+        assert run.predict({"image": "gone.png"}).tolist() == [None]
+
+
+def test_the_same_seed_gives_the_same_network(run: Run, shapes: Path, tmp_path: Path) -> None:
+    again = train(shapes, tmp_path, "again")
+    for name, weights in run.network.state_dict().items():
+        assert np.array_equal(weights.numpy(), again.network.state_dict()[name].numpy()), name
+
+
+def test_an_interrupted_run_goes_on_bit_for_bit(run: Run, shapes: Path, tmp_path: Path) -> None:
+    stop = StopSignal()
+
+    class Impatient(Silent):
+        def on_step(self, epoch: int, step: int, loss: float) -> None:
+            if (epoch, step) == (3, 2):
+                stop.request("Ctrl-C")
+
+    with pytest.raises(Interrupted):
+        nudgenet.train(shapes, runs=tmp_path, name="cut", observer=Impatient(), stop=stop, **QUICK)  # type: ignore[arg-type]
+    resumed = nudgenet.resume("cut", runs=tmp_path, observer=Silent())
+    for name, weights in run.network.state_dict().items():
+        assert np.array_equal(weights.numpy(), resumed.network.state_dict()[name].numpy()), name
+    assert resumed.metrics == run.metrics
+
+
+def test_pictures_beside_numbers_and_categories(shapes: Path, tmp_path: Path) -> None:
+    """The target needs both: whether the picture is a disc, and a number."""
+    random = np.random.default_rng(0)
+    lines = ["file,amount,colour,price"]
+    for name, worth in (("disc", 10.0), ("square", 0.0), ("stripes", -10.0)):
+        for number in range(40):
+            amount = random.normal()
+            colour = random.choice(["red", "blue"])
+            lines.append(f"shapes/{name}/{number:03}.png,{amount:.4f},{colour},{worth + 5 * amount:.4f}")
+    table = shapes.parent / "prices.csv"
+    table.write_text("\n".join(lines) + "\n")
+    run = train(table, tmp_path, "prices", target="price", epochs=20)
+    assert run.task.kind == "regression"
+    assert run.metrics["test"]["r2"] > 0.6
+    assert set(run.baselines) == {"mean", "linear", "boosting"}
+    row = {"file": str(shapes / "disc" / "001.png"), "amount": 1.0, "colour": "red"}
+    assert run.predict(row)[0] > run.predict(row | {"amount": -1.0})[0]
+
+
+def test_flips_are_probed_and_the_figures_written_down(tmp_path: Path) -> None:
+    """Two classes that are each other's mirror image."""
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 60, (120, 12, 12)).astype(np.uint8)
+    answers = np.repeat(["left", "right"], 60)
+    pixels[:60, 3:9, :5] += 150
+    pixels[60:, 3:9, 7:] += 150
+    run = train((pixels, answers), tmp_path, "mirrored", augment=None, epochs=1, baselines=False)
+    decision = next(decision for decision in run.decisions if decision.what == "varied images")
+    assert "flip" not in decision.chosen and "do harm" in decision.why
+    assert 0 < MOST_WORSE < 1
+    assert run.settings.augment == ("shift",)
+
+
+def test_flips_that_change_nothing_are_used(shapes: Path, tmp_path: Path) -> None:
+    run = train(shapes, tmp_path, "flips", augment=None, epochs=1, baselines=False)
+    assert run.settings.augment is not None and "flip" in run.settings.augment
+
+
+def test_networks_for_tables_are_refused(shapes: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="takes no images"):
+        train(shapes, tmp_path, "mlp", network="mlp")
+    table = tmp_path / "rows.csv"
+    table.write_text("a,y\n" + "".join(f"{row % 7},{row % 2}\n" for row in range(40)))
+    with pytest.raises(SettingError, match="for images"):
+        train(table, tmp_path, "rows", target="y", network="convnet", augment=None)
+
+
+def test_without_pillow_a_folder_is_one_line(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'nudgenet\[images\]'"):
+        train(shapes, tmp_path, "none")

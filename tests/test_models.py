@@ -1,0 +1,79 @@
+"""A pretrained network is found on this machine or not at all, and nothing that could hold code is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nudgenet.errors import SettingError
+from nudgenet.models import find_model
+from tiny_model import write_model
+
+pytest.importorskip("transformers")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty Hugging Face cache."""
+    import huggingface_hub.constants
+    import huggingface_hub.file_download
+
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    for module in (huggingface_hub.constants, huggingface_hub.file_download):
+        monkeypatch.setattr(module, "HF_HUB_CACHE", str(folder), raising=False)
+    return folder
+
+
+def test_a_folder_is_a_model(tmp_path: Path) -> None:
+    model = find_model(str(write_model(tmp_path / "m")))
+    assert model.kind == "bert" and model.config["num_hidden_layers"] == 2
+    assert not {"dtype", "torch_dtype", "transformers_version", "architectures"} & set(model.config)
+
+
+def test_a_name_is_looked_up_in_the_cache_alone(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(SettingError, match=r"no folder, and nothing in the local.*hf download nobody/nothing"):
+        find_model("nobody/nothing")
+    with pytest.raises(SettingError, match="Give a model's folder"):
+        find_model("no such folder at all/..//")
+    snapshot = cache / "models--nobody--nothing" / "snapshots" / "abc"
+    write_model(snapshot)
+    references = cache / "models--nobody--nothing" / "refs"
+    references.mkdir()
+    (references / "main").write_text("abc")
+    assert find_model("nobody/nothing").path == snapshot
+
+
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({"auto_map": {"AutoModel": "modeling.Evil"}}, "code of its own"),
+        ({"trust_remote_code": True}, "code of its own"),
+        ({"quantization_config": {"bits": 4}}, "quantised"),
+        ({"model_type": "llama"}, "got llama"),
+        ({"is_decoder": True}, "cannot be a start"),
+    ],
+)
+def test_configs_that_are_refused(tmp_path: Path, changes: dict[str, object], expected: str) -> None:
+    with pytest.raises(SettingError, match=expected):
+        find_model(str(write_model(tmp_path / "m", **changes)))
+
+
+def test_what_is_absent_or_damaged_is_named(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(SettingError, match=r"no safetensors.*pytorch_model\.bin"):
+        find_model(str(folder))
+    (folder / "config.json").write_text("{")
+    with pytest.raises(SettingError, match="damaged"):
+        find_model(str(folder))
+    (folder / "config.json").write_text("[]")
+    with pytest.raises(SettingError, match="damaged"):
+        find_model(str(folder))
+    (folder / "config.json").unlink()
+    with pytest.raises(SettingError, match="a file is absent"):
+        find_model(str(folder))
+    (folder / "settings.json").write_text("{}")
+    with pytest.raises(SettingError, match="is a run"):
+        find_model(str(folder))

@@ -1,0 +1,154 @@
+"""A pretrained start, end to end: outputs first, then the trunk; interrupted, resumed, and used when the model is gone."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import nudgenet
+from nudgenet.errors import Interrupted, SettingError
+from nudgenet.observer import Silent
+from nudgenet.run import Run
+from nudgenet.runs.checkpoint import load_checkpoint
+from nudgenet.training.stopping import StopSignal
+from tiny_model import write_model
+
+pytest.importorskip("transformers")
+
+
+QUICK = {"epochs": 6, "frozen_epochs": 3, "threads": 1, "precision": "float32"}
+KIND, UNKIND = ("lovely", "splendid", "charming", "delightful"), ("dreadful", "awful", "tedious", "horrid")
+FILLING = (
+    "the",
+    "film",
+    "was",
+    "seen",
+    "on",
+    "a",
+    "monday",
+    "with",
+    "some",
+    "friends",
+    "who",
+    "had",
+    "paid",
+    "for",
+    "it",
+)
+Nudge = Callable[..., tuple[int, str, str]]
+
+
+def write_reviews(path: Path, num_rows: int = 240) -> Path:
+    """`liked` needs the text; `stars` the text, a number and a category."""
+    random = np.random.default_rng(0)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["review", "minutes", "seat", "liked", "stars"])
+        for row in range(num_rows):
+            is_kind, minutes, seat = bool(random.integers(2)), random.normal(), random.choice(["front", "back"])
+            words = [*random.choice(FILLING, 8), *random.choice(KIND if is_kind else UNKIND, 2)]
+            text = "" if row == 7 else " ".join(random.permutation(words).tolist())
+            stars = 10 * is_kind + 3 * minutes + 5 * (seat == "back")
+            writer.writerow([text, f"{minutes:.3f}", seat, "yes" if is_kind else "no", f"{stars:.2f}"])
+    return path
+
+
+def train(folder: Path, name: str, target: str = "liked", **settings: object) -> Run:
+    if not (folder / "model").exists():
+        write_model(folder / "model")
+        write_reviews(folder / "reviews.csv")
+    given = QUICK | {"start_from": str(folder / "model"), "unfreeze": True, "ignore": "minutes,seat,stars"} | settings
+    return nudgenet.train(
+        folder / "reviews.csv", target, runs=folder / "runs", name=name, observer=Silent(), **given  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def weights_of(run: Run) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in run.network.state_dict().items()}
+
+
+def test_outputs_first_then_the_trunk_and_the_model_may_go(tmp_path: Path) -> None:
+    run = train(tmp_path, "a", learning_rate=0.01, patience=9)
+    assert run.settings.network == "pretrained" and len(run.epochs) == 6
+    assert run.metrics["test"]["accuracy"] > 0.8
+    said = {decision.what: decision for decision in run.decisions}
+    assert "outputs first" in said["pretrained network"].chosen and "tokens of" in said["text `review`"].chosen
+    rows = pd.read_csv(tmp_path / "reviews.csv")
+    before = run.predict_proba(rows)
+    shutil.rmtree(tmp_path / "model")
+    shutil.copytree(run.path, tmp_path / "elsewhere")
+    assert np.array_equal(nudgenet.load(tmp_path / "elsewhere").predict_proba(rows), before)
+    assert nudgenet.load(tmp_path / "elsewhere").predict({"review": "a splendid film"}).shape == (1,)
+
+
+def test_the_trunk_stays_until_its_turn(tmp_path: Path) -> None:
+    frozen = weights_of(train(tmp_path, "frozen", unfreeze=False, frozen_epochs=None, baselines=False))
+    tuned, _ = load_checkpoint(
+        train(tmp_path, "tuned", baselines=False, patience=9).path / "checkpoints/state.safetensors"
+    )
+    from transformers import AutoModel
+
+    original = AutoModel.from_pretrained(tmp_path / "model").state_dict()
+    names = [name for name in frozen if name.startswith("trunk.")]
+    assert names and all(np.array_equal(frozen[name], original[name.removeprefix("trunk.")].numpy()) for name in names)
+    moved = [name for name in names if not np.array_equal(frozen[name], tuned[f"network.{name}"].numpy())]
+    assert len(moved) > len(names) / 2
+
+
+def test_few_rows_leave_the_trunk_as_it_is(tmp_path: Path) -> None:
+    run = train(tmp_path, "few", unfreeze=None, baselines=False)
+    assert run.settings.unfreeze is False
+    assert "too few to change" in {decision.what: decision.why for decision in run.decisions}["pretrained network"]
+
+
+def test_texts_beside_numbers_and_categories(tmp_path: Path) -> None:
+    run = train(tmp_path, "mixed", "stars", ignore="liked", learning_rate=0.01, epochs=32, frozen_epochs=30)
+    assert run.metrics["test"]["r2"] > 0.3
+    rows = pd.read_csv(tmp_path / "reviews.csv").head(40)
+    assert not np.allclose(run.predict(rows), run.predict(rows.assign(minutes=0.0)))
+    assert not np.allclose(run.predict(rows), run.predict(rows.assign(review="dreadful")))
+
+
+@pytest.mark.parametrize("stop_at", [(2, 3), (4, 2)], ids=["while the trunk rests", "while it learns"])
+def test_resumed_is_as_uninterrupted(tmp_path: Path, stop_at: tuple[int, int]) -> None:
+    whole = train(tmp_path, "whole", baselines=False, patience=9)
+
+    class StopsAt(Silent):
+        def on_step(self, epoch: int, step: int, loss: float) -> None:
+            if (epoch, step) == stop_at:
+                stop.request("a test")
+
+    stop = StopSignal()
+    with pytest.raises(Interrupted):
+        nudgenet.train(
+            tmp_path / "reviews.csv", "liked", runs=tmp_path / "runs", name="halved", observer=StopsAt(), stop=stop,
+            start_from=str(tmp_path / "model"), unfreeze=True, ignore="minutes,seat,stars", baselines=False, patience=9,
+            **QUICK,  # type: ignore[arg-type]
+        )  # fmt: skip
+    halved = nudgenet.resume(tmp_path / "runs" / "halved", observer=Silent())
+    states = [load_checkpoint(run.path / "checkpoints/state.safetensors") for run in (whole, halved)]
+    for name, tensor in states[0][0].items():
+        assert np.array_equal(tensor.numpy(), states[1][0][name].numpy()), name
+    assert [epoch.validation_loss for epoch in whole.epochs] == [epoch.validation_loss for epoch in halved.epochs]
+
+
+def test_the_command(nudge: Nudge, tmp_path: Path) -> None:
+    model, table = write_model(tmp_path / "model"), write_reviews(tmp_path / "reviews.csv")
+    few = ("--set", "epochs=2", "--no-baselines", "--quiet")
+    code, _, err = nudge("train", table, "--target", "liked", "--from", model, "--runs", tmp_path, "--name", "r", *few)
+    assert (code, err) == (0, "")
+    run = nudgenet.load(tmp_path / "r")
+    assert run.settings.start_from == str(model) and f"--from {model}" in run.report.read_text()
+    code, _, err = nudge("train", table, "--target", "liked", "--from", tmp_path / "none", "--runs", tmp_path, *few)
+    assert code == 2 and err.startswith("nudge: There is no such model on this machine") and err.count("\n") == 1
+
+
+def test_a_table_without_texts_has_nothing_to_read(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="there is no column of free text"):
+        train(tmp_path, "no", "stars", ignore="review,liked")
