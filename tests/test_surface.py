@@ -274,7 +274,11 @@ def test_the_dependencies_are_what_is_imported() -> None:
     project = tomllib.loads((root.parents[1] / "pyproject.toml").read_text())["project"]
     lines = [
         *project["dependencies"],
-        *(line for name in ("excel", "images", "pretrained", "sounds") for line in project["optional-dependencies"][name]),
+        *(
+            line
+            for name in ("excel", "images", "pretrained", "sounds")
+            for line in project["optional-dependencies"][name]
+        ),
     ]
     named = {re.split(r"[<>=!~;\s\[]", line)[0].lower() for line in lines}
     imported = set()
