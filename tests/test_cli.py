@@ -67,7 +67,7 @@ def check(nudge: Nudge, message: str, *arguments: object) -> str:
     [
         ("huoses.csv", "price", "There is no such file (got {folder}/huoses.csv). Did you mean `{folder}/houses.csv`?"),
         ("nowhere/houses.csv", "price", "There is no folder `{folder}/nowhere`"),
-        ("", "price", "one sub-folder per class"),
+        ("", "price", "per class"),
         ("empty.csv", "y", "`empty.csv` is empty"),
         ("blank.csv", "y", "`blank.csv` is empty"),
         ("header.csv", "y", "holds a header and no rows"),
@@ -169,7 +169,7 @@ def test_queries(nudge: Nudge, folder: Path, query: str, message: str) -> None:
         (("resume", "dnoe"), "Did you mean `done`?"),
         (("predict", "dnoe", "{folder}/houses.csv"), "Did you mean `done`?"),
         (("predict", "done", "{folder}/nothing.csv"), "There is no such file"),
-        (("predict", "done", "{folder}"), "one sub-folder per class"),
+        (("predict", "done", "{folder}"), "None of the columns that the network learned from is there"),
         (("predict", "done", "{folder}/image.png"), "is an image"),
         (("predict", "done", "{folder}/header.csv"), "holds a header and no rows"),
         (("predict", "done", "{folder}/other.csv"), "None of the columns that the network learned from is there"),

@@ -110,6 +110,13 @@ def test_keywords_are_settings_with_their_defaults(estimator: Any) -> None:
         "keep_data",
         "seed",
         "kinds",
+        "augment",  # images, sounds and texts of files are for runs
+        "image_size",
+        "sound_rate",
+        "sound_seconds",
+        "start_from",
+        "unfreeze",
+        "frozen_epochs",
     }
     for_classes = set()
     if not isinstance(estimator, NetworkClassifier):

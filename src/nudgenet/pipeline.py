@@ -146,7 +146,7 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
         sizes = explain_capacity(capacity, data.shape, num_parameters(state.network), settings)
         log.decide([*sizes, *habits, *where_it_runs, *shortened])
         if shortened:  # from here on as if it had been set
-            settings = settings.model_copy(update=asdict(capacity))
+            settings, wished = (one.model_copy(update=asdict(capacity)) for one in (settings, wished))
         if isinstance(where, Wanted):
             chosen = bookkeeping.chosen_settings(settings, capacity, state.plan, place) | {"metric": table.metric}
             store = bookkeeping.open_run(where, table, wished, chosen, log, job)
