@@ -13,6 +13,27 @@ import torch
 
 from nudgenet.records import Part, Prepared, Shape, Task
 
+# Made-up reviews: words that decide, and words that do not.
+KIND, UNKIND = ("lovely", "splendid", "charming", "delightful"), ("dreadful", "awful", "tedious", "horrid")
+FILLING = (
+    "the",
+    "film",
+    "was",
+    "seen",
+    "on",
+    "a",
+    "monday",
+    "with",
+    "some",
+    "friends",
+    "who",
+    "had",
+    "paid",
+    "for",
+    "it",
+)
+FILLING += ("and", "left", "at", "ten")
+
 
 def make_prepared(
     num_rows: int = 200,

@@ -87,16 +87,19 @@ def test_predictions_of_an_interrupted_run_use_its_best_weights(table: Path, tmp
     watcher = StopAt(50)
     with pytest.raises(Interrupted):
         nudgenet.train(table, "price", runs=tmp_path, name="r", observer=watcher, stop=watcher.signal, **SETTINGS)
+    short = nudgenet.train(table, "price", runs=tmp_path, name="short", **SETTINGS | {"epochs": 12, "patience": 1})
+    assert len(short.epochs) >= 2
     run = nudgenet.load("r", tmp_path)
     best = min(run.epochs, key=lambda epoch: epoch.validation_loss)
-    assert best.epoch in (1, 2)
-    tensors, _ = load_checkpoint(run.path / "checkpoints" / "state.safetensors")
+    assert [epoch.epoch for epoch in run.epochs] == [1, 2]
+    tensors, numbers = load_checkpoint(run.path / "checkpoints" / "state.safetensors")
     differ = [
         name
         for name in tensors
         if name.startswith("best.") and not torch.equal(tensors[name], tensors["network." + name[5:]])
     ]
-    assert differ, "eight steps later the weights are others"
+    assert differ, "some steps later the weights are others"
+    assert numbers["stopping"]["best_epoch"] == best.epoch
 
 
 def test_numbers_written_after_the_checkpoint_are_done_again(table: Path, whole: nudgenet.Run, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import nudgenet
+from conftest import FILLING, KIND, UNKIND
 from nudgenet.errors import Interrupted, SettingError
 from nudgenet.observer import Silent
 from nudgenet.run import Run
@@ -23,24 +24,7 @@ pytest.importorskip("transformers")
 
 
 QUICK = {"epochs": 6, "frozen_epochs": 3, "threads": 1, "precision": "float32"}
-KIND, UNKIND = ("lovely", "splendid", "charming", "delightful"), ("dreadful", "awful", "tedious", "horrid")
-FILLING = (
-    "the",
-    "film",
-    "was",
-    "seen",
-    "on",
-    "a",
-    "monday",
-    "with",
-    "some",
-    "friends",
-    "who",
-    "had",
-    "paid",
-    "for",
-    "it",
-)
+FEW_WORDS = FILLING[:15]
 Nudge = Callable[..., tuple[int, str, str]]
 
 
@@ -52,7 +36,7 @@ def write_reviews(path: Path, num_rows: int = 240) -> Path:
         writer.writerow(["review", "minutes", "seat", "liked", "stars"])
         for row in range(num_rows):
             is_kind, minutes, seat = bool(random.integers(2)), random.normal(), random.choice(["front", "back"])
-            words = [*random.choice(FILLING, 8), *random.choice(KIND if is_kind else UNKIND, 2)]
+            words = [*random.choice(FEW_WORDS, 8), *random.choice(KIND if is_kind else UNKIND, 2)]
             text = "" if row == 7 else " ".join(random.permutation(words).tolist())
             stars = 10 * is_kind + 3 * minutes + 5 * (seat == "back")
             writer.writerow([text, f"{minutes:.3f}", seat, "yes" if is_kind else "no", f"{stars:.2f}"])

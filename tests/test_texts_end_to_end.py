@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import nudgenet
+from conftest import FILLING, KIND, UNKIND
 from nudgenet.errors import Interrupted, SettingError
 from nudgenet.explanations import occlude
 from nudgenet.observer import Silent
@@ -19,28 +20,6 @@ from nudgenet.run import Run
 from nudgenet.training.stopping import StopSignal
 
 QUICK = {"epochs": 12, "threads": 1, "batch_size": 32}
-KIND, UNKIND = ("lovely", "splendid", "charming", "delightful"), ("dreadful", "awful", "tedious", "horrid")
-FILLING = [
-    "the",
-    "film",
-    "was",
-    "seen",
-    "on",
-    "a",
-    "monday",
-    "with",
-    "some",
-    "friends",
-    "who",
-    "had",
-    "paid",
-    "for",
-    "it",
-    "and",
-    "left",
-    "at",
-    "ten",
-]
 
 
 def review(is_kind: bool, random: np.random.Generator) -> str:

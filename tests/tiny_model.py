@@ -8,30 +8,9 @@ from typing import Any
 
 import torch
 
-WORDS = (
-    *[
-        "the",
-        "film",
-        "was",
-        "seen",
-        "on",
-        "a",
-        "monday",
-        "with",
-        "some",
-        "friends",
-        "who",
-        "had",
-        "paid",
-        "for",
-        "it",
-        "and",
-        "left",
-        "at",
-        "ten",
-    ],
-    *["lovely", "splendid", "charming", "delightful", "dreadful", "awful", "tedious", "horrid"],
-)
+from conftest import FILLING, KIND, UNKIND
+
+WORDS = (*FILLING, *KIND, *UNKIND)
 
 
 def write_model(folder: Path, kind: str = "bert", width: int = 32, **changes: Any) -> Path:
