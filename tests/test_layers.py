@@ -25,6 +25,7 @@ LAYERS: list[set[str]] = [
     {"run"},
     {"pipeline", "predictions", "demo"},
     {"in_memory"},
+    {"page"},
     {"cli", "estimators"},
     {"__main__", "__init__"},
 ]

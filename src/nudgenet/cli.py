@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nudgenet import __version__
-from nudgenet.errors import Interrupted, NudgeError, UserError
+from nudgenet.errors import Interrupted, MissingExtra, NudgeError, UserError
 
 if TYPE_CHECKING:
     from nudgenet.run import Run
@@ -200,6 +200,36 @@ def demo(runs: RunsOption = RUNS, as_json: JsonOption = False, quiet: QuietOptio
         return pipeline.train(table, "diagnosis", runs=runs, observer=display, stop=stop)
 
     _train_or_resume(work, as_json=as_json, quiet=quiet, new_rows=str(new_rows))
+
+
+@app.command()
+def page(
+    runs: RunsOption = RUNS,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Print the address only; open no browser.")] = False,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="The port; by default 8721, or the next free one.")
+    ] = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Listen elsewhere than on this machine alone, such as 0.0.0.0: whoever has the token may read the "
+            "files here and train, and nothing is encrypted.",
+        ),
+    ] = "127.0.0.1",
+) -> None:
+    """Open the page: watch runs learn, compare them, open any neuron. Ctrl-C closes it."""
+    try:
+        from nudgenet.page.server import serve
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] not in ("starlette", "uvicorn", "websockets"):
+            raise
+        raise MissingExtra(
+            "The page needs libraries that are not installed",
+            got=str(error.name),
+            fix="pip install 'nudgenet[page]'",
+        ) from None
+    serve(runs, host=host, port=port, open_browser=not no_open, say=lambda line: typer.echo(line))
 
 
 def _train_or_resume(

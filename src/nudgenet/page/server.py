@@ -1,0 +1,143 @@
+"""The page's server: a Starlette app over a folder of runs, for one person on this machine.
+
+Routes come from the modules in `ROUTES`. Training happens in other processes: the page reads what they write.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from nudgenet.errors import SettingError, UserError
+from nudgenet.page import jobs
+from nudgenet.page.context import LARGEST_BODY, Context, NoSuchRun, answer
+from nudgenet.page.security import Guard, Trust
+
+# Every module of the page that has routes: `routes(context) -> list[BaseRoute]`.
+ROUTES: list[ModuleType] = [jobs]
+
+STATIC = Path(__file__).parent / "static"
+DEFAULT_PORT, PORTS_TO_TRY = 8721, 50
+BUG = "This is a bug in nudgenet: the lines where `nudge page` was started say more."
+
+
+def make_context(runs: Path) -> Context:
+    """What the routes share."""
+    folder = runs.resolve()
+    return Context(folder, jobs.Jobs(folder))
+
+
+def create_app(context: Context, trust: Trust) -> ASGIApp:
+    """The whole app, guarded: nothing is answered, no file either, before `Guard` has let the request through."""
+    routes: list[BaseRoute] = [route for module in ROUTES for route in module.routes(context)]
+    files = Files(directory=STATIC, html=True)  # index.html at "/", the modules and the style sheet beside it
+    app = Starlette(
+        routes=[*routes, Mount("/", files)],
+        exception_handlers={
+            NoSuchRun: _as_error(404),
+            UserError: _as_error(400),
+            HTTPException: _as_error(None),
+            Exception: _as_error(500),
+        },
+    )
+    return Guard(app, trust)
+
+
+class Files(StaticFiles):
+    """Our own files; the browser asks each time whether they have changed, so that an upgrade is seen at once."""
+
+    def file_response(self, *args: object, **kwargs: object) -> Response:
+        response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
+        response.headers["cache-control"] = "no-cache"
+        return response
+
+
+def _as_error(status: int | None) -> Callable[[Request, Exception], Response]:
+    """One line of JSON with this status, or with the one that the exception names."""
+
+    def handle(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException):
+            line, code = error.detail, error.status_code
+        else:
+            line, code = BUG if status == 500 else str(error), status or 500
+        response = answer({"error": " ".join(line.split())})
+        response.status_code = code
+        return response
+
+    return handle
+
+
+def serve(runs: Path, *, host: str, port: int | None, open_browser: bool, say: Callable[[str], None]) -> None:
+    """Open the page, and keep it open until Ctrl-C.
+
+    Args:
+        runs: the folder of runs; it need not be there yet.
+        host: the address to listen on; other than 127.0.0.1, other machines can reach the page with the token.
+        port: None: 8721, or the next free one.
+        open_browser: show it in the person's browser.
+        say: takes the lines for the person; the address with the token is one of its own.
+
+    Raises:
+        SettingError: the port is in use, or there is no such address.
+    """
+    with listen(host, port) as listening:
+        trust = Trust.at(host, listening.getsockname()[1])
+        context = make_context(runs)
+        address = f"http://{host if host != '0.0.0.0' else '127.0.0.1'}:{trust.port}/?token={trust.token}"
+        say(address)
+        if open_browser:
+            webbrowser.open(address)
+        config = uvicorn.Config(
+            create_app(context, trust),
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            lifespan="off",
+            ws="websockets-sansio",
+            ws_max_size=LARGEST_BODY,
+            timeout_graceful_shutdown=2,
+        )
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        except KeyboardInterrupt:  # uvicorn has ended what was open, and hands the Ctrl-C on
+            pass
+        finally:
+            context.jobs.close(say)
+
+
+def listen(host: str, port: int | None) -> socket.socket:
+    """A socket that listens there. Raises SettingError if it cannot."""
+    ports = range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TO_TRY) if port is None else [port]
+    for number in ports:
+        listening = socket.socket(socket.AF_INET)
+        if sys.platform != "win32":  # there it would let two pages share a port
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, number))
+            listening.listen(128)
+            return listening
+        except OSError as error:
+            listening.close()
+            if error.errno != errno.EADDRINUSE:
+                raise SettingError(
+                    "The page cannot listen there",
+                    got=f"{host}:{number}: {error.strerror or error}",
+                    fix="Choose another --port.",
+                ) from None
+    taken = f"{ports[0]}" if len(ports) == 1 else f"{ports[0]} to {ports[-1]}"
+    raise SettingError("The port is in use", got=taken, fix="Choose another --port, or leave it away.")
