@@ -23,7 +23,9 @@ from nudgenet.errors import RunError, UserError
 from nudgenet.runs.store import Store
 
 if TYPE_CHECKING:
+    from nudgenet.page.curves import Histories
     from nudgenet.page.jobs import Jobs
+    from nudgenet.page.runs import Shelf
 
 LARGEST_BODY = 1 << 20  # bytes; no form of ours comes near it
 
@@ -43,10 +45,12 @@ class Context:
     """What the routes share, for as long as the page is open.
 
     runs: the folder of runs, absolute, links resolved.
-    jobs: the trainings that were started from the page.
+    shelf: the list of runs.    histories: their curves.    jobs: the trainings that were started from the page.
     """
 
     runs: Path
+    shelf: Shelf
+    histories: Histories
     jobs: Jobs
 
     def store(self, name: str) -> Store:
@@ -55,15 +59,18 @@ class Context:
         Raises:
             NoSuchRun: there is none, or the name leads elsewhere.
         """
+        self.check(name)
         path = self.runs / name
-        try:
-            check_name(name)
-            is_run = not path.is_symlink() and (path / "settings.json").is_file() and path.resolve().parent == self.runs
-        except (RunError, OSError, ValueError):
-            is_run = False
-        if not is_run:
+        if path.is_symlink() or not (path / "settings.json").is_file():
             raise NoSuchRun("There is no such run", got=repr(name), fix="It may have been renamed or deleted.")
         return Store(path)
+
+    def check(self, name: str) -> None:
+        """A run's name is one folder's name. Raises NoSuchRun for what leads elsewhere."""
+        try:
+            check_name(name)
+        except RunError as error:
+            raise NoSuchRun(error.what, got=error.got) from None
 
 
 def reading(work: Callable[[Request], Any]) -> Endpoint:

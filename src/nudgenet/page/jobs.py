@@ -16,6 +16,10 @@ class Jobs:
     def __init__(self, runs: Path) -> None:
         self.runs = runs
 
+    def started(self, name: str) -> bool:
+        """Whether this page started the run of this name."""
+        return False
+
     def close(self, say: Callable[[str], None]) -> None:
         """Ask all that still train to stop, as Ctrl-C does, and wait for them."""
 

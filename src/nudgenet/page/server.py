@@ -23,22 +23,22 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from nudgenet.errors import SettingError, UserError
-from nudgenet.page import jobs
+from nudgenet.page import curves, jobs, runs
 from nudgenet.page.context import LARGEST_BODY, Context, NoSuchRun, answer
 from nudgenet.page.security import Guard, Trust
 
 # Every module of the page that has routes: `routes(context) -> list[BaseRoute]`.
-ROUTES: list[ModuleType] = [jobs]
+ROUTES: list[ModuleType] = [runs, curves, jobs]
 
 STATIC = Path(__file__).parent / "static"
 DEFAULT_PORT, PORTS_TO_TRY = 8721, 50
 BUG = "This is a bug in nudgenet: the lines where `nudge page` was started say more."
 
 
-def make_context(runs: Path) -> Context:
-    """What the routes share."""
-    folder = runs.resolve()
-    return Context(folder, jobs.Jobs(folder))
+def make_context(folder: Path) -> Context:
+    """What the routes share, for this folder of runs."""
+    folder = folder.resolve()
+    return Context(folder, runs.Shelf(folder), curves.Histories(), jobs.Jobs(folder))
 
 
 def create_app(context: Context, trust: Trust) -> ASGIApp:
@@ -81,11 +81,11 @@ def _as_error(status: int | None) -> Callable[[Request, Exception], Response]:
     return handle
 
 
-def serve(runs: Path, *, host: str, port: int | None, open_browser: bool, say: Callable[[str], None]) -> None:
+def serve(folder: Path, *, host: str, port: int | None, open_browser: bool, say: Callable[[str], None]) -> None:
     """Open the page, and keep it open until Ctrl-C.
 
     Args:
-        runs: the folder of runs; it need not be there yet.
+        folder: where the runs are; it need not be there yet.
         host: the address to listen on; other than 127.0.0.1, other machines can reach the page with the token.
         port: None: 8721, or the next free one.
         open_browser: show it in the person's browser.
@@ -96,7 +96,7 @@ def serve(runs: Path, *, host: str, port: int | None, open_browser: bool, say: C
     """
     with listen(host, port) as listening:
         trust = Trust.at(host, listening.getsockname()[1])
-        context = make_context(runs)
+        context = make_context(folder)
         address = f"http://{host if host != '0.0.0.0' else '127.0.0.1'}:{trust.port}/?token={trust.token}"
         say(address)
         if open_browser:

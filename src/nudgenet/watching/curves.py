@@ -9,21 +9,38 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
-from nudgenet.records import Epoch
+import numpy as np
 
 Point = tuple[float, float]
+
+
+class Measured(Protocol):
+    """What a curve's judgement looks at in an epoch: an `Epoch`, or whatever else has these."""
+
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def train_loss(self) -> float: ...
+    @property
+    def validation_loss(self) -> float: ...
+    @property
+    def validation_loss_se(self) -> float: ...
+
+
+AnyEpoch = TypeVar("AnyEpoch", bound=Measured)
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
-def best_epoch(epochs: Sequence[Epoch]) -> Epoch | None:
+def best_epoch(epochs: Sequence[AnyEpoch]) -> AnyEpoch | None:
     """The epoch with the lowest finite validation loss, the first of ties; None if there is none."""
     finite = [epoch for epoch in epochs if math.isfinite(epoch.validation_loss)]
     return min(finite, key=lambda epoch: epoch.validation_loss, default=None)
 
 
-def overfit_since(epochs: Sequence[Epoch]) -> int | None:
+def overfit_since(epochs: Sequence[Measured]) -> int | None:
     """The number of the first epoch of the overfit region: from there to the end validation loss is clearly
     above its best while training loss is below its value at the best epoch. None if there is no such region.
 
@@ -76,25 +93,35 @@ def sparkline(values: Sequence[float], width: int = 30) -> str:
 
 
 def thin(points: Sequence[Point], limit: int) -> list[Point]:
-    """At most `limit` of the points, in order: the first, the last, and the lowest and highest of each stretch
-    between them, so that no spike is lost (for a limit of at least 4).
-
-    A stretch without any finite y keeps its first point, so that a gap in the curve stays a gap.
-    """
+    """At most `limit` of the points, in order; see `kept_when_thinned`."""
     if len(points) <= limit:
         return list(points)
+    return [points[index] for index in kept_when_thinned(np.array([y for _, y in points], np.float64), limit)]
+
+
+def kept_when_thinned(values: np.ndarray, limit: int) -> np.ndarray:
+    """The positions, int64 and ascending, of at most `limit` of the values: the first, the last, and the lowest and
+    highest of each stretch between them, so that no spike is lost (for a limit of at least 4).
+
+    A stretch without any finite value keeps its first one, so that a gap in the curve stays a gap.
+    """
+    size = len(values)
+    if size <= limit:
+        return np.arange(size)
     if limit < 2:
-        return list(points[len(points) - max(limit, 0) :])
-    inner = range(1, len(points) - 1)
+        return np.arange(size - max(limit, 0), size)
     stretches = (limit - 2) // 2
-    kept = [0]
-    for stretch in range(stretches):
-        start, end = len(inner) * stretch // stretches, len(inner) * (stretch + 1) // stretches
-        finite = [index for index in inner[start:end] if math.isfinite(points[index][1])]
-        if finite:
-            lowest = min(finite, key=lambda index: points[index][1])
-            highest = max(finite, key=lambda index: points[index][1])
-            kept += sorted({lowest, highest})
-        else:
-            kept += inner[start:end][:1]
-    return [points[index] for index in [*kept, len(points) - 1]]
+    if stretches == 0:
+        return np.array([0, size - 1])
+    inner = values[1:-1]
+    starts = len(inner) * np.arange(stretches) // stretches
+    stretch = np.repeat(np.arange(stretches), np.diff(starts, append=len(inner)))
+    finite = np.isfinite(inner)
+    is_kept = np.zeros(size, bool)
+    is_kept[[0, -1]] = True
+    for extreme, nothing in ((np.minimum, np.inf), (np.maximum, -np.inf)):
+        known = np.where(finite, inner, nothing)
+        is_extreme = known == extreme.reduceat(known, starts)[stretch]  # everywhere in a stretch without a finite value
+        found = np.flatnonzero(is_extreme)
+        is_kept[1 + found[np.diff(stretch[found], prepend=-1) > 0]] = True  # the first one in each stretch
+    return np.flatnonzero(is_kept)

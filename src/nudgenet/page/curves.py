@@ -1,0 +1,280 @@
+"""Curves: the numbers of a run's epochs and steps, thinned so that a page stays quick and no spike is lost.
+
+A run of 100,000 epochs is a table of numbers that only grows: it is kept in memory as arrays, and what is new is
+read when the run's files have changed.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import json as arrow_json
+from starlette.requests import Request
+from starlette.routing import BaseRoute, Route
+
+from nudgenet.errors import did_you_mean
+from nudgenet.page.context import BadRequest, reading
+from nudgenet.page.runs import Stamp, stamp_of
+from nudgenet.records import Epoch
+from nudgenet.runs.store import Store
+from nudgenet.watching.curves import kept_when_thinned, overfit_since
+
+if TYPE_CHECKING:
+    from nudgenet.page.context import Context
+
+MOST_KEPT = 16  # runs whose curves stay in memory: 20 MB each at 100,000 epochs with 20 metrics
+MOST_POINTS, USUAL_POINTS = 20_000, 800
+PER_BATCH = {"loss": "batch_loss", "gradient_norm": "batch_gradient_norm", "learning_rate": "batch_learning_rate"}
+COUNTS = ("epoch", "step")
+LABELS = {
+    "train_loss": "training loss",
+    "validation_loss": "validation loss",
+    "learning_rate": "learning rate",
+    "gradient_norm": "gradient norm (mean of the epoch's steps, before clipping)",
+    "seconds": "seconds since training began",
+    "batch_loss": "loss of each step's batch",
+    "batch_gradient_norm": "gradient norm of each step",
+    "batch_learning_rate": "learning rate of each step",
+}
+PLAIN = [item.name for item in fields(Epoch) if not item.name.endswith("_metrics")]
+Columns = dict[str, np.ndarray]
+
+
+class Point(NamedTuple):
+    """An epoch, as far as judging a curve looks at it: a hundred thousand of them are made in no time."""
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    validation_loss_se: float
+
+
+@dataclass
+class History:
+    """The numbers of one run so far, column by column.
+
+    epochs: by the names of `Epoch`'s fields, with `train_METRIC` and `validation_METRIC` for its metrics: float64
+        (num_epochs,), NaN where there is none; `epoch` and `step` are int64.
+    batches: `step` int64 (num_steps,) and what `PER_BATCH` names, float64; empty if steps were not recorded.
+    """
+
+    epochs: Columns = field(default_factory=dict)
+    batches: Columns = field(default_factory=dict)
+
+    @property
+    def num_epochs(self) -> int:
+        return len(self.epochs.get("epoch", ()))
+
+    @property
+    def best(self) -> int | None:
+        """The position of the epoch with the lowest finite validation loss."""
+        losses = self.epochs.get("validation_loss", np.zeros(0))
+        return int(np.nanargmin(losses)) if np.isfinite(losses).any() else None
+
+    @cached_property
+    def overfit_from(self) -> int | None:
+        """The epoch in which the overfit region begins."""
+        if not self.num_epochs:
+            return None
+        return overfit_since(
+            [Point(*row) for row in zip(*(self.epochs[name].tolist() for name in Point._fields), strict=True)]
+        )
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """Every epoch has as many."""
+        return int(self.epochs["step"][0] // self.epochs["epoch"][0]) if self.num_epochs else None
+
+    @property
+    def last_step(self) -> int:
+        """The last step that is known of."""
+        ends = [table["step"][-1] for table in (self.epochs, self.batches) if len(table.get("step", ()))]
+        return int(max(ends, default=0))
+
+    def step_of(self, epoch: int | None) -> int | None:
+        """The last step of an epoch."""
+        found = np.searchsorted(self.epochs.get("epoch", np.zeros(0)), epoch or 0)
+        return int(self.epochs["step"][found]) if epoch and found < self.num_epochs else None
+
+    def columns(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Name -> (steps, values) of every curve, epochs first."""
+        curves = {
+            name: (self.epochs["step"], values)
+            for name, values in self.epochs.items()
+            if name not in COUNTS and not name.endswith("_se")
+        }
+        steps = self.batches.get("step", np.zeros(0))
+        found = [name for name in PER_BATCH.values() if name in self.batches and len(steps)]
+        return curves | {name: (steps, self.batches[name]) for name in found}
+
+
+class Histories:
+    """The histories of the runs that were looked at last. Used from several threads."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Path, tuple[Stamp, History]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, store: Store) -> History:
+        """A run's numbers as they are by now."""
+        with self._lock:
+            stamp = stamp_of(store.path)
+            before = self._kept.pop(store.path, None)
+            history = before[1] if before and before[0] == stamp else grown(before[1] if before else History(), store)
+            self._kept[store.path] = (stamp, history)
+            while len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+            return history
+
+
+def grown(history: History, store: Store) -> History:
+    """A history with what was recorded since; read anew if the run went back to a checkpoint meanwhile.
+
+    A resumed run records the same numbers again, bit for bit: only having *fewer* of them shows, and matters.
+    """
+    if store.progress()[0] < history.num_epochs:
+        history = History()
+    last_epoch = int(history.epochs["epoch"][-1]) if history.num_epochs else 0
+    epochs = joined(history.epochs, epoch_columns(store.epoch_contents(since=last_epoch)))
+    found = store.batches(since=int(history.batches["step"][-1]) if len(history.batches.get("step", ())) else 0)
+    new = {PER_BATCH.get(name, name): values for name, values in found.items() if name == "step" or name in PER_BATCH}
+    batches = joined(history.batches, new)
+    return History(epochs, batches)
+
+
+def epoch_columns(contents: list[str]) -> Columns:
+    """The JSON of epochs -> columns. Arrow reads it: a hundred thousand epochs take a fraction of a second."""
+    if not contents:
+        return {}
+    numbers = {name: pa.int64() if name in COUNTS else pa.float64() for name in PLAIN}
+    first = json.loads(contents[0])
+    structs = {
+        name: pa.struct([(metric, pa.float64()) for metric in first.get(name, {})])
+        for name in ("train_metrics", "validation_metrics")
+    }
+    schema = pa.schema([*numbers.items(), *structs.items()])
+    options = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+    table = arrow_json.read_json(BytesIO("\n".join(contents).encode()), parse_options=options)
+    columns = {name: _numpy(table.column(name)) for name in numbers}
+    for name, kind in structs.items():
+        for metric in kind:
+            columns[f"{name.removesuffix('_metrics')}_{metric.name}"] = _numpy(
+                pc.struct_field(table.column(name), metric.name)
+            )
+    return columns
+
+
+def _numpy(column: pa.ChunkedArray) -> np.ndarray:
+    """Null is NaN."""
+    values: np.ndarray = column.to_numpy()
+    return values
+
+
+def thinned(
+    steps: np.ndarray, values: np.ndarray, *, begin: float, end: float, points: int, divide_by: float = 1.0
+) -> dict[str, Any]:
+    """A curve between two steps as the page draws it: `total` points there are, `shown` of them are given.
+
+    The neighbours just outside belong to it, so that the line goes to the edge of the chart. Of what is left out,
+    none is lower or higher than what is shown beside it.
+    """
+    first = max(0, int(np.searchsorted(steps, begin, "left")) - 1)
+    last = min(len(steps), int(np.searchsorted(steps, end, "right")) + 1)
+    steps, values = steps[first:last], values[first:last]
+    kept = kept_when_thinned(values, points)
+    return {
+        "x": steps[kept] / divide_by if divide_by != 1.0 else steps[kept],
+        "y": values[kept],
+        "total": len(values),
+        "shown": len(kept),
+        "thinned": len(kept) < len(values),
+    }
+
+
+def described(name: str) -> dict[str, str]:
+    """A curve's name in words, its unit, and whether there is a value for each epoch or each step."""
+    unit = "loss" if name.endswith("loss") else "s" if name == "seconds" else ""
+    label = LABELS.get(name) or name.replace("_", " ", 1).replace("train ", "training ", 1)
+    return {"name": name, "unit": unit, "per": "batch" if name.startswith("batch_") else "epoch", "label": label}
+
+
+def series(history: History, query: Mapping[str, str]) -> dict[str, Any]:
+    """The curves that were asked for; the query is that of the address `runs/NAME/series`.
+
+    Raises:
+        BadRequest: there is no such curve, or a number is none.
+    """
+    curves = history.columns()
+    names = [name for name in query.get("names", "train_loss,validation_loss").split(",") if name]
+    per_epoch = (history.steps_per_epoch or 1) if query.get("x") == "epoch" else 1
+    begin, end = (number_of(query, key, other) * per_epoch for key, other in (("from", -np.inf), ("to", np.inf)))
+    points = int(np.clip(number_of(query, "points", USUAL_POINTS), 4, MOST_POINTS))
+    shown = {}
+    for name in names:
+        if name not in curves and history.num_epochs:
+            raise BadRequest(f"There is no curve `{name}`", fix=did_you_mean(name, curves))
+        steps, values = curves.get(name, (np.zeros(0), np.zeros(0)))
+        shown[name] = thinned(steps, values, begin=begin, end=end, points=points, divide_by=per_epoch)
+    return {
+        "series": shown,
+        "available": [described(name) for name in curves],
+        "best_step": None if history.best is None else int(history.epochs["step"][history.best]),
+        "overfit_from_step": history.step_of(history.overfit_from),
+        "steps_per_epoch": history.steps_per_epoch,
+        "last_step": history.last_step,
+    }
+
+
+def number_of(query: Mapping[str, str], name: str, other: float) -> float:
+    """A number in an address; `other` if it is not there. Raises BadRequest if it is no number."""
+    try:
+        value = float(query.get(name, "") or other)
+    except ValueError:
+        raise BadRequest(f"`{name}` must be a number", got=repr(query[name])) from None
+    if value != value:
+        raise BadRequest(f"`{name}` must be a number", got=repr(query[name]))
+    return value
+
+
+def routes(context: Context) -> list[BaseRoute]:
+    """Curves and the health of layers."""
+
+    def curves_of(request: Request) -> dict[str, Any]:
+        store = context.store(request.path_params["name"])
+        summary = store.result("summary") or {}
+        baselines = {name: scores.get("validation", {}) for name, scores in (summary.get("baselines") or {}).items()}
+        return series(context.histories.of(store), request.query_params) | {"baselines": baselines}
+
+    def health_of(request: Request) -> dict[str, Any]:
+        store = context.store(request.path_params["name"])
+        wanted = number_of(request.query_params, "step", np.inf)
+        step, layers = store.health(None if np.isinf(wanted) else int(wanted))
+        return {"step": step, "steps": store.health_steps(), "layers": health_rows(layers)}
+
+    return [
+        Route("/api/runs/{name}/series", reading(curves_of)),
+        Route("/api/runs/{name}/health", reading(health_of)),
+    ]
+
+
+def health_rows(layers: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The layers in order, with their names."""
+    return [{"name": name, **content} for name, content in layers.items()]
+
+
+def joined(before: Columns, new: Columns) -> Columns:
+    """Columns one below the other."""
+    if not before or not new or not len(next(iter(new.values()))):
+        return before or new
+    return {name: np.concatenate([values, new[name]]) for name, values in before.items() if name in new}
