@@ -58,6 +58,7 @@ class NumberFeature:
     high: float
     has_missing: bool
     kind: Literal["number"] = "number"
+    typical: float | None = None  # the median of the training cells; None: unknown
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -94,6 +95,7 @@ class CategoryFeature:
     has_missing: bool
     rare: tuple[str, ...] = ()  # levels that training knew but had too few of to learn from
     kind: Literal["category"] = "category"
+    typical: str | None = None  # the commonest level in training; None: unknown
 
     @property
     def cardinality(self) -> int:
@@ -143,6 +145,7 @@ class DateFeature:
     parts: tuple[DatePart, ...]
     has_missing: bool
     kind: Literal["date"] = "date"
+    typical: int | None = None  # the median training date, microseconds since 1970; None: unknown
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -194,7 +197,8 @@ def learn_number(column: Column, values: np.ndarray) -> NumberFeature:
     unit = log_unit(known)
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
     has_missing = len(known) < len(values)
-    return NumberFeature(column.name, column.format, unit, learn_scale(signed_log(known, unit)), low, high, has_missing)
+    scale, typical = learn_scale(signed_log(known, unit)), middle(known) if len(known) else None
+    return NumberFeature(column.name, column.format, unit, scale, low, high, has_missing, typical=typical)
 
 
 def learn_category(column: Column, cells: pa.ChunkedArray) -> CategoryFeature:
@@ -206,7 +210,8 @@ def learn_category(column: Column, cells: pa.ChunkedArray) -> CategoryFeature:
     by_count = sorted(zip((-counts).tolist(), levels, strict=True))
     kept = sorted([level for count, level in by_count if -count >= fewest][:MAX_LEVELS])
     rare = sorted(set(levels) - set(kept))
-    return CategoryFeature(column.name, column.format, tuple(kept), bool((index < 0).any()), tuple(rare))
+    has_missing, typical = bool((index < 0).any()), by_count[0][1] if by_count else None
+    return CategoryFeature(column.name, column.format, tuple(kept), has_missing, tuple(rare), typical=typical)
 
 
 def learn_date(column: Column, values: np.ndarray) -> DateFeature:
@@ -221,7 +226,14 @@ def learn_date(column: Column, values: np.ndarray) -> DateFeature:
         number, period = date_part(known, name, low)
         if number.min() < number.max():
             parts.append(DatePart(name, None if period else learn_scale(number)))
-    return DateFeature(column.name, column.format, low, low, high, tuple(parts), has_missing)
+    typical = int(middle(known.astype(np.int64)))
+    return DateFeature(column.name, column.format, low, low, high, tuple(parts), has_missing, typical=typical)
+
+
+def middle(values: np.ndarray) -> float:
+    """The median, of an even number of values the lower of the two in the middle: so it is always one of them."""
+    place = (len(values) - 1) // 2
+    return float(np.partition(values, place)[place])
 
 
 def learn_scale(values: np.ndarray) -> Scale:

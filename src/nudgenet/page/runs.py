@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute, Route
 
 from nudgenet.errors import NudgeError, RunError
 from nudgenet.page.context import BadRequest, NoSuchRun, posting, reading
+from nudgenet.report.wording import main_metric
 from nudgenet.runs.store import Store
 
 if TYPE_CHECKING:
@@ -119,8 +120,8 @@ def row_of(store: Store) -> dict[str, Any]:
 
 
 def _of_summary(summary: dict[str, Any]) -> dict[str, Any]:
-    name, scores = summary["metric"], summary["metrics"]
-    low, high = summary["interval"] or (None, None)
+    name, scores = main_metric(summary), summary["metrics"]
+    low, high = summary.get("interval") or (None, None)
     found = {part: scores.get(part, {}).get(name) for part in ("validation", "test")}
     return {
         "metric": {"name": name, **found, "low": low, "high": high},

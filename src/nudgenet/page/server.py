@@ -23,12 +23,12 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from nudgenet.errors import SettingError, UserError
-from nudgenet.page import curves, jobs, runs
+from nudgenet.page import compare, curves, detail, jobs, runs, schema
 from nudgenet.page.context import LARGEST_BODY, Context, NoSuchRun, answer
 from nudgenet.page.security import Guard, Trust
 
 # Every module of the page that has routes: `routes(context) -> list[BaseRoute]`.
-ROUTES: list[ModuleType] = [runs, curves, jobs]
+ROUTES: list[ModuleType] = [runs, detail, curves, compare, schema, jobs]
 
 STATIC = Path(__file__).parent / "static"
 DEFAULT_PORT, PORTS_TO_TRY = 8721, 50
