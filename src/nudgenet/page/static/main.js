@@ -1,0 +1,88 @@
+// The page: which view is shown at which address.
+//
+// #/ runs · #/run/NAME · #/compare/A,B · #/new · #/playground · #/words
+
+import { isExported, liveFeed } from "./api.js";
+import { h, replace } from "./dom.js";
+import { createPreferences, preferenceSwitches } from "./theme.js";
+
+// Views are loaded when they are first opened: the first paint waits only for its own. Each module's function
+// fills a container and may return a function that ends it (timers, subscriptions).
+const VIEWS = {
+  "": { load: async () => (await import("./runs.js")).mountRuns, title: "Runs" },
+  run: { load: async () => (await import("./run.js")).mountRun, title: "Run" },
+  compare: { load: async () => (await import("./compare.js")).mountCompare, title: "Compare" },
+  new: { load: async () => (await import("./start.js")).mountStart, title: "New training" },
+  playground: { load: async () => (await import("./playground.js")).mountPlayground, title: "Playground" },
+  words: { load: async () => (await import("./glossary.js")).mountWords, title: "Words" },
+};
+const NAVIGATION = [["", "Runs"], ["new", "New training"], ["playground", "Playground"], ["words", "Words"]];
+
+/** "#/run/a%20b" -> {view: "run", rest: "a b"}. */
+export function parseAddress(hash) {
+  const [, view = "", rest = ""] = /^#\/?([^/]*)\/?(.*)$/.exec(hash) ?? [];
+  return { view, rest: decoded(rest) };
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function start() {
+  const preferences = createPreferences();
+  document.getElementById("preferences").append(preferenceSwitches(preferences));
+  const app = { preferences, feed: liveFeed(), open: (address) => (location.hash = address) };
+  const main = document.getElementById("main");
+  let end = null;
+  let turn = 0; // a view that loads slowly must not appear over a later one
+  let first = true;
+
+  async function show() {
+    turn += 1;
+    const mine = turn;
+    const { view, rest } = parseAddress(location.hash);
+    const known = VIEWS[view] ?? VIEWS[""];
+    if (end) end();
+    end = null;
+    showNavigation(view);
+    document.title = rest ? `${rest} · nudgenet` : `${known.title} · nudgenet`;
+    const container = h("div", { class: "view" });
+    try {
+      const mount = await known.load();
+      if (mine !== turn) return;
+      replace(main, container);
+      const ended = await mount(container, app, rest);
+      if (mine !== turn) ended?.();
+      else end = ended ?? null;
+    } catch (error) {
+      if (mine !== turn) return;
+      replace(main, h("p", { class: "problem", role: "alert" }, `This view could not be shown: ${error.message}`));
+    }
+    if (!first) {
+      main.focus({ preventScroll: true }); // where a reader or a keyboard goes on
+      scrollTo(0, 0);
+    }
+    first = false;
+  }
+
+  addEventListener("hashchange", show);
+  show();
+}
+
+function showNavigation(view) {
+  const links = NAVIGATION.filter(([name]) => !isExported() || name !== "new").map(([name, words]) =>
+    h("li", {}, h("a", { href: `#/${name}`, "aria-current": name === view ? "page" : null }, words)),
+  );
+  replace(document.getElementById("navigation"), h("ul", {}, links));
+}
+
+// The skip link must move the focus, not the address.
+document.querySelector(".skip")?.addEventListener("click", (event) => {
+  event.preventDefault();
+  document.getElementById("main").focus();
+});
+start();

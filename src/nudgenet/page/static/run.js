@@ -1,0 +1,202 @@
+// One run: what came of it, its curves and health, what to try, and (from xray.js) its inside.
+
+import { get, isExported, piece, post } from "./api.js";
+import { announce, append, button, copyable, debounce, h, prose, replace, toast } from "./dom.js";
+import { ABSENT, TASKS, VERDICTS, duration, metricLabel, number, plural, score, when } from "./format.js";
+import { mountCurves } from "./curves.js";
+import { decisionsPart, baselinesPart, columnsPart, settingsPart, warningsPart } from "./facts.js";
+import { mountForks } from "./forks.js";
+import { term } from "./glossary.js";
+import { mountHealth } from "./health.js";
+import { verdictBadge } from "./runs.js";
+import { createCleanup, createStore } from "./state.js";
+
+/** The run view. */
+export async function mountRun(container, app, name) {
+  const cleanup = createCleanup();
+  let run;
+  try {
+    run = await get(`runs/${piece(name)}`);
+  } catch (error) {
+    append(container, h("p", { class: "problem", role: "alert" }, error.message), h("p", {}, h("a", { href: "#/" }, "All runs")));
+    return cleanup.end;
+  }
+  const { detail, dark } = app.preferences.state;
+  const store = createStore({
+    name,
+    run,
+    detail,
+    dark,
+    step: null,
+    mode: "exact",
+    row: null,
+    member: 0,
+    layer: null,
+    neuron: null,
+    last_step: run.trained?.steps ?? 0,
+    steps_per_epoch: run.plan?.steps_per_epoch ?? null,
+    best_step: run.best?.step ?? null,
+    live: run.state === "live",
+  });
+  cleanup.add(app.preferences.subscribe((state) => store.set({ detail: state.detail, dark: state.dark })));
+
+  const head = h("div", { class: "head" });
+  const timeSlot = h("div", { class: "time-slot" });
+  const curvesPanel = panel("Curves", "How it learned", store);
+  const healthPanel = panel("Health", "Is every layer well?", store);
+  const tries = h("section", { class: "panel wide", hidden: true });
+  const xray = h("div", { class: "wide xray" });
+  const facts = h("section", { class: "panel wide" });
+  append(container, head, timeSlot, h("div", { class: "panels" }, curvesPanel, healthPanel, tries, xray, facts));
+
+  drawHead(head, run, app);
+  const curves = mountCurves(curvesPanel, run, store, cleanup);
+  const health = mountHealth(healthPanel, run, store, cleanup);
+  const forks = mountForks(tries, run, curves, cleanup);
+  drawFacts(facts, run, store);
+  cleanup.add(store.subscribe((_, changed) => changed.has("detail") && drawFacts(facts, store.state.run, store)));
+
+  await curves.refresh().catch((error) => toast(error.message, { bad: true }));
+  health.refresh();
+  follow({ app, run, store, cleanup, curves, health, forks, head, facts });
+  openXray(xray, run, store, cleanup);
+  return cleanup.end;
+}
+
+function panel(practitioner, beginner, store) {
+  const heading = h("h2", {}, store.state.detail === "beginner" ? beginner : practitioner);
+  store.subscribe((state) => replace(heading, state.detail === "beginner" ? beginner : practitioner));
+  return h("section", { class: "panel" }, heading);
+}
+
+/** What is live is followed: curves grow, health changes; when it ends, the whole run is read again. */
+function follow({ app, run, store, cleanup, curves, health, forks, head, facts }) {
+  let state = run.state;
+  const reload = debounce(async () => {
+    if (cleanup.ended) return;
+    const changed = await get(`runs/${piece(run.name)}`);
+    Object.assign(run, changed);
+    store.set({ live: run.state === "live", run: { ...run }, best_step: run.best?.step ?? null });
+    drawHead(head, run, app);
+    drawFacts(facts, run, store);
+    forks.draw();
+    await Promise.all([curves.refresh(), health.refresh()]);
+    announce(`The training of ${run.name} has ended`);
+  }, 300);
+  const every = debounce(() => curves.refresh(), 1500); // the server's word on overfitting and on what is thinned
+  const onMessage = (message) => {
+    if (message.run !== run.name) return;
+    if (message.epochs?.length || message.batches?.step?.length) {
+      curves.grow(message);
+      const last = message.epochs?.at(-1);
+      if (last) {
+        run.trained = { epochs: last.epoch, steps: last.step };
+        drawHead(head, run, app);
+        every();
+      }
+    }
+    if (message.health?.layers) {
+      store.set({ health: message.health });
+      if (store.state.step === null) health.show(message.health);
+    }
+    if (message.time) store.set({ last_step: message.time.last_step });
+    if (message.state && message.state !== state) {
+      state = message.state;
+      if (state === "live") Object.assign(run, { state });
+      reload();
+    }
+  };
+  cleanup.add(app.feed.subscribe(onMessage));
+  app.feed.watch(run.name, { epoch: run.trained?.epochs ?? 0, step: run.trained?.steps ?? 0 });
+  cleanup.add(() => app.feed.watch(null));
+}
+
+function drawHead(head, run, app) {
+  const { metric, metrics, interval } = run.summary ?? {};
+  const value = metrics?.test?.[metric];
+  const live = run.state === "live";
+  const rows = Object.entries(run.parts ?? {}).map(([part, count]) => `${number(count)} ${part}`);
+  const facts = [
+    run.task ? ["predicts ", h("code", {}, run.task.target), ` (${TASKS[run.task.kind] ?? run.task.kind})`] : null,
+    run.source ? `from ${run.source.name}` : null,
+    rows.length ? `${rows.join(", ")} rows` : null,
+    run.trained?.epochs ? `${plural(run.trained.epochs, "epoch")}${live && run.plan ? ` of at most ${number(run.plan.epochs)}` : ""}` : null,
+    run.summary?.seconds?.total ? duration(run.summary.seconds.total) : null,
+  ].filter(Boolean);
+  const said = VERDICTS[run.verdict?.state];
+  replace(
+    head,
+    h(
+      "div",
+      { class: "row spread" },
+      h("div", { class: "row" }, h("h1", {}, run.name), verdictBadge({ ...run, verdict: run.verdict?.state ?? run.verdict })),
+      h("div", { class: "row" }, headLinks(run, app)),
+    ),
+    h("p", { class: "soft facts" }, facts.map((fact, index) => [index ? " · " : "", fact])),
+    Number.isFinite(value) &&
+      h(
+        "p",
+        { class: "result" },
+        h("span", { class: "big" }, score(metric, value)),
+        h("span", { class: "soft" }, term(metricLabel(metric) in TERMS ? TERMS[metricLabel(metric)] : metric, metricLabel(metric)), " on the ", term("test part", "test rows"), interval ? [", ", term("interval", "very likely between"), ` ${score(metric, interval[0])} and ${score(metric, interval[1])}`] : ""),
+      ),
+    said && run.verdict.reason ? h("p", { class: "reason" }, prose(run.verdict.reason)) : null,
+  );
+}
+
+const TERMS = { "log loss": "log loss", "mean error": "mean error" };
+
+function headLinks(run, app) {
+  if (isExported()) return [];
+  const stop = async (event) => {
+    event.currentTarget.disabled = true;
+    try {
+      await post(`runs/${piece(run.name)}/stop`);
+      toast("Stopping after this step. What was learned so far is kept.");
+    } catch (error) {
+      toast(error.message, { bad: true });
+    }
+  };
+  return [
+    run.state === "live" && run.started_here && button("Stop", stop, { class: "stop" }),
+    run.report && h("a", { class: "button", href: `api/runs/${piece(run.name)}/report`, target: "_blank", rel: "noopener" }, "Report"),
+    h("a", { class: "button", href: "#/" }, "All runs"),
+  ];
+}
+
+function drawFacts(place, run, store) {
+  const folds = [...place.querySelectorAll("details")].filter(({ open }) => open).map(({ dataset }) => dataset.part);
+  const beginner = store.state.detail === "beginner";
+  const parts = [
+    ["warnings", beginner ? "Worth a look" : "Warnings", warningsPart(run)],
+    ["baselines", beginner ? "Was a network worth it?" : "Baselines", baselinesPart(run)],
+    ["decisions", beginner ? "What was chosen for you, and why" : "Decisions", decisionsPart(run)],
+    ["settings", "Settings", settingsPart(run)],
+    ["columns", "Columns", columnsPart(run)],
+  ].filter(([, , content]) => content);
+  replace(
+    place,
+    h("h2", {}, beginner ? "Everything else" : "Record"),
+    parts.map(([part, title, content]) => h("details", { data: { part }, open: folds.includes(part) }, h("summary", {}, title), content)),
+    run.command && [h("h3", {}, "Do it again"), h("p", { class: "note" }, "This line in a terminal gives the same training, to the last digit on this machine."), copyable(run.command)],
+    h("p", { class: "small soft" }, `Run ${run.name}${run.created ? `, ${when(run.created)}` : ""}. ${run.summary?.parameters ? `${number(run.summary.parameters)} knobs.` : ABSENT}`),
+  );
+}
+
+/** The inside of the network: there when its module is, and nothing where it is not. */
+async function openXray(place, run, store, cleanup) {
+  let module;
+  try {
+    module = await import("./xray.js");
+  } catch (error) {
+    console.info(`No x-ray here: ${error.message}`);
+    return;
+  }
+  if (cleanup.ended) return;
+  try {
+    const end = await module.mountXray(place, run, store);
+    if (end) cleanup.add(end);
+  } catch (error) {
+    replace(place, h("p", { class: "problem" }, `The network cannot be opened: ${error.message}`));
+  }
+}

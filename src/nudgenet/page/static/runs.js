@@ -1,0 +1,274 @@
+// The runs of the folder: find, sort, star, note, delete and undo, choose some to compare.
+
+import { get, isExported, piece, post, remove } from "./api.js";
+import { announce, append, button, debounce, h, replace, toast } from "./dom.js";
+import { ABSENT, TASKS, VERDICTS, ago, duration, metricLabel, number, plural, score, when } from "./format.js";
+import { term } from "./glossary.js";
+import { createCleanup } from "./state.js";
+
+const MOST_COMPARED = 6; // as many as there are kinds of lines
+
+// Columns: key, head, what it is sorted by, whether larger comes first at the first click, level of detail.
+const COLUMNS = [
+  { key: "name", head: () => "Run", by: (run) => run.name.toLowerCase() },
+  { key: "created", head: () => "When", by: (run) => run.created ?? "", down: true },
+  { key: "verdict", head: () => term("verdict", "Verdict"), by: (run) => run.verdict ?? "" },
+  { key: "validation", head: () => term("validation part", "Validation"), by: (run) => goodness(run, "validation"), down: true, numeric: true },
+  { key: "test", head: () => term("test part", "Test"), by: (run) => goodness(run, "test"), down: true, numeric: true },
+  { key: "epochs", head: () => term("epoch", "Epochs"), by: (run) => run.epochs ?? 0, down: true, numeric: true },
+  { key: "parameters", head: () => term("parameter", "Knobs"), by: (run) => run.parameters ?? 0, down: true, numeric: true, practitioner: true },
+  { key: "seconds", head: () => "Time", by: (run) => run.seconds ?? 0, down: true, numeric: true, practitioner: true },
+];
+
+const LOWER_IS_BETTER = new Set(["log_loss", "rmse", "mae"]);
+
+/** A score such that more is better, for sorting; runs without one come last. */
+function goodness(run, part) {
+  const value = run.metric?.[part];
+  if (typeof value !== "number") return -Infinity;
+  return LOWER_IS_BETTER.has(run.metric.name) ? -value : value;
+}
+
+/** The runs that hold every word of `wanted` in their name, target, source, note or verdict; "star" asks for stars. Pure. */
+export function filtered(runs, wanted) {
+  const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
+  return runs.filter((run) => {
+    const verdict = VERDICTS[run.verdict]?.words ?? "";
+    const text = [run.name, run.target, run.source, run.note, verdict, run.state, TASKS[run.task], run.star ? "star starred" : ""].join(" ").toLowerCase();
+    return words.every((word) => text.includes(word));
+  });
+}
+
+/** Runs in order: live ones first, then by the column; equal ones by their time, newest first. Pure. */
+export function sorted(runs, key, down) {
+  const { by } = COLUMNS.find((column) => column.key === key) ?? COLUMNS[1];
+  const order = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
+  return [...runs].sort(
+    (a, b) =>
+      order(b.state === "live", a.state === "live") || (down ? -1 : 1) * order(by(a), by(b)) || order(b.created ?? "", a.created ?? ""),
+  );
+}
+
+/** A run's verdict as a badge: its sign, its words, then its colour. */
+export function verdictBadge(run) {
+  if (run.state === "live") return h("span", { class: "badge live" }, "training");
+  const known = VERDICTS[run.verdict];
+  if (known) return h("span", { class: `badge ${known.tone}` }, h("span", { "aria-hidden": "true" }, known.sign), known.words);
+  return h("span", { class: "badge unknown" }, run.state === "interrupted" ? "interrupted" : "no verdict");
+}
+
+/** The runs view. */
+export async function mountRuns(container, app) {
+  const cleanup = createCleanup();
+  const chosen = new Set();
+  const view = { runs: [], folder: "", wanted: "", key: "created", down: true };
+  const heading = h("p", { class: "soft" });
+  const find = h("input", { type: "search", placeholder: "Find: a name, a column, a note …", "aria-label": "Find runs" });
+  const compare = button("Compare", () => app.open(`#/compare/${[...chosen].map(piece).join(",")}`), { class: "primary", disabled: true });
+  const place = h("div");
+  append(
+    container,
+    h("div", { class: "head row spread" }, h("div", {}, h("h1", {}, "Runs"), heading), !isExported() && h("a", { class: "button", href: "#/new" }, "New training")),
+    h("div", { class: "row runs-tools" }, find, compare),
+    place,
+  );
+
+  function draw() {
+    const level = app.preferences.state.detail;
+    const columns = COLUMNS.filter(({ practitioner }) => !practitioner || level === "practitioner");
+    const shown = sorted(filtered(view.runs, view.wanted), view.key, view.down);
+    const live = view.runs.filter(({ state }) => state === "live").length;
+    replace(heading, view.folder ? `${plural(view.runs.length, "run")} in ${view.folder}${live ? `; ${live} training now` : ""}` : "");
+    const focus = document.activeElement?.dataset?.keep;
+    if (!view.runs.length) replace(place, nothingYet());
+    else if (!shown.length) replace(place, h("p", { class: "soft" }, `No run has “${view.wanted}” in its name, columns or notes.`));
+    else replace(place, h("div", { class: "frame" }, runsTable(columns, shown)));
+    if (focus) [...place.querySelectorAll("[data-keep]")].find((element) => element.dataset.keep === focus)?.focus();
+    drawCompare();
+  }
+
+  function drawCompare() {
+    compare.disabled = chosen.size < 2;
+    replace(compare, chosen.size ? `Compare ${chosen.size} runs` : "Compare");
+    compare.title = chosen.size < 2 ? "Tick two runs or more" : "";
+  }
+
+  function runsTable(columns, shown) {
+    const heads = columns.map((column) => {
+      const here = column.key === view.key;
+      const sort = () => {
+        view.down = here ? !view.down : Boolean(column.down);
+        view.key = column.key;
+        draw();
+        announce(`Sorted by ${column.key}, ${view.down ? "descending" : "ascending"}`);
+      };
+      const words = column.head();
+      const arrow = button(here ? (view.down ? "↓" : "↑") : "↕", sort, { class: here ? "quiet sort here" : "quiet sort", "aria-label": `Sort by ${column.key}`, data: { keep: `sort ${column.key}` } });
+      return h("th", { scope: "col", class: column.numeric ? "number" : null, "aria-sort": here ? (view.down ? "descending" : "ascending") : null }, words, arrow);
+    });
+    return h(
+      "table",
+      { class: "full runs" },
+      h("caption", { class: "unseen" }, "Trainings in this folder"),
+      h("thead", {}, h("tr", {}, h("td", {}, h("span", { class: "unseen" }, "To compare")), heads, h("td", {}, h("span", { class: "unseen" }, "Star, note, delete")))),
+      h("tbody", {}, shown.map((run) => runRow(run, columns))),
+    );
+  }
+
+  function runRow(run, columns) {
+    const tick = h("input", {
+      type: "checkbox",
+      checked: chosen.has(run.name),
+      "aria-label": `Compare ${run.name}`,
+      data: { keep: `tick ${run.name}` },
+      on: {
+        change: () => {
+          if (tick.checked && chosen.size >= MOST_COMPARED) {
+            tick.checked = false;
+            return toast(`At most ${MOST_COMPARED} runs can be told apart in one chart.`);
+          }
+          if (tick.checked) chosen.add(run.name);
+          else chosen.delete(run.name);
+          return drawCompare();
+        },
+      },
+    });
+    const cells = columns.map(({ key, numeric }, index) => {
+      const cell = CELLS[key](run);
+      if (index === 0) return h("th", { scope: "row" }, cell, noteOf(run));
+      return h("td", { class: numeric ? "number" : null, data: { label: key } }, cell);
+    });
+    return h("tr", { data: { run: run.name } }, h("td", { class: "tick" }, h("label", {}, tick)), cells, h("td", { class: "doings" }, isExported() ? "" : doings(run)));
+  }
+
+  function noteOf(run) {
+    if (!run.note) return null;
+    return h("div", { class: "note small" }, run.note);
+  }
+
+  function doings(run) {
+    const star = button(run.star ? "★" : "☆", () => change(run, { star: !run.star }, `runs/${piece(run.name)}/star`, { star: !run.star }), {
+      class: "quiet",
+      "aria-label": `Star ${run.name}`,
+      "aria-pressed": String(Boolean(run.star)),
+      data: { keep: `star ${run.name}` },
+    });
+    const note = button("Note", (event) => editNote(run, event.currentTarget.closest("tr")), { class: "quiet", "aria-label": `Note on ${run.name}`, data: { keep: `note ${run.name}` } });
+    const away = button("Delete", () => deleteRun(run), {
+      class: "quiet",
+      "aria-label": `Delete ${run.name}`,
+      disabled: run.state === "live",
+      title: run.state === "live" ? "It is training: stop it first" : "",
+    });
+    return h("div", { class: "row tight" }, star, note, away);
+  }
+
+  function editNote(run, row) {
+    const field = h("input", { type: "text", value: run.note ?? "", "aria-label": `Note on ${run.name}`, maxlength: "2000" });
+    let open = true;
+    const done = (save) => {
+      if (!open) return;
+      open = false;
+      if (save && field.value !== (run.note ?? "")) change(run, { note: field.value }, `runs/${piece(run.name)}/note`, { text: field.value });
+      else draw();
+      [...place.querySelectorAll("[data-keep]")].find(({ dataset }) => dataset.keep === `note ${run.name}`)?.focus();
+    };
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") done(true);
+      if (event.key === "Escape") done(false);
+    });
+    field.addEventListener("blur", () => done(true));
+    const cell = row.querySelector("th");
+    cell.querySelector(".note")?.remove();
+    cell.append(h("div", {}, field));
+    field.focus();
+  }
+
+  async function change(run, values, path, body) {
+    Object.assign(run, values); // shown at once; the server's answer comes with the next list
+    draw();
+    try {
+      await post(path, body);
+    } catch (error) {
+      toast(error.message, { bad: true });
+      await load();
+    }
+  }
+
+  async function deleteRun(run) {
+    try {
+      await remove(`runs/${piece(run.name)}`);
+    } catch (error) {
+      return toast(error.message, { bad: true });
+    }
+    chosen.delete(run.name);
+    view.runs = view.runs.filter(({ name }) => name !== run.name);
+    draw();
+    const undo = async () => {
+      try {
+        await post(`runs/${piece(run.name)}/restore`);
+      } catch (error) {
+        toast(error.message, { bad: true });
+      }
+      await load();
+    };
+    find.focus();
+    return toast(`Deleted ${run.name}`, { label: "Undo", action: undo, seconds: 12 });
+  }
+
+  async function load() {
+    try {
+      Object.assign(view, await get("runs"));
+      if (!cleanup.ended && !place.querySelector("input[type=text]")) draw();
+    } catch (error) {
+      if (!cleanup.ended) replace(place, h("p", { class: "problem", role: "alert" }, error.message));
+    }
+  }
+
+  find.addEventListener("input", () => {
+    view.wanted = find.value;
+    draw();
+  });
+  app.feed.watch(null);
+  cleanup.add(app.feed.subscribe((message) => (message.runs || message.connected) && debounced()));
+  cleanup.add(app.preferences.subscribe((_, changed) => changed.has("detail") && draw()));
+  const debounced = debounce(load, 150);
+  await load();
+  return cleanup.end;
+}
+
+const CELLS = {
+  name: (run) => [
+    h("a", { href: `#/run/${piece(run.name)}`, class: "run-name" }, run.name),
+    h("div", { class: "small soft" }, run.target ? ["predicts ", h("span", { class: "target" }, run.target)] : "", run.source ? ` from ${run.source}` : ""),
+  ],
+  created: (run) => h("span", { title: when(run.created) }, ago(run.created)),
+  verdict: verdictBadge,
+  validation: (run) => scoreCell(run, run.metric?.validation),
+  test: (run) => [scoreCell(run, run.metric?.test), interval(run)],
+  epochs: (run) => (run.epochs ? [number(run.epochs), run.best_epoch ? h("div", { class: "small soft" }, `best ${number(run.best_epoch)}`) : null] : ABSENT),
+  parameters: (run) => number(run.parameters),
+  seconds: (run) => (run.seconds ? duration(run.seconds) : ABSENT),
+};
+
+function scoreCell(run, value) {
+  if (typeof value !== "number") return ABSENT;
+  return [h("span", { class: "score" }, score(run.metric.name, value)), h("div", { class: "small soft" }, metricLabel(run.metric.name))];
+}
+
+function interval(run) {
+  const { low, high, name } = run.metric ?? {};
+  if (typeof low !== "number" || typeof high !== "number" || typeof run.metric.test !== "number") return null;
+  return h("div", { class: "small soft" }, `${score(name, low)} to ${score(name, high)}`);
+}
+
+function nothingYet() {
+  return h(
+    "div",
+    { class: "empty" },
+    h("p", {}, "No training here yet."),
+    h("p", { class: "soft" }, "Choose a file and the column to predict, and watch a network learn it. Or try the demo in a terminal:"),
+    h("pre", {}, h("code", {}, "nudge demo")),
+    h("p", {}, h("a", { class: "button primary", href: "#/new" }, "Start a training")),
+  );
+}

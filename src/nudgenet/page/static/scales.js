@@ -1,0 +1,221 @@
+// The arithmetic of charts: ticks, scales, smoothing, thinning. Pure functions of numbers: no DOM.
+
+/**
+ * Round numbers that divide low..high into about `count` pieces: steps of 1, 2 or 5 times a power of ten.
+ * Every tick lies within low..high. Source: Heckbert's "Nice numbers for graph labels", Graphics Gems (1990).
+ */
+export function linearTicks(low, high, count = 5) {
+  if (!(high > low) || !Number.isFinite(high - low)) return Number.isFinite(low) ? [low] : [];
+  const step = niceStep((high - low) / Math.max(1, count));
+  const first = Math.ceil(low / step - 1e-9);
+  const last = Math.floor(high / step + 1e-9);
+  const ticks = [];
+  for (let index = first; index <= last; index += 1) ticks.push(tidy(index * step, step));
+  return ticks;
+}
+
+function niceStep(rough) {
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const lead = rough / power;
+  return power * (lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10);
+}
+
+/** index * step without the noise of floats: 0.30000000000000004 is 0.3. */
+function tidy(value, step) {
+  const decimals = Math.min(100, Math.max(0, 1 - Math.floor(Math.log10(step))));
+  return Number(value.toFixed(decimals)) + 0; // + 0: no minus zero
+}
+
+/** Ticks of a log scale: powers of ten, with 2 and 5 between them where they are few; linear ones within a decade. */
+export function logTicks(low, high, count = 5) {
+  if (!(low > 0) || !(high > low)) return linearTicks(low, high, count);
+  const decades = Math.log10(high / low);
+  if (decades < 1) return linearTicks(low, high, count);
+  const every = Math.max(1, Math.ceil(decades / count));
+  const leads = decades <= count / 2 ? [1, 2, 5] : [1];
+  const ticks = [];
+  const last = Math.floor(Math.log10(high) + 1e-9);
+  for (let power = Math.floor(Math.log10(low) + 1e-9); power <= last; power += 1) {
+    if (power % every !== 0) continue;
+    for (const lead of leads) {
+      const value = Number(`${lead}e${power}`);
+      if (value >= low * (1 - 1e-9) && value <= high * (1 + 1e-9)) ticks.push(value);
+    }
+  }
+  return ticks;
+}
+
+/** Ticks for positions that are whole numbers (steps, epochs): never a fraction of one. */
+export function wholeTicks(low, high, count = 6) {
+  const ticks = linearTicks(low, high, count).filter(Number.isInteger);
+  return ticks.length > 1 || high - low < 1 ? ticks : linearTicks(Math.ceil(low), Math.floor(high), Math.floor(high) - Math.ceil(low));
+}
+
+/** How ticks are written: as many decimals as tell neighbours apart; powers where numbers are very large or small. */
+export function tickText(value, ticks) {
+  const step = ticks.length > 1 ? Math.min(...ticks.slice(1).map((tick, index) => Math.abs(tick - ticks[index]))) : Math.abs(value) || 1;
+  const size = Math.max(...ticks.map(Math.abs), Math.abs(value));
+  let text;
+  if (value !== 0 && (size >= 1e6 || size < 1e-3)) {
+    text = value.toExponential(Math.min(6, Math.max(0, Math.floor(Math.log10(Math.abs(value)) + 1e-9) - Math.floor(Math.log10(step) + 1e-9)))).replace("e+", "e");
+  } else {
+    const here = ticks.length > 1 && isSpread(ticks) ? Math.abs(value) || 1 : step; // log ticks: each its own decimals
+    const decimals = Math.max(0, -Math.floor(Math.log10(here) + 1e-9));
+    text = value.toLocaleString("en-GB", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  }
+  return text.replaceAll("-", "−");
+}
+
+function isSpread(ticks) {
+  const steps = ticks.slice(1).map((tick, index) => tick - ticks[index]);
+  return Math.max(...steps) > 1.5 * Math.min(...steps);
+}
+
+/**
+ * A scale from values to pixels: `scale(value)`, `scale.invert(pixel)`.
+ * kind "log" needs a positive range; values that have no place on it give NaN.
+ */
+export function makeScale(low, high, from, to, kind = "linear") {
+  const log = kind === "log" && low > 0 && high > 0;
+  const forward = log ? Math.log : (value) => value;
+  const back = log ? Math.exp : (value) => value;
+  const [start, end] = [forward(low), forward(high)];
+  const span = end - start || 1;
+  const scale = (value) => (log && value <= 0 ? NaN : from + ((forward(value) - start) / span) * (to - from));
+  scale.invert = (pixel) => back(start + ((pixel - from) / (to - from || 1)) * span);
+  scale.log = log;
+  return scale;
+}
+
+/**
+ * Lowest and highest finite value of several columns of numbers within the window, or null.
+ * columns: [{x, y}]; positive: only values above 0 (for a log scale).
+ */
+export function extent(columns, { from = -Infinity, to = Infinity, positive = false } = {}) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const { x, y } of columns) {
+    for (let index = 0; index < x.length; index += 1) {
+      const value = y[index];
+      if (x[index] < from || x[index] > to || !Number.isFinite(value) || (positive && value <= 0)) continue;
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+  }
+  return low <= high ? [low, high] : null;
+}
+
+/** A range a little wider than the values, so that lines do not lie on the frame; never of zero width. */
+export function padded([low, high], kind = "linear", share = 0.06) {
+  if (kind === "log" && low > 0) {
+    const factor = high > low ? (high / low) ** share : 2;
+    return [low / factor, high * factor];
+  }
+  const room = high > low ? share * (high - low) : Math.abs(low) * 0.1 || 1;
+  return [low - room, high + room];
+}
+
+/**
+ * A smoothed copy of y: an exponential moving average that is corrected for its start, as TensorBoard's.
+ *
+ * weight: 0 (as it is) to below 1. The points may be unevenly spaced (thinned, zoomed): the memory fades with the
+ * distance in x, in units of the median spacing. What is not finite is left as it is and not remembered.
+ */
+export function smooth(x, y, weight) {
+  if (!(weight > 0) || y.length < 3) return Array.from(y);
+  const gaps = [];
+  for (let index = 1; index < x.length; index += 1) gaps.push(x[index] - x[index - 1]);
+  gaps.sort((a, b) => a - b);
+  const unit = gaps[Math.floor(gaps.length / 2)] || 1;
+  const smoothed = [];
+  let [sum, mass, before] = [0, 0, x[0]];
+  for (let index = 0; index < y.length; index += 1) {
+    if (!Number.isFinite(y[index])) {
+      smoothed.push(y[index]);
+      continue;
+    }
+    const fade = weight ** Math.max(0, (x[index] - before) / unit);
+    sum = fade * sum + (1 - weight) * y[index];
+    mass = fade * mass + (1 - weight);
+    before = x[index];
+    smoothed.push(sum / mass);
+  }
+  return smoothed;
+}
+
+/**
+ * At most `limit` of the points, in order: the first, the last, and the lowest and highest of each stretch between
+ * them, so that no spike is lost. The same rule as watching/curves.py and the server's. {x, y} in and out.
+ */
+export function thin({ x, y }, limit) {
+  if (x.length <= limit || limit < 4) return { x: Array.from(x), y: Array.from(y) };
+  const inner = x.length - 2;
+  const stretches = Math.floor((limit - 2) / 2);
+  const kept = [0];
+  for (let stretch = 0; stretch < stretches; stretch += 1) {
+    const start = 1 + Math.floor((inner * stretch) / stretches);
+    const end = 1 + Math.floor((inner * (stretch + 1)) / stretches);
+    let [lowest, highest] = [-1, -1];
+    for (let index = start; index < end; index += 1) {
+      if (!Number.isFinite(y[index])) continue;
+      if (lowest < 0 || y[index] < y[lowest]) lowest = index;
+      if (highest < 0 || y[index] > y[highest]) highest = index;
+    }
+    if (lowest < 0) kept.push(start);
+    else if (lowest === highest) kept.push(lowest);
+    else kept.push(Math.min(lowest, highest), Math.max(lowest, highest));
+  }
+  kept.push(x.length - 1);
+  return { x: kept.map((index) => x[index]), y: kept.map((index) => y[index]) };
+}
+
+/** The points of `coarse` outside from..to with those of `fine` inside it: a zoomed window in its surroundings. */
+export function mergeWindow(coarse, fine, from, to) {
+  const left = { x: [], y: [] };
+  const right = { x: [], y: [] };
+  coarse.x.forEach((x, index) => {
+    const side = x < from ? left : x > to ? right : null;
+    side?.x.push(x);
+    side?.y.push(coarse.y[index]);
+  });
+  const inside = { x: [], y: [] };
+  fine.x.forEach((x, index) => {
+    if (x < from || x > to) return; // the neighbours that a server may add are there already
+    inside.x.push(x);
+    inside.y.push(fine.y[index]);
+  });
+  return { x: [...left.x, ...inside.x, ...right.x], y: [...left.y, ...inside.y, ...right.y] };
+}
+
+/** `series` with later points appended; points at or before its last are left out (they may be sent twice). */
+export function appended(series, later) {
+  const last = series.x.length ? series.x[series.x.length - 1] : -Infinity;
+  const [x, y] = [Array.from(series.x), Array.from(series.y)];
+  later.x.forEach((value, index) => {
+    if (value > last) {
+      x.push(value);
+      y.push(later.y[index]);
+    }
+  });
+  return { x, y };
+}
+
+/** The index of the value nearest to `wanted` in an ascending array; -1 if it is empty. */
+export function nearest(values, wanted) {
+  let [low, high] = [0, values.length - 1];
+  if (high < 0) return -1;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (values[middle] < wanted) low = middle;
+    else high = middle;
+  }
+  return wanted - values[low] <= values[high] - wanted ? low : high;
+}
+
+/** A window zoomed by `factor` around `center` (below 1: nearer), kept within the whole; null when it is the whole. */
+export function zoomed([from, to], [low, high], center, factor) {
+  const width = Math.min(high - low, (to - from) * factor);
+  if (width >= (high - low) * 0.999) return null;
+  const share = (center - from) / (to - from || 1);
+  const start = Math.min(high - width, Math.max(low, center - share * width));
+  return [start, start + width];
+}
