@@ -217,7 +217,7 @@ def page(
             "files here and train, and nothing is encrypted.",
         ),
     ] = "127.0.0.1",
-) -> None:
+) -> int:
     """Open the page: watch runs learn, compare them, open any neuron. Ctrl-C closes it."""
     try:
         from nudgenet.page.server import serve
@@ -229,7 +229,7 @@ def page(
             got=str(error.name),
             fix="pip install 'nudgenet[page]'",
         ) from None
-    serve(runs, host=host, port=port, open_browser=not no_open, say=lambda line: typer.echo(line))
+    return serve(runs, host=host, port=port, open_browser=not no_open, say=typer.echo)
 
 
 def _train_or_resume(

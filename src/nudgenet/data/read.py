@@ -65,7 +65,7 @@ def read(source: Any, settings: Settings, *, columns: Sequence[str] | None = Non
         SourceError: the source cannot be found, opened, or is no table.
         MissingExtra: a library for this kind of file is not installed.
     """
-    if isinstance(source, str) and _QUERY.match(source):
+    if is_query(source):
         reading = READERS["query"](source, settings, columns)
         digest = hashlib.sha256(source.encode() + fingerprint(reading.table).encode()).hexdigest()
         return _raw(reading, Source("query", "query", source, digest))
@@ -73,11 +73,11 @@ def read(source: Any, settings: Settings, *, columns: Sequence[str] | None = Non
         path = find_file(source)
         if path.is_dir():
             reading = READERS["folder"](path, settings, columns)
-            return _raw(reading, Source("file", _name_of(path), str(path), ""))
+            return _raw(reading, Source("file", name_of(path), str(path), ""))
         file = open_file(path)
         reading = READERS[kind_of_file(file)](file, settings, columns)
         return _raw(
-            with_media(reading, path.parent, settings, columns), Source("file", _name_of(path), str(path), file.sha256)
+            with_media(reading, path.parent, settings, columns), Source("file", name_of(path), str(path), file.sha256)
         )
     kind: Literal["frame", "arrays"] = "frame" if is_frame(source) else "arrays"
     reading = with_media(READERS[kind](source, settings, columns), Path.cwd(), settings, columns)
@@ -89,17 +89,17 @@ def read_batches(source: Any, settings: Settings, *, columns: Sequence[str] | No
 
     The rows are not fingerprinted, and all of a large text file's columns are text. Raises as `read` does.
     """
-    if isinstance(source, (str, Path)) and not _QUERY.match(str(source)):
+    if isinstance(source, (str, Path)) and not is_query(source):
         path = find_file(source)
         if path.is_dir():
-            yield _raw(READERS["folder"](path, settings, columns), Source("file", _name_of(path), str(path), ""))
+            yield _raw(READERS["folder"](path, settings, columns), Source("file", name_of(path), str(path), ""))
             return
         file = open_file(path)
         kind = kind_of_file(file)
         parts = LARGE_READERS[kind](file, settings, columns) if file.is_large and kind in LARGE_READERS else None
         for reading in parts or [READERS[kind](file, settings, columns)]:
             found = with_media(reading, path.parent, settings, columns)
-            yield _raw(found, Source("file", _name_of(path), str(path), ""))
+            yield _raw(found, Source("file", name_of(path), str(path), ""))
         return
     kind = "query" if isinstance(source, str) else "frame" if is_frame(source) else "arrays"
     reading = READERS[kind](source, settings, columns)
@@ -172,6 +172,11 @@ LARGE_READERS: dict[str, Callable[[File, Settings, Sequence[str] | None], Iterat
     "text": read_pieces,
     "parquet": read_parquet_batches,
 }
+
+
+def is_query(source: Any) -> bool:
+    """Whether a source is a query, and no path."""
+    return isinstance(source, str) and _QUERY.match(source) is not None
 
 
 def find_file(source: str | Path) -> Path:
@@ -272,7 +277,7 @@ def kind_of_file(file: File) -> str:
     return "text"
 
 
-def _name_of(path: Path) -> str:
+def name_of(path: Path) -> str:
     """A short word for a run's folder: the file's name without its extensions."""
     stem = re.sub(
         r"(\.(gz|zip|csv|tsv|txt|data|parquet|jsonl?|ndjson|xlsx?|ods|arff|feather|arrow))+$",

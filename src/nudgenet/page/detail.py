@@ -14,7 +14,7 @@ from nudgenet.data.features import CategoryFeature, DateFeature, Feature, Number
 from nudgenet.data.prepare import Preparation
 from nudgenet.page.context import NoSuchRun, reading
 from nudgenet.page.curves import History
-from nudgenet.page.runs import notes_of
+from nudgenet.page.runs import notes_of, state_of
 from nudgenet.records import Column
 from nudgenet.run import Run
 from nudgenet.runs.store import Store
@@ -46,7 +46,7 @@ def detail(store: Store, history: History) -> dict[str, Any]:
     best = history.best
     return {
         "name": store.path.name,
-        "state": "done" if store.is_done else "live" if store.is_held else "interrupted",
+        "state": state_of(store),
         "created": stored["created"],
         "summary": summary,
         "command": stored["command"],

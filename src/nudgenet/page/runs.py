@@ -90,6 +90,11 @@ def stamp_of(folder: Path) -> Stamp:
     )
 
 
+def state_of(store: Store) -> str:
+    """ "done", "live" while a process trains it, else "interrupted"."""
+    return "done" if store.is_done else "live" if store.is_held else "interrupted"
+
+
 def _changed(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns

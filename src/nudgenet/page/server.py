@@ -23,21 +23,24 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from nudgenet.errors import SettingError, UserError
-from nudgenet.page import compare, curves, detail, jobs, runs, schema
+from nudgenet.page import compare, curves, detail, jobs, live, runs, schema, sources
 from nudgenet.page.context import LARGEST_BODY, Context, NoSuchRun, answer
 from nudgenet.page.security import Guard, Trust
+from nudgenet.training.stopping import StopSignal, stop_on_signals
 
 # Every module of the page that has routes: `routes(context) -> list[BaseRoute]`.
-ROUTES: list[ModuleType] = [runs, detail, curves, compare, schema, jobs]
+ROUTES: list[ModuleType] = [runs, detail, curves, compare, live, sources, schema, jobs]
 
 STATIC = Path(__file__).parent / "static"
 DEFAULT_PORT, PORTS_TO_TRY = 8721, 50
+CTRL_C = 130  # the usual way to close the page: no failure
 BUG = "This is a bug in nudgenet: the lines where `nudge page` was started say more."
 
 
 def make_context(folder: Path) -> Context:
     """What the routes share, for this folder of runs."""
     folder = folder.resolve()
+    runs.empty_trash(folder)
     return Context(folder, runs.Shelf(folder), curves.Histories(), jobs.Jobs(folder))
 
 
@@ -81,8 +84,8 @@ def _as_error(status: int | None) -> Callable[[Request, Exception], Response]:
     return handle
 
 
-def serve(folder: Path, *, host: str, port: int | None, open_browser: bool, say: Callable[[str], None]) -> None:
-    """Open the page, and keep it open until Ctrl-C.
+def serve(folder: Path, *, host: str, port: int | None, open_browser: bool, say: Callable[[str], None]) -> int:
+    """Open the page, keep it open until Ctrl-C, and give the exit code: 0, or 143 after a request to terminate.
 
     Args:
         folder: where the runs are; it need not be there yet.
@@ -112,12 +115,13 @@ def serve(folder: Path, *, host: str, port: int | None, open_browser: bool, say:
             ws_max_size=LARGEST_BODY,
             timeout_graceful_shutdown=2,
         )
-        try:
-            uvicorn.Server(config).run(sockets=[listening])
-        except KeyboardInterrupt:  # uvicorn has ended what was open, and hands the Ctrl-C on
-            pass
-        finally:
-            context.jobs.close(say)
+        stop = StopSignal()
+        with stop_on_signals(stop):  # uvicorn takes the signal first, ends what is open, and hands it on to here
+            try:
+                uvicorn.Server(config).run(sockets=[listening])
+            finally:
+                context.jobs.close(say)
+    return 0 if stop.exit_code == CTRL_C else stop.exit_code
 
 
 def listen(host: str, port: int | None) -> socket.socket:
