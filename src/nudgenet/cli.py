@@ -7,7 +7,9 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,6 +86,12 @@ def train(
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Also fit the simple models that a network must beat.")
     ] = True,
+    open_page: Annotated[
+        bool,
+        typer.Option(
+            "--open", help="Open the page at this run; it stays until Ctrl-C, with --quiet or --json until the end."
+        ),
+    ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -101,7 +109,10 @@ def train(
 
         return pipeline.train(source, runs=runs, name=name, observer=display, stop=stop, **settings)
 
-    _train_or_resume(work, as_json=as_json, quiet=quiet)
+    folder = _future_folder(source, runs, name) if open_page else None
+    name = folder.name if folder is not None else name
+    with _page_beside(folder, wait=not (as_json or quiet)):
+        _train_or_resume(work, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -217,19 +228,47 @@ def page(
             "files here and train, and nothing is encrypted.",
         ),
     ] = "127.0.0.1",
+    tied: Annotated[bool, typer.Option("--tied", hidden=True, help="End with the standard input.")] = False,
 ) -> int:
     """Open the page: watch runs learn, compare them, open any neuron. Ctrl-C closes it."""
-    try:
-        from nudgenet.page.server import serve
-    except ModuleNotFoundError as error:
-        if str(error.name).partition(".")[0] not in ("starlette", "uvicorn", "websockets"):
-            raise
+    _require_page()
+    from nudgenet.page.server import serve
+
+    return serve(runs, host=host, port=port, open_browser=not no_open, tied=tied, say=typer.echo)
+
+
+def _future_folder(source: str, runs: Path, name: str | None) -> Path:
+    """Where the run will be that the page is to be opened at."""
+    _require_page()
+    from nudgenet.page.beside import future_folder
+
+    return future_folder(source, runs, name)
+
+
+@contextmanager
+def _page_beside(folder: Path | None, *, wait: bool) -> Iterator[None]:
+    """The page while a run is trained, and after it until Ctrl-C where a person sits at a terminal."""
+    if folder is None:
+        yield
+        return
+    from nudgenet.page.beside import page_beside
+
+    with page_beside(folder) as page:
+        yield
+        if wait and sys.stdin.isatty():
+            typer.echo(f"\nThe page is still open at {page.run_address}\nCtrl-C ends it.", err=True)
+            page.wait()
+
+
+def _require_page() -> None:
+    """Raises MissingExtra if the libraries of the page are not installed."""
+    missing = [name for name in ("starlette", "uvicorn", "websockets") if find_spec(name) is None]
+    if missing:
         raise MissingExtra(
             "The page needs libraries that are not installed",
-            got=str(error.name),
+            got=", ".join(missing),
             fix="pip install 'nudgenet[page]'",
-        ) from None
-    return serve(runs, host=host, port=port, open_browser=not no_open, say=typer.echo)
+        )
 
 
 def _train_or_resume(

@@ -27,8 +27,10 @@ from nudgenet.errors import did_you_mean
 from nudgenet.page.context import BadRequest, reading
 from nudgenet.page.runs import Stamp, stamp_of
 from nudgenet.records import Epoch
+from nudgenet.run import Run
 from nudgenet.runs.store import Store
 from nudgenet.watching.curves import kept_when_thinned, overfit_since
+from nudgenet.watching.health import find_ill
 
 if TYPE_CHECKING:
     from nudgenet.page.context import Context
@@ -101,6 +103,12 @@ class History:
         """The last step that is known of."""
         ends = [table["step"][-1] for table in (self.epochs, self.batches) if len(table.get("step", ()))]
         return int(max(ends, default=0))
+
+    def rate_at(self, step: int) -> float | None:
+        """The learning rate of a step, if it was recorded."""
+        steps = self.batches.get("step", np.zeros(0))
+        place = int(np.searchsorted(steps, step))
+        return float(self.batches["batch_learning_rate"][place]) if place < len(steps) else None
 
     def step_of(self, epoch: int | None) -> int | None:
         """The last step of an epoch."""
@@ -260,7 +268,9 @@ def routes(context: Context) -> list[BaseRoute]:
         store = context.store(request.path_params["name"])
         wanted = number_of(request.query_params, "step", np.inf)
         step, layers = store.health(None if np.isinf(wanted) else int(wanted))
-        return {"step": step, "steps": store.health_steps(), "layers": health_rows(layers)}
+        rate_now = context.histories.of(store).rate_at(step)
+        rows = health_rows(layers, Run(store).settings.learning_rate, rate_now)
+        return {"step": step, "steps": store.health_steps(), "layers": rows}
 
     return [
         Route("/api/runs/{name}/series", reading(curves_of)),
@@ -268,9 +278,12 @@ def routes(context: Context) -> list[BaseRoute]:
     ]
 
 
-def health_rows(layers: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The layers in order, with their names."""
-    return [{"name": name, **content} for name, content in layers.items()]
+def health_rows(
+    layers: Mapping[str, Mapping[str, Any]], learning_rate: float | None, rate_now: float | None
+) -> list[dict[str, Any]]:
+    """The layers in order, each with a line if it is ill; for the learning rates see `watching.health`."""
+    ill = {} if learning_rate is None else find_ill(layers, learning_rate=learning_rate, rate_now=rate_now)
+    return [{"name": name, **content, "line": ill.get(name)} for name, content in layers.items()]
 
 
 def joined(before: Columns, new: Columns) -> Columns:

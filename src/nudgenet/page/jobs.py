@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
-from nudgenet.bookkeeping import Wanted, check_name, given_settings, train_command, train_words
+from nudgenet.bookkeeping import check_name, given_settings, train_command, train_words
 from nudgenet.data.read import find_file, is_query, name_of
 from nudgenet.errors import RunError, did_you_mean
+from nudgenet.page.beside import future_folder
 from nudgenet.page.context import BadRequest, NoSuchRun, posting, reading
 from nudgenet.records import Source
 from nudgenet.runs.store import Store
@@ -122,8 +123,7 @@ class Jobs:
 
     def _free_folder(self, source: str, name: str | None) -> Path:
         """Where the run will be; a name that a training was given a moment ago is not free either."""
-        wanted = Wanted.at(self.runs, name)
-        folder = wanted.folder("query" if is_query(source) else name_of(Path(source)))
+        folder = future_folder(source, self.runs, name)
         taken, stem, number = {job.folder for job in self._jobs.values() if job.is_running}, folder.name, 2
         while folder in taken and name is None:
             folder, number = self.runs / f"{stem}-{number}", number + 1

@@ -21,6 +21,7 @@ from nudgenet.errors import RunError
 from nudgenet.page.context import BadRequest, NoSuchRun, as_json, parse_object
 from nudgenet.page.curves import health_rows
 from nudgenet.page.runs import Stamp, stamp_of, state_of
+from nudgenet.run import Run
 from nudgenet.runs.store import Store
 from nudgenet.watching.curves import kept_when_thinned
 
@@ -56,10 +57,9 @@ class Watch:
         contents = self.store.epoch_contents(since=self.epoch, limit=MOST_EPOCHS)
         epochs = [json.loads(text) for text in contents]
         batches = self._new_batches()
-        step, layers = self.store.health()
-        health = {"step": step, "layers": health_rows(layers)} if step > self.health_step else None
+        health = self._new_health()
         is_first = self.state != state
-        self.state, self.health_step = state, step
+        self.state = state
         self.epoch = epochs[-1]["epoch"] if epochs else self.epoch
         self.stamp = None if len(epochs) == MOST_EPOCHS else stamp
         if not (epochs or batches or health or is_first):
@@ -73,6 +73,15 @@ class Watch:
             "health": health,
             "time": {"last_step": last},
         }
+
+    def _new_health(self) -> dict[str, Any] | None:
+        step, layers = self.store.health()
+        if step <= self.health_step:
+            return None
+        self.health_step = step
+        rates = self.store.batches(since=step - 1, columns=("learning_rate",))["learning_rate"]
+        rows = health_rows(layers, Run(self.store).settings.learning_rate, float(rates[0]) if len(rates) else None)
+        return {"step": step, "layers": rows}
 
     def _new_batches(self) -> dict[str, Any] | None:
         found = self.store.batches(since=self.step, columns=("step", "loss"))
@@ -119,12 +128,12 @@ class Feed:
                 return
 
     def _wished(self, wish: Mapping[str, Any]) -> Watch | None:
-        name, known = wish.get("watch"), [wish.get(key) or 0 for key in ("epoch", "step")]
+        name, epoch, step = wish.get("watch"), wish.get("epoch") or 0, wish.get("step") or 0
         if name is None:
             return None
-        if not isinstance(name, str) or not all(isinstance(number, int) for number in known):
+        if not (isinstance(name, str) and isinstance(epoch, int) and isinstance(step, int)):
             raise BadRequest("`watch` is a run's name, `epoch` and `step` are whole numbers", got=str(dict(wish))[:80])
-        return Watch(self.context.store(name), *known)
+        return Watch(self.context.store(name), epoch, step)
 
     def _look(self) -> list[dict[str, Any]]:
         """What is to be told now."""

@@ -33,6 +33,7 @@ GROUPS = {
     "optimizer": "The loop",
     "precision": "The place",
     "baselines": "Honesty",
+    "record": "What is kept for the page",
 }
 # What a person meets first; all else waits behind "more".
 BASIC = (

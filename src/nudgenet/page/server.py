@@ -6,8 +6,10 @@ Routes come from the modules in `ROUTES`. Training happens in other processes: t
 from __future__ import annotations
 
 import errno
+import signal
 import socket
 import sys
+import threading
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
@@ -23,13 +25,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from nudgenet.errors import SettingError, UserError
-from nudgenet.page import compare, curves, detail, jobs, live, runs, schema, sources
+from nudgenet.page import compare, curves, detail, jobs, live, openings, runs, schema, sources
 from nudgenet.page.context import LARGEST_BODY, Context, NoSuchRun, answer
 from nudgenet.page.security import Guard, Trust
 from nudgenet.training.stopping import StopSignal, stop_on_signals
 
 # Every module of the page that has routes: `routes(context) -> list[BaseRoute]`.
-ROUTES: list[ModuleType] = [runs, detail, curves, compare, live, sources, schema, jobs]
+ROUTES: list[ModuleType] = [runs, detail, curves, compare, live, sources, schema, jobs, openings]
 
 STATIC = Path(__file__).parent / "static"
 DEFAULT_PORT, PORTS_TO_TRY = 8721, 50
@@ -84,7 +86,9 @@ def _as_error(status: int | None) -> Callable[[Request, Exception], Response]:
     return handle
 
 
-def serve(folder: Path, *, host: str, port: int | None, open_browser: bool, say: Callable[[str], None]) -> int:
+def serve(
+    folder: Path, *, host: str, port: int | None, open_browser: bool, tied: bool, say: Callable[[str], None]
+) -> int:
     """Open the page, keep it open until Ctrl-C, and give the exit code: 0, or 143 after a request to terminate.
 
     Args:
@@ -92,6 +96,7 @@ def serve(folder: Path, *, host: str, port: int | None, open_browser: bool, say:
         host: the address to listen on; other than 127.0.0.1, other machines can reach the page with the token.
         port: None: 8721, or the next free one.
         open_browser: show it in the person's browser.
+        tied: end when the standard input ends, because whoever holds its other end is gone (see `beside`).
         say: takes the lines for the person; the address with the token is one of its own.
 
     Raises:
@@ -115,6 +120,8 @@ def serve(folder: Path, *, host: str, port: int | None, open_browser: bool, say:
             ws_max_size=LARGEST_BODY,
             timeout_graceful_shutdown=2,
         )
+        if tied:
+            threading.Thread(target=_end_with_input, daemon=True).start()
         stop = StopSignal()
         with stop_on_signals(stop):  # uvicorn takes the signal first, ends what is open, and hands it on to here
             try:
@@ -122,6 +129,12 @@ def serve(folder: Path, *, host: str, port: int | None, open_browser: bool, say:
             finally:
                 context.jobs.close(say)
     return 0 if stop.exit_code == CTRL_C else stop.exit_code
+
+
+def _end_with_input() -> None:
+    """Wait for the end of the standard input, and end this process as Ctrl-C would."""
+    sys.stdin.read()
+    signal.raise_signal(signal.SIGINT)
 
 
 def listen(host: str, port: int | None) -> socket.socket:
