@@ -137,7 +137,7 @@ def ours(data: Prepared, settings: Settings, clock: Clock) -> Iterator[Look]:
     with working_at(place):
         state = begin(data, capacity, plan, place, settings)
 
-        def look(epoch: int, step: int, loss: float) -> None:
+        def look(epoch: int, step: int, loss: float, norm: float) -> None:
             if state.step % EVERY == 0:
                 judged = partial(judge, state.kept, data.test, state.objective)
                 looks.append((state.step, *clock.pause(judged)))

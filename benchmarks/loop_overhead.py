@@ -31,7 +31,6 @@ from torch import Tensor, nn
 
 from nudgenet.networks.capacity import choose_capacity
 from nudgenet.networks.mlp import MLP, num_parameters
-from nudgenet.observer import Silent
 from nudgenet.records import Part, Prepared, Shape, Task, TaskKind
 from nudgenet.scoring.metrics import score
 from nudgenet.settings import Settings, make_settings
@@ -123,7 +122,7 @@ def ours(job: Job) -> float:
     objective = make_objective(job.data.task.kind, job.data.train, job.data.shape.num_outputs, job.settings)
     state = start(network, objective, job.plan)
     last = math.nan
-    for epoch in fit(state, job.data, on_step=Silent().on_step):
+    for epoch in fit(state, job.data, on_step=lambda epoch, step, loss, norm: None):
         last = epoch.validation_loss
     return last
 

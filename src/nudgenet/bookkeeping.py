@@ -21,12 +21,13 @@ from nudgenet.data.read import read
 from nudgenet.errors import Interrupted, RunError
 from nudgenet.job import Job, Log, Table
 from nudgenet.networks.capacity import Capacity
-from nudgenet.records import Decision, Parts, Raw
+from nudgenet.records import Decision, Parts, Raw, Source
 from nudgenet.runs.checkpoint import load_checkpoint, save_checkpoint
 from nudgenet.runs.store import Store, as_parquet, check_free
 from nudgenet.settings import Settings
 from nudgenet.training.place import Place
 from nudgenet.training.plan import Plan
+from nudgenet.training.recorder import Recorder
 from nudgenet.training.state import State, pack, unpack
 
 MOST_NAME_BYTES = 200  # file systems take 255, and files beside the folder may want a few
@@ -111,7 +112,7 @@ def _write_beginning(
             "settings": _with_whole_paths(settings.model_dump(mode="json", exclude_unset=True)),
             "chosen": {"target": table.task.target, **chosen},
             "own_functions": job.own_functions,
-            "command": train_command(table.raw, settings, chosen),
+            "command": train_command(table.raw.source, settings, chosen),
         },
     )
 
@@ -145,28 +146,42 @@ def copy_rows(store: Store, raw: Raw) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def train_command(raw: Raw, settings: Settings, chosen: Mapping[str, Any]) -> str:
-    """The command, or the line of Python, that makes this run again: without a clock, so with what it decided."""
-    dumped = settings.model_dump(mode="json", exclude_unset=True)
-    given = {name: value for name, value in dumped.items() if value is not None or name == "clip"}
-    target = given.pop("target", None)
-    if given.pop("time_limit", None) is not None:
+def train_command(source: Source, settings: Settings, chosen: Mapping[str, Any] | None = None) -> str:
+    """The command, or the line of Python, that makes a run.
+
+    chosen: what a run that was made decided by the clock: again, it is to come out the same whatever the clock says.
+    """
+    given = given_settings(settings)
+    if chosen is not None and given.pop("time_limit", None) is not None:
         given |= {name: chosen[name] for name in ("epochs", "patience")}
-    if raw.source.location is None:
+    if source.location is None:
+        target = given.pop("target", None)
         rest = "".join(f", {name}={value!r}" for name, value in given.items())
         return f"nudgenet.train(data, {target!r}{rest})"
-    words = ["nudge", "train", _short(raw.source.location, raw.source.kind)]
-    words += [] if target is None else ["--target", str(target)]
-    for name, value in given.items():
-        if name in ("seed", "test"):
+    return shlex.join(["nudge", "train", *train_words(_short(source.location, source.kind), given)])
+
+
+def given_settings(settings: Settings) -> dict[str, Any]:
+    """What was set, as JSON holds it."""
+    dumped = settings.model_dump(mode="json", exclude_unset=True)
+    return {name: value for name, value in dumped.items() if value is not None or name == "clip"}
+
+
+def train_words(source: str, given: Mapping[str, Any]) -> list[str]:
+    """What stands behind `nudge train` for a source (a path or a query) and what was set."""
+    words = [source]
+    for name, value in sorted(given.items(), key=lambda item: item[0] != "target"):  # the target first
+        if name in ("target", "seed", "test"):
             words += [f"--{name}", str(value)]
         elif name == "start_from":
             words += ["--from", str(value)]
         elif name == "baselines":
             words += [] if value else ["--no-baselines"]
+        elif name == "time_limit":
+            words += ["--time-limit", f"{value:.15g}s"]
         else:
             words += ["--set", f"{name}={_as_typed(value)}"]
-    return shlex.join(words)
+    return words
 
 
 def _as_typed(value: Any) -> str:
@@ -251,11 +266,12 @@ def catch_up(store: Store, table: Table, state: State) -> None:
     check_unchanged(store, table)
     if store.checkpoint.exists():
         unpack(state, *load_checkpoint(store.checkpoint))
-    store.forget_epochs_after(state.epoch)
+    store.forget_after(state.epoch, state.step)
 
 
-def save(store: Store, state: State) -> None:
-    """Checkpoint the whole state of the loop."""
+def save(store: Store, recorder: Recorder, state: State) -> None:
+    """Checkpoint the whole state of the loop, and before it what was recorded on the way there."""
+    recorder.flush()
     save_checkpoint(store.checkpoint, *pack(state))
 
 

@@ -22,7 +22,7 @@ from nudgenet.data.media import light_table
 from nudgenet.data.prepare import learn, prepare_batches
 from nudgenet.data.split import split
 from nudgenet.data.typed import BATCH_ROWS
-from nudgenet.errors import SettingError, did_you_mean
+from nudgenet.errors import RunError, SettingError, UserError, did_you_mean
 from nudgenet.job import Job, Log, Table
 from nudgenet.models import find_model
 from nudgenet.networks import NETWORKS
@@ -46,6 +46,7 @@ from nudgenet.training.objectives import RowLosses, custom, make_objective
 from nudgenet.training.place import Place, choose_place, working_at
 from nudgenet.training.plan import Plan, make_plan
 from nudgenet.training.pretrained import read_ahead
+from nudgenet.training.recorder import Recorder
 from nudgenet.training.state import State, start
 from nudgenet.training.stopping import StopSignal, stop_on_signals
 from nudgenet.training.texts import settle_texts
@@ -153,29 +154,56 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
         else:
             store = where
             bookkeeping.recall(store, log)
-        with store.held():
+        with store.held(), store.writing():
             bookkeeping.catch_up(store, table, state)
             data = read_ahead(state, data)
             seconds = {"prepare": time.perf_counter() - began}
             best = best_epoch(store.epochs())
             limit = time_for_training(settings.time_limit, time.perf_counter() - job.stop.began)
             job.observer.start(state.plan.epochs, state.plan.steps_per_epoch)
+            recorder = Recorder(state, data, store if settings.record else None, job.observer.on_step)
             for epoch in fit(
                 state,
                 data,
                 step=job.step or textbook_step,
-                on_step=job.observer.on_step,
-                save=partial(bookkeeping.save, store),
+                on_step=recorder.on_step,
+                save=partial(bookkeeping.save, store, recorder),
                 stop=job.stop,
                 time_limit=limit,
             ):
                 store.add_epoch(epoch)
+                recorder.epoch()
                 best = epoch if epoch.epoch == state.stopping.best_epoch else best
                 job.observer.epoch(epoch, best)
+            recorder.close()
             job.observer.stop()
             bookkeeping.leave_if_stopped(job, store, state)
             conclude(store, table, state, log, job, settings, seconds)
     return Run(store)
+
+
+def reopen(run: Run) -> tuple[Table, State]:
+    """A run's rows and its state before the first step, as it began: what `training.replay` needs to compute any step.
+
+    Raises:
+        RunError: the rows have changed or are gone, are split otherwise now, or the run was trained with functions of
+            the user's own.
+    """
+    store, settings = Store.open(run.path), run.settings
+    bookkeeping.check_own_functions(store, [])
+    place = Place(settings.threads or 1, settings.precision or "float32")
+    try:
+        table = prepare_table(partial(bookkeeping.read_again, store, settings), settings, Log(Silent()))
+        bookkeeping.check_unchanged(store, table)
+        data = table.prepared
+        settings = settle_texts(settle(settings, data)[0], data)[0]
+        capacity, (plan, _) = choose_capacity(data.shape, settings), make_plan(settings, data.shape)
+        with working_at(place):
+            return table, begin(data, capacity, plan, place, settings)
+    except RunError:
+        raise
+    except UserError as error:  # the file, or the model that it started from, is gone
+        raise RunError("What this run was trained on cannot be read again", got=str(error)) from None
 
 
 @contextmanager

@@ -141,6 +141,10 @@ class Settings(BaseModel):
 
     # Honesty
     baselines: bool = Field(True, description="also fit the simple models that a network must beat")
+    score_test: bool = Field(True, description="read the test part at the end; false: it stays unread, as in a trial")
+
+    # What is kept for the page
+    record: bool = Field(True, description="keep what the page shows beside the curves: steps, health, snapshots")
 
     @field_validator("clip", "learning_rate", "weight_decay", mode="before")
     @classmethod

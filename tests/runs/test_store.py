@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from nudgenet.errors import RunError
 from nudgenet.records import Epoch
 from nudgenet.runs.checkpoint import load_checkpoint, save_checkpoint, write_whole
-from nudgenet.runs.store import Store, all_runs, check_free
+from nudgenet.runs.store import BATCH_COLUMNS, Store, all_runs, check_free
 
 TENSORS = {
     "a": torch.arange(6.0).reshape(2, 3),
@@ -85,13 +87,83 @@ def test_epochs_and_results(tmp_path: Path) -> None:
         store.add_epoch(epoch(number, float("nan") if number == 2 else 1.0 / number))
     epochs = store.epochs()
     assert epochs[0] == epoch(1) and epochs[2] == epoch(3, 1 / 3) and epochs[1].train_loss != epochs[1].train_loss
-    store.forget_epochs_after(1)
+    store.forget_after(1, 10)
     assert store.epochs() == [epoch(1)]
     store.save_result("scores", {"a": [1, float("inf")]})
     assert store.result("scores") == {"a": [1, None]} and store.result("absent") is None
     assert (store.path / "metrics.sqlite").exists() and not store.is_done
     store.finish({"x": 1})
     assert store.is_done and not list(store.path.glob("metrics.sqlite-*"))
+
+
+def test_batches_come_back_column_by_column(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "run")
+    rows = [(step, 1 + step // 10, 1 / step, float(step), 0.1) for step in range(1, 31)]
+    with store.writing():
+        store.add_batches(rows[:20])
+        store.add_batches(rows[10:])  # again, as a resumed run may
+        live = Store(store.path).batches()
+    for found in (live, store.batches()):
+        assert {name: values.tolist() for name, values in found.items()} == {
+            name: list(values) for name, values in zip(BATCH_COLUMNS, zip(*rows, strict=True), strict=True)
+        }
+    found = store.batches(since=28, columns=["step", "loss"])
+    assert found["step"].tolist() == [29, 30] and found["loss"].tolist() == [1 / 29, 1 / 30] and len(found) == 2
+    assert found["step"].dtype == np.int64 and store.batches(columns=["loss"]).keys() == {"loss"}
+    assert {name: len(values) for name, values in store.batches(since=30).items()} == dict.fromkeys(BATCH_COLUMNS, 0)
+
+
+def test_health_is_that_of_the_last_look_before_a_step(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "run")
+    assert store.health() == (0, {}) and store.health_steps() == []
+    layers = {"layer2": {"dead": 0.25}, "layer1": {"dead": None}, "output": {"gradient_norm": float("nan")}}
+    store.add_health(10, layers)
+    store.add_health(20, {"layer1": {"dead": 0.5}})
+    assert store.health_steps() == [10, 20] and store.health() == (20, {"layer1": {"dead": 0.5}})
+    assert store.health(9) == (0, {}) and store.health(20)[0] == 20
+    step, found = store.health(19)
+    assert (step, list(found)) == (10, list(layers)) and found["layer2"] == {"dead": 0.25}
+    assert found["output"] == {"gradient_norm": None}
+
+
+def test_what_came_after_a_checkpoint_is_forgotten(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "run")
+    store.add_batches([(step, 1, 1.0, 1.0, 0.1) for step in range(1, 41)])
+    for step in (10, 20, 30):
+        store.add_epoch(epoch(step // 10))
+        store.add_health(step, {"layer1": {}})
+        store.snapshots.add(step, TENSORS, {})
+    store.forget_after(2, 25)
+    assert [one.epoch for one in store.epochs()] == [1, 2] and store.health_steps() == [10, 20]
+    assert store.batches()["step"].tolist() == list(range(1, 26)) and store.snapshots.steps() == [10, 20]
+
+
+def test_a_run_of_an_older_version_has_no_batches_and_gets_them_when_it_goes_on(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "run")
+    store.add_epoch(epoch(1))
+    with sqlite3.connect(store.path / "metrics.sqlite") as database:
+        database.executescript("drop table batches; drop table health")
+    database.close()
+    assert len(store.batches()["step"]) == 0 and store.health() == (0, {}) and store.health_steps() == []
+    assert store.snapshots.steps() == []
+    store.forget_after(1, 10)
+    store.add_batches([(11, 2, 1.0, 1.0, 0.1)])
+    assert store.batches()["step"].tolist() == [11] and len(store.epochs()) == 1
+
+
+def test_a_reader_disturbs_nobody(tmp_path: Path) -> None:
+    """One who holds the database open sees what is committed, and the run can be finished all the same."""
+    store = Store.create(tmp_path / "run")
+    with store.writing():
+        store.add_batches([(1, 1, 1.0, 1.0, 0.1)])
+        reader = sqlite3.connect(store.path / "metrics.sqlite")
+        assert reader.execute("select count(*) from batches").fetchone() == (1,)
+        store.add_batches([(2, 1, 1.0, 1.0, 0.1)])
+        assert reader.execute("select count(*) from batches").fetchone() == (2,)
+        store.finish({})
+    reader.close()
+    assert store.is_done and not list(store.path.glob("metrics.sqlite-*"))
+    assert store.batches()["step"].tolist() == [1, 2]
 
 
 def test_json_files_and_their_damage(tmp_path: Path) -> None:

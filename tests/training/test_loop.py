@@ -122,7 +122,7 @@ def test_resumes_bit_for_bit(settings: Settings, stop_after: int) -> None:
 
     signal, steps = StopSignal(), 0
 
-    def on_step(epoch: int, cursor: int, loss: float) -> None:
+    def on_step(epoch: int, cursor: int, loss: float, norm: float) -> None:
         nonlocal steps
         steps += 1
         if steps == stop_after:
@@ -194,7 +194,7 @@ def test_stops_in_the_step_that_is_not_finite(culprit: str) -> None:
         state = begin(data, settings)
         weights = []
 
-        def on_step(epoch: int, cursor: int, loss: float) -> None:
+        def on_step(epoch: int, cursor: int, loss: float, norm: float) -> None:
             assert math.isfinite(loss)
             weights.append({name: tensor.clone() for name, tensor in state.network.state_dict().items()})
 
@@ -214,7 +214,7 @@ def test_time_limit_ends_the_training_cleanly() -> None:
     with working_at(HERE):
         state = begin(data, Settings(epochs=200))
         steps: list[int] = []
-        (epoch,) = fit(state, data, time_limit=1e-9, on_step=lambda epoch, step, loss: steps.append(step))
+        (epoch,) = fit(state, data, time_limit=1e-9, on_step=lambda epoch, step, loss, norm: steps.append(step))
     assert state.out_of_time and state.is_over and steps == [1]
     assert epoch.epoch == 1 and state.best_weights  # the cut epoch is judged: there is something to keep
 
@@ -266,7 +266,7 @@ def test_averaged_weights_follow_the_formula() -> None:
         state = begin(data, Settings(epochs=1, batch_size=50, ema=0.5))
         average = {name: tensor.clone() for name, tensor in state.network.state_dict().items()}
 
-        def on_step(epoch: int, cursor: int, loss: float) -> None:
+        def on_step(epoch: int, cursor: int, loss: float, norm: float) -> None:
             memory = min(0.5, cursor / (9 + cursor))
             for name, tensor in state.network.state_dict().items():
                 average[name] = memory * average[name] + (1 - memory) * tensor

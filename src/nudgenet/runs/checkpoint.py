@@ -24,12 +24,14 @@ from nudgenet.errors import RunError
 FORMAT = 1
 
 
-def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
-    """Write a checkpoint atomically. Raises RunError if the disk is full or not writable."""
+def save_checkpoint(
+    path: Path, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any], *, lasting: bool = True
+) -> None:
+    """Write a checkpoint atomically; `lasting` as for `write_whole`. Raises RunError if the disk is full or not writable."""
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     text = json.dumps({"format": FORMAT, **numbers}, sort_keys=True)
     header = {"numbers": text, "sha256": _digest(contiguous, text)}
-    write_whole(path, save(contiguous, metadata=header))
+    write_whole(path, save(contiguous, metadata=header), lasting=lasting)
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -54,17 +56,22 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, numbers
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, even after a power cut."""
+def write_whole(path: Path, content: bytes, *, lasting: bool = True) -> None:
+    """Write a file so that it is there whole or not at all, even after a power cut.
+
+    lasting: wait until the disk has it. Without that, a power cut may damage it.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
-        _flush_folder(path.parent)
+        if lasting:
+            _flush_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise cannot_write(path, error) from None

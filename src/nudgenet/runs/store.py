@@ -6,8 +6,9 @@ data.json              source, fingerprint, split, columns
 data.parquet           a copy of the rows, if the source was not a file
 preparation.*          what was learned from the training part to prepare rows
 answers.json           the temperature and the threshold of its answers, chosen after training
-metrics.sqlite         epochs, and the results (scores, verdict ...)
+metrics.sqlite         epochs, batches, the health of layers, and the results (scores, verdict ...)
 checkpoints/           the whole state of the loop
+snapshots/             the state at earlier steps (see snapshots.py)
 test_predictions.parquet, report.html, DONE
 """
 
@@ -17,18 +18,21 @@ import json
 import os
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nudgenet.errors import RunError, did_you_mean
 from nudgenet.records import Epoch
 from nudgenet.runs.checkpoint import cannot_write, write_whole
+from nudgenet.runs.snapshots import Snapshots
 
 if sys.platform == "win32":
     fcntl = None  # no such locks there
@@ -36,10 +40,19 @@ else:
     import fcntl
 
 FORMAT = 1
+WAIT_S = 30.0  # for others who write the numbers
+ATTEMPTS = 10
 TABLES = """
 create table if not exists epochs (epoch integer primary key, step integer not null, content text not null);
 create table if not exists results (name text primary key, content text not null);
+create table if not exists batches (
+    step integer primary key, epoch integer not null, loss real, gradient_norm real, learning_rate real
+);
+create table if not exists health (
+    step integer not null, layer text not null, content text not null, primary key (step, layer)
+);
 """
+BATCH_COLUMNS = ("step", "epoch", "loss", "gradient_norm", "learning_rate")
 
 
 class Store:
@@ -47,6 +60,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._open: sqlite3.Connection | None = None  # see `writing`
 
     @classmethod
     def create(cls, path: Path) -> Store:
@@ -79,6 +93,11 @@ class Store:
     def checkpoint(self) -> Path:
         """The file that holds the loop's state."""
         return self.path / "checkpoints" / "state.safetensors"
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """The loop's state at earlier steps."""
+        return Snapshots(self.path)
 
     @property
     def report(self) -> Path:
@@ -132,19 +151,76 @@ class Store:
     def epochs(self) -> list[Epoch]:
         """All recorded epochs in order; a loss that was not finite comes back as NaN."""
         names = {field.name for field in fields(Epoch)}
-        with self._database() as database:
-            rows = database.execute("select content from epochs order by epoch").fetchall()
         epochs = []
-        for (text,) in rows:
+        for text in self.epoch_contents():
             values: dict[str, Any] = {name: value for name, value in json.loads(text).items() if name in names}
             values |= {name: float("nan") for name, value in values.items() if value is None}
             epochs.append(Epoch(**values))
         return epochs
 
-    def forget_epochs_after(self, epoch: int) -> None:
-        """Delete what was recorded after the checkpoint that a run resumes from."""
+    def epoch_contents(self, since: int = 0, limit: int = -1) -> list[str]:
+        """The JSON of each epoch after this one, in order: for whoever reads very many of them, or the new ones."""
+        query = "select content from epochs where epoch > ? order by epoch limit ?"
         with self._database() as database:
+            return [text for (text,) in database.execute(query, (since, limit))]
+
+    def progress(self) -> tuple[int, int, int]:
+        """The last epoch, the steps up to it, and the epoch with the lowest validation loss (0: none yet)."""
+        loss = "json_extract(content, '$.validation_loss')"
+        best = f"select epoch from epochs where {loss} is not null order by {loss}, epoch limit 1"
+        with self._database() as database:
+            last = database.execute("select epoch, step from epochs order by epoch desc limit 1").fetchone() or (0, 0)
+            return (*last, (database.execute(best).fetchone() or (0,))[0])
+
+    def add_batches(self, rows: Sequence[tuple[int, int, float, float, float]]) -> None:
+        """Record steps: `BATCH_COLUMNS` of each. Not flushed to the disk by itself: the next epoch's row does that."""
+        with self._database(lasting=False) as database:
+            database.executemany("insert or replace into batches values (?, ?, ?, ?, ?)", rows)
+
+    def batches(self, since: int = 0, columns: Sequence[str] = BATCH_COLUMNS) -> dict[str, np.ndarray]:
+        """The recorded steps after step `since` in order, column by column (float64, counts int64).
+
+        An interrupted run may have gaps, and a run that was not recorded has none at all.
+        """
+        names = ["step", *(name for name in BATCH_COLUMNS[1:] if name in columns)]
+        rows = self._select("batches", f"select {', '.join(names)} from batches where step > ? order by step", since)
+        found = np.array(rows, dtype=np.float64).reshape(len(rows), len(names)).T  # counts are far below 2^53
+        kinds = {"step": np.int64, "epoch": np.int64}
+        return {
+            name: values.astype(kinds.get(name, np.float64)) for name, values in zip(names, found, strict=True)
+            if name in columns
+        }  # fmt: skip
+
+    def add_health(self, step: int, layers: Mapping[str, Mapping[str, Any]]) -> None:
+        """Record how the layers were after a step, by their names and in their order."""
+        rows = [(step, name, json.dumps(_finite(content))) for name, content in layers.items()]
+        with self._database(lasting=False) as database:
+            database.executemany("insert or replace into health values (?, ?, ?)", rows)
+
+    def health_steps(self) -> list[int]:
+        """The steps after which the layers were looked at."""
+        return [step for (step,) in self._select("health", "select distinct step from health order by step")]
+
+    def health(self, step: int | None = None) -> tuple[int, dict[str, dict[str, Any]]]:
+        """The last look at the layers up to a step (None: of all): its step, and what `add_health` was given.
+
+        (0, {}) if there was none.
+        """
+        newest = "select max(step) from health" + ("" if step is None else " where step <= ?")
+        ((found,),) = self._select("health", newest, *([] if step is None else [step])) or [(None,)]
+        if found is None:
+            return 0, {}
+        rows = self._select("health", "select layer, content from health where step = ? order by rowid", found)
+        return found, {layer: json.loads(content) for layer, content in rows}
+
+    def forget_after(self, epoch: int, step: int) -> None:
+        """Delete what was recorded after the checkpoint that a run resumes from; tables that it lacks are made."""
+        with self._database() as database:
+            database.executescript(TABLES)
             database.execute("delete from epochs where epoch > ?", (epoch,))
+            database.execute("delete from batches where step > ?", (step,))
+            database.execute("delete from health where step > ?", (step,))
+        self.snapshots.forget_after(step)
 
     def save_result(self, name: str, content: Any) -> None:
         """Keep a JSON-able result (scores, verdict, ...) under a name."""
@@ -161,25 +237,40 @@ class Store:
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Everything is there: make the database one plain file and say so."""
         with self._database() as database:
-            database.execute("pragma journal_mode=delete")
+            for _ in range(ATTEMPTS):
+                try:
+                    database.execute("pragma journal_mode=delete")
+                    break
+                except sqlite3.OperationalError:  # somebody reads: SQLite itself does not wait for that
+                    time.sleep(0.05)  # whoever never ends gets a file that stays as it is, and is as good
         self.write("DONE", json.dumps(_finite(summary), ensure_ascii=False).encode())
 
     # One process at a time
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other processes from training this run. Raises RunError if one does already."""
+    def held(self, *, patience_s: float = 0.5) -> Iterator[None]:
+        """Keep other processes from training this run. Raises RunError if one does already.
+
+        patience_s: how long to try, because `is_held` in another process (a page that looks on) holds it for a moment, too.
+        """
         if fcntl is None:
             yield
             return
-        folder = os.open(self.path, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system takes it off when we end, also in a crash
-        except OSError:
-            os.close(folder)
-            raise RunError(
-                "This run is being trained by another process", got=str(self.path), fix="Wait for it, or stop it."
-            ) from None
+        folder, tries_until = os.open(self.path, os.O_RDONLY), time.monotonic() + patience_s
+        while True:
+            try:
+                fcntl.flock(
+                    folder, fcntl.LOCK_EX | fcntl.LOCK_NB
+                )  # the system takes it off when we end, also in a crash
+                break
+            except OSError:
+                if time.monotonic() < tries_until:
+                    time.sleep(0.02)
+                    continue
+                os.close(folder)
+                raise RunError(
+                    "This run is being trained by another process", got=str(self.path), fix="Wait for it, or stop it."
+                ) from None
         try:
             yield
         finally:
@@ -189,7 +280,7 @@ class Store:
     def is_held(self) -> bool:
         """Whether a process is training this run now."""
         try:
-            with self.held():
+            with self.held(patience_s=0):
                 return False
         except RunError:
             return True
@@ -197,21 +288,46 @@ class Store:
             return False
 
     @contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[None]:
+        """Keep one connection for everything that is written meanwhile.
+
+        Whenever the last one closes, SQLite folds its log into the file and waits for the disk: several times a second
+        that would cost more than the training.
+        """
+        with self._database() as database:
+            self._open = database
+            try:
+                yield
+            finally:
+                self._open = None
+
+    @contextmanager
+    def _database(self, *, lasting: bool = True) -> Iterator[sqlite3.Connection]:
+        """A transaction. lasting: wait until the disk has it."""
         path = self.path / "metrics.sqlite"
         try:
-            database = sqlite3.connect(path, timeout=30)
+            database = self._open or sqlite3.connect(path, timeout=WAIT_S)
             try:
+                database.execute(f"pragma synchronous={'full' if lasting else 'normal'}")
                 with database:  # one transaction
                     yield database
             finally:
-                database.close()
+                if database is not self._open:
+                    database.close()
         except sqlite3.Error as error:
             raise RunError(
                 "The run's numbers cannot be read or written",
                 got=f"{path}: {error}",
                 fix="Free some space, or check the folder's permissions.",
             ) from None
+
+    def _select(self, table: str, query: str, *values: Any) -> list[Any]:
+        """All rows of a query; none if an older version wrote the run without this table."""
+        with self._database() as database:
+            known = "select 1 from sqlite_master where type = 'table' and name = ?"
+            if database.execute(known, (table,)).fetchone() is None:
+                return []
+            return database.execute(query, values).fetchall()
 
 
 def all_runs(runs: Path) -> list[Store]:

@@ -27,7 +27,7 @@ from nudgenet.training.state import Running, State, weights_of
 from nudgenet.training.stopping import StopSignal
 
 Step = Callable[[nn.Module, Batch, Objective, Optimizer, float | None], tuple[float, float]]
-OnStep = Callable[[int, int, float], None]  # epoch (1-based), steps done in it, loss
+OnStep = Callable[[int, int, float, float], None]  # epoch (1 is the first), steps done in it, loss, gradient norm
 CHECKPOINT_EVERY_S = 30.0
 
 
@@ -93,7 +93,7 @@ def fit(
             state.cursor += 1
             state.seconds = time.perf_counter() - began
             if on_step is not None:
-                on_step(state.epoch + 1, state.cursor, loss)
+                on_step(state.epoch + 1, state.cursor, loss, norm)
             state.out_of_time = time_limit is not None and state.seconds > time_limit
             if save is not None and state.seconds + began - saved > CHECKPOINT_EVERY_S:
                 save(state)

@@ -79,7 +79,7 @@ def weights_of(network: nn.Module) -> Tensors:
 
 
 def pack(state: State) -> tuple[Tensors, dict[str, Any]]:
-    """The state as tensors by name and JSON-able numbers."""
+    """The state as tensors by name and JSON-able numbers; the next step changes those of the optimizer."""
     tensors = {f"network.{name}": tensor for name, tensor in weights_of(state.network).items()}
     if state.average is not None:
         tensors |= {f"average.{name}": tensor for name, tensor in weights_of(state.average).items()}
@@ -130,15 +130,15 @@ def unpack(state: State, tensors: Mapping[str, Tensor], numbers: Mapping[str, An
 
 
 def lay_out_alike(optimizer: Optimizer) -> None:
-    """Give an optimizer's running averages the order in memory that their weights have, in place.
+    """Give an optimizer's running averages memory of their own, in the order that their weights have, in place.
 
     Its fused step walks through both side by side. A file holds every tensor in the usual order, but the weights of
     convolutions lie with their channels last: walked through so, each weight would meet the average of another one.
     """
     for parameter, averages in optimizer.state.items():
         for name, values in averages.items():
-            if values.shape == parameter.shape:
-                averages[name] = torch.empty_like(parameter, requires_grad=False).copy_(values)
+            alike = values.shape == parameter.shape
+            averages[name] = torch.empty_like(parameter, requires_grad=False).copy_(values) if alike else values.clone()
 
 
 def part_of(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
