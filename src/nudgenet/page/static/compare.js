@@ -2,9 +2,9 @@
 
 import { get, piece, withQuery } from "./api.js";
 import { createChart, swatch } from "./chart.js";
-import { append, h, prose, replace, s, table } from "./dom.js";
+import { append, h, replace, s, table } from "./dom.js";
 import { frame } from "./facts.js";
-import { ABSENT, metricLabel, number, plural, score, settingText } from "./format.js";
+import { ABSENT, METRICS, metricLabel, number, plural, score, settingText } from "./format.js";
 import { term } from "./glossary.js";
 import { verdictBadge } from "./runs.js";
 import { makeScale, mergeWindow, padded } from "./scales.js";
@@ -22,9 +22,8 @@ export const LOOKS = [
 ];
 
 /** The view at #/compare/A,B,C. */
-export async function mountCompare(container, app, rest) {
+export async function mountCompare(container, app, names) {
   const cleanup = createCleanup();
-  const names = rest.split(",").filter(Boolean);
   append(container, h("div", { class: "head" }, h("h1", {}, `${plural(names.length, "run")} side by side`), h("p", { class: "soft" }, h("a", { href: "#/" }, "All runs"))));
   if (names.length < 2) {
     append(container, h("p", { class: "soft" }, "Tick two runs or more in the list of runs, then Compare."));
@@ -34,7 +33,7 @@ export async function mountCompare(container, app, rest) {
   container.append(place);
   app.feed.watch(null);
   try {
-    const answer = await get(withQuery("compare", { runs: names.join(",") }));
+    const answer = await get(`compare?${names.map((name) => `runs=${piece(name)}`).join("&")}`);
     const chartPanel = h("section", { class: "panel" }, h("h2", {}, "Curves"));
     replace(place, chartPanel, scoresPanel(answer), differencesPanel(answer));
     await curvesPanel(chartPanel, answer.runs, app, cleanup);
@@ -121,7 +120,7 @@ function scoresPanel({ runs, tests }) {
     names.length === 1 && whiskers(runs, names[0]),
     frame(table("Scores of the runs", ["run", "verdict", `validation ${metricLabel(names[0] ?? "score")}`, "test", "very likely between"], rows, { numeric: [2, 3, 4] }), "Scores"),
     tests?.length
-      ? h("ul", { class: "tests" }, tests.map(({ words, a, b, metric, difference, low, high }) => h("li", {}, prose(words ?? `${a} against ${b}: ${metricLabel(metric)} ${number(difference)} (${number(low)} to ${number(high)})`))))
+      ? h("ul", { class: "tests" }, tests.map(({ words, a, b }) => h("li", {}, h("strong", {}, `${a} and ${b}: `), words)))
       : h("p", { class: "note" }, "These runs have no test rows in common, or did not read them: overlapping intervals would not tell which is better."),
   );
 }
@@ -135,7 +134,8 @@ function lineKey(index) {
 function whiskers(runs, name) {
   const known = runs.map((run, index) => ({ ...run.metric, index })).filter(({ test, low }) => Number.isFinite(test) && Number.isFinite(low));
   if (!known.length) return null;
-  const [low, high] = padded([Math.min(...known.map((one) => one.low)), Math.max(...known.map((one) => one.high))]);
+  const room = padded([Math.min(...known.map((one) => one.low)), Math.max(...known.map((one) => one.high))]);
+  const [low, high] = METRICS[name]?.share ? [Math.max(0, room[0]), Math.min(1, room[1])] : room;
   const x = makeScale(low, high, 0, 100);
   const lines = known.map(({ test, low: from, high: to, index }, row) => {
     const { colour } = LOOKS[index % LOOKS.length];
@@ -150,7 +150,7 @@ function whiskers(runs, name) {
   return h(
     "div",
     { class: "whiskers" },
-    s("svg", { width: "100%", height: 4 + 24 * known.length, role: "img", "aria-label": label }, lines),
+    s("svg", { width: "100%", height: 4 + 24 * known.length, overflow: "visible", role: "img", "aria-label": label }, lines),
     h("div", { class: "row spread small soft" }, h("span", {}, score(name, low)), h("span", {}, metricLabel(name)), h("span", {}, score(name, high))),
   );
 }

@@ -3,7 +3,7 @@
 import { get, piece, withQuery } from "./api.js";
 import { createChart } from "./chart.js";
 import { append, h, replace } from "./dom.js";
-import { MODELS, METRICS, metricLabel, number, score } from "./format.js";
+import { MODELS, METRICS, capital, metricLabel, number, score } from "./format.js";
 import { term } from "./glossary.js";
 import { appended, mergeWindow, thin } from "./scales.js";
 
@@ -34,8 +34,10 @@ export function subjects(available, detail) {
   return found.map((one) => ({ ...one, lines: one.lines.filter((name) => has.has(name)), batch: has.has(one.batch) ? one.batch : null }));
 }
 
-function capital(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1);
+/** Whether the loss of a run is the log loss, so that the baselines' scores have a place beside it. */
+function lossIsLogLoss({ task, settings = {} }) {
+  const usual = [null, undefined, "cross_entropy"].includes(settings.objective);
+  return task?.kind !== "regression" && usual && !settings.label_smoothing && settings.class_weights !== "balanced";
 }
 
 /** A line's words and looks by its name. */
@@ -134,10 +136,10 @@ export function mountCurves(container, run, store, cleanup) {
 
   function levels() {
     const { metric, key } = subject() ?? {};
-    const wanted = metric ?? (key === "loss" ? "loss" : null);
+    const wanted = metric ?? (key === "loss" && lossIsLogLoss(run) ? "log_loss" : null);
     return Object.entries(known.baselines ?? {})
       .filter(([, scores]) => Number.isFinite(scores?.[wanted]))
-      .map(([model, scores]) => ({ label: `${MODELS[model] ?? model} ${wanted === "loss" ? number(scores[wanted]) : score(wanted, scores[wanted])}`, y: scores[wanted] }));
+      .map(([model, scores]) => ({ label: `${MODELS[model] ?? model} ${score(wanted, scores[wanted])}`, y: scores[wanted] }));
   }
 
   function draw() {

@@ -138,18 +138,16 @@ export function paintLevels(context, frame, levels, paint) {
     .filter(({ at }) => at >= frame.top && at <= frame.bottom)
     .sort((a, b) => a.at - b.at);
   let before = -Infinity;
-  context.lineWidth = 1.25;
   for (const level of inside) {
     context.strokeStyle = paint.soft;
-    context.setLineDash([1, 4]);
-    context.lineCap = "round";
+    context.lineWidth = 1;
+    context.setLineDash([2, 4]);
     stroke(context, [[frame.left, level.at], [frame.right, level.at]]);
     const text = Math.max(level.at - 4, before + LINE_HEIGHT, frame.top + 11);
     before = text;
     context.setLineDash([]);
     tag(context, level.label, frame.right - context.measureText(level.label).width - 4, text, paint);
   }
-  context.lineCap = "butt";
 }
 
 /** A text with the paper's colour behind it, so that lines do not run through the letters. */
@@ -177,7 +175,9 @@ export function paintMark(context, frame, mark, paint) {
     context.stroke();
   }
   const width = context.measureText(mark.label).width;
-  tag(context, mark.label, Math.min(Math.max(frame.left + 2, x - width / 2), frame.right - width), frame.bottom - 12, paint);
+  const above = y >= frame.top + 24 && y <= frame.bottom ? y - 12 : frame.top + 14;
+  const clear = Number.isFinite(y) ? above : frame.bottom - 12;
+  tag(context, mark.label, Math.min(Math.max(frame.left + 2, x - width / 2), frame.right - width), clear, paint);
 }
 
 /** What moves with the person: the slider's step, the hovered position with dots on the lines, the dragged window. */
