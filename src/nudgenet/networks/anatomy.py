@@ -1,0 +1,101 @@
+"""What a network is made of, as a person opens it: which parts to watch while it answers, and what each number was.
+
+One function of each kind of network; what none of them knows is not openable, and `why_closed` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from nudgenet.networks import watched_dense, watched_places
+from nudgenet.networks.bag import BagNetwork
+from nudgenet.networks.convnet import ConvNet
+from nudgenet.networks.ensemble import Ensemble
+from nudgenet.networks.mlp import MLP
+from nudgenet.networks.pretrained import PretrainedNetwork
+from nudgenet.networks.transformer import Transformer
+from nudgenet.networks.watched import Layer, Origin, Watch
+
+DENSE = (Ensemble, MLP, BagNetwork, PretrainedNetwork)
+
+
+def why_closed(network: nn.Module) -> str:
+    """Why this network's neurons cannot be opened, in a few words; "" if they can."""
+    if isinstance(network, (*DENSE, ConvNet, Transformer)):
+        return ""
+    return f"a network of the kind {type(network).__name__} has no view of its neurons yet"
+
+
+def watch(network: nn.Module) -> Watch:
+    """A `Watch` over everything that `layers_of` needs."""
+    if isinstance(network, ConvNet | Transformer):
+        return Watch(watched_places.watched_modules(network))
+    return Watch(watched_dense.watched_modules(network))
+
+
+def layers_of(network: nn.Module, seen: Watch, member: int = 0) -> list[Layer]:
+    """The hidden layers of one member from the inputs upwards, then `output`, after one forward pass.
+
+    Args:
+        seen: `watch(network)`, entered while the network answered once, in evaluation mode.
+        member: which network of an ensemble, window of a sound, or mirrored picture; below `num_members`.
+
+    Raises:
+        ValueError: the network is of a kind that cannot be opened.
+    """
+    if isinstance(network, ConvNet):
+        return watched_places.convnet_layers(network, seen, member)
+    if isinstance(network, Transformer):
+        return watched_places.transformer_layers(network, seen)
+    if isinstance(network, BagNetwork):
+        return watched_dense.bag_layers(network, seen, member)
+    if isinstance(network, PretrainedNetwork):
+        return watched_dense.pretrained_layers(network, seen, member)
+    if isinstance(network, Ensemble | MLP):
+        return watched_dense.table_layers(network, seen, member)
+    raise ValueError(why_closed(network))
+
+
+def num_members(outputs: Tensor) -> int:
+    """How many answers are averaged: outputs are (rows, outputs) or (rows, members, outputs)."""
+    return outputs.shape[1] if outputs.ndim == 3 else 1
+
+
+def origins_of(network: nn.Module, num_numbers: int) -> list[Origin]:
+    """What each input of the first layer is made of; [] where that is pixels or tokens.
+
+    num_numbers: prepared numbers of the table.
+    """
+    return watched_dense.origins(network, num_numbers) if isinstance(network, DENSE) else []
+
+
+def beside_origins(network: nn.Module, num_numbers: int) -> list[Origin]:
+    """What each input of the layer `beside` is made of: the table beside pictures or texts; [] where there is none."""
+    if not isinstance(network, ConvNet | Transformer) or network.beside is None:
+        return []
+    return watched_dense.table_origins(num_numbers, torch.zeros(0, 3), network.embedding)
+
+
+def trained_alike(network: nn.Module) -> nn.Module:
+    """The same network as it answers in training, but for dropout: a picture is not looked at mirrored, too. In place."""
+    if isinstance(network, ConvNet):
+        network.mirrored = False
+    return network.eval()
+
+
+def attention_of(network: nn.Module, seen: Watch) -> list[Tensor]:
+    """Of each block of a transformer, who looked at whom: float32 (heads, tokens, tokens); [] for other networks."""
+    return watched_places.attention_maps(network, seen) if isinstance(network, Transformer) else []
+
+
+def gradients(found: Tensor, seen: Watch) -> None:
+    """How a number would change with everything that was watched: `Signal.gradient` then gives it. Not a training step."""
+    torch.autograd.backward(found, inputs=seen.tensors)
+
+
+def named_knobs(network: nn.Module) -> Mapping[str, nn.Parameter]:
+    """The network's parameters by name, as `Knobs.parameter` names them."""
+    return dict(network.named_parameters())
