@@ -1,0 +1,401 @@
+// The network, drawn for one row: inputs, layers of neurons, the strongest weights, outputs.
+//
+// Strength is the size of a neuron's filling, its sign is the filling's shape (a disc fires, a diamond is negative,
+// an empty ring is silent): colour only repeats it. While only numbers change, no element is made anew.
+
+import { folded, h, replace, s, table } from "./dom.js";
+import { number, percent, plural, shortened, signed } from "./format.js";
+import { term } from "./glossary.js";
+import { data, follow, labelled, lazily, ofRun, panel, question } from "./panel.js";
+
+const PITCH = 34; // from one neuron to the next below it
+const TOP = 44; // for the names of the layers
+const RING = 12;
+const BESIDE = 42; // where lines begin: behind the neuron's number
+const KINKS = { relu: "ReLU", gelu: "GELU", silu: "SiLU", tanh: "tanh", sigmoid: "sigmoid", none: "no kink" };
+
+/** What a kink is called. */
+export function kinkName(kink) {
+  return KINKS[kink] ?? kink;
+}
+
+/** "layer1" -> "layer 1". */
+export function layerName(layer) {
+  return String(layer).replace(/^layer(\d+)$/, "layer $1");
+}
+
+/** The panel with the network; choosing a neuron sets `layer` and `neuron` of the store. */
+export function mountNetwork(container, run, store, cleanup) {
+  const frame = panel("Network", { className: "wide network" });
+  const unfolded = new Set();
+  const status = h("p", { class: "status" });
+  const answer = h("p", { class: "answer" });
+  const choose = (layer, neuron) => store.set({ layer, neuron, stage: store.state.stage ?? "forward" });
+  const unfold = (name) => {
+    unfolded[unfolded.has(name) ? "delete" : "add"](name);
+    asked.refresh();
+  };
+  const drawing = createDrawing({ choose, unfold, unfolded, say: (text) => (status.textContent = text) });
+  const members = memberChooser(store);
+  let latest = null;
+  const numbers = lazily("The same as tables", () => tables(latest));
+  frame.body.append(
+    h("p", { class: "about for-beginner" }, "Each circle is a ", term("neuron"), ": it adds up what comes in, each times a ", term("weight"), ", plus a ", term("bias"), ". Click one to check its arithmetic."),
+    h("div", { class: "controls" }, members.element, answer),
+    drawing.element,
+    h("div", { class: "key" }, key()),
+    status,
+    numbers.element,
+  );
+  container.append(frame.element);
+
+  const request = ofRun(run.name);
+  const asked = follow(frame, store, ["step", "mode", "row", "member"], {
+    cleanup,
+    ask: (state, signal) => state.row && request.post("network", question(state, { unfold: [...unfolded] }), { signal }),
+    show(found) {
+      latest = found;
+      members.show(found);
+      tellLayers(store, found);
+      store.set({ said: found });
+      drawing.show(found, store.state);
+      replace(answer, answerWords(found));
+      numbers.changed();
+    },
+  });
+  cleanup.add(
+    store.subscribe((state, changed) => {
+      if (changed.has("layer") || changed.has("neuron")) drawing.mark(state);
+    }),
+  );
+  const size = new ResizeObserver(() => latest && drawing.show(latest, store.state));
+  size.observe(drawing.element);
+  cleanup.add(() => size.disconnect());
+}
+
+/** What can be opened, for the neuron's panel; the first time, the strongest neuron is opened. */
+function tellLayers(store, { layers, outputs }) {
+  const openable = [...layers, { name: "output", neurons: outputs.length, kink: "none" }];
+  const known = store.state.layers?.map(({ name, neurons }) => `${name}${neurons}`).join();
+  if (known !== openable.map(({ name, neurons }) => `${name}${neurons}`).join()) {
+    store.set({ layers: openable.map(({ name, neurons, kink }) => ({ name, neurons, kink })) });
+  }
+  if (store.state.layer === null || store.state.layer === undefined) {
+    const strongest = layers.at(-1)?.shown.reduce((best, one) => (Math.abs(one.fired) > Math.abs(best.fired) ? one : best));
+    store.set({ layer: layers.at(-1)?.name ?? "output", neuron: strongest?.index ?? 0 });
+  }
+}
+
+function answerWords({ answer, truth, loss, members }) {
+  const together = members > 1 ? `, ${number(members)} networks together` : "";
+  const said =
+    answer.label === undefined
+      ? [data(answer.value), answer.unit ? ` ${answer.unit}` : "", together]
+      : [shortened(answer.label), " (", percent(answer.probability), together, ")"];
+  const known = truth !== null && truth !== undefined;
+  return [
+    "Answer: ",
+    h("b", {}, said),
+    known && [" · truth: ", h("b", {}, typeof truth === "number" ? number(truth) : shortened(truth))],
+    loss !== null && loss !== undefined && [" · loss ", data(loss)],
+  ];
+}
+
+function memberChooser(store) {
+  const input = h("input", { type: "number", min: 1, value: 1, step: 1, on: { change: () => set(Number(input.value) - 1) } });
+  const of = h("span", { class: "soft" });
+  const element = h("div", { class: "member", hidden: true }, labelled("Network", input), of);
+  const set = (member) => store.set({ member: Math.max(0, Math.min(Number(input.max) - 1, Math.round(member) || 0)) });
+  return {
+    element,
+    show({ members, member }) {
+      element.hidden = !(members > 1);
+      input.max = members;
+      if (document.activeElement !== input) input.value = member + 1;
+      of.textContent = `of ${number(members)} in the ensemble`;
+    },
+  };
+}
+
+function key() {
+  const sample = (shape) => s("svg", { width: 26, height: 26, viewBox: "-13 -13 26 26", "aria-hidden": "true" }, s("circle", { class: "ring", r: RING }), s("path", shape));
+  const line = (kind) => s("svg", { width: 34, height: 10, "aria-hidden": "true" }, s("path", { class: `edge ${kind}`, d: "M0 5H34", "stroke-width": 3 }));
+  return [
+    h("span", {}, sample({ class: "fill positive", d: shapeOf(1, 8) }), "fires"),
+    h("span", {}, sample({ class: "fill negative", d: shapeOf(-1, 8) }), "below zero"),
+    h("span", {}, sample({}), "silent"),
+    h("span", {}, line("positive"), "+ pushes up"),
+    h("span", {}, line("negative"), "− pushes down"),
+    h("span", { class: "soft" }, "thicker: larger input × weight"),
+  ];
+}
+
+/** A disc for what is above zero, a diamond for what is below. */
+function shapeOf(value, radius) {
+  if (value >= 0) return `M${-radius} 0a${radius} ${radius} 0 1 0 ${2 * radius} 0a${radius} ${radius} 0 1 0 ${-2 * radius} 0Z`;
+  return `M0 ${-radius}L${radius} 0L0 ${radius}L${-radius} 0Z`;
+}
+
+/** The columns of the picture, left to right: {name, title, items: [{kind, index, label, value, share, words}], folded}. */
+function columnsOf(found, unfolded) {
+  const strongest = (values) => Math.max(1e-12, ...values.map((value) => Math.abs(value)));
+  const inputs = found.columns.map((column, index) => ({
+    kind: "input",
+    index: column.index ?? index,
+    label: column.name,
+    value: column.text,
+    share: Math.sqrt(Math.min(1, column.share ?? 0)),
+    sign: 1,
+    words: `column ${column.name}: ${column.text}`,
+  }));
+  const layers = found.layers.map((layer) => {
+    const most = strongest(layer.shown.map((neuron) => neuron.fired));
+    return {
+      name: layer.name,
+      title: layerName(layer.name),
+      about: `${number(layer.neurons)} · ${kinkName(layer.kink)}`,
+      folded: layer.folded,
+      open: unfolded.has(layer.name),
+      items: layer.shown.map(({ index, sum, fired }) => ({
+        kind: "neuron",
+        index,
+        value: number(fired, 2),
+        share: Math.sqrt(Math.abs(fired) / most),
+        sign: Math.sign(fired),
+        words: `${layerName(layer.name)}, neuron ${index}: sum ${number(sum)}, ${kinkName(layer.kink)} gives ${number(fired)}`,
+      })),
+    };
+  });
+  const outputs = found.outputs.map(({ index, name, output, probability }) => ({
+    kind: "output",
+    index,
+    label: name,
+    value: probability === null || probability === undefined ? number(output) : percent(probability),
+    share: Math.sqrt(probability ?? 0.7),
+    sign: Math.sign(output),
+    words: `output ${name}: ${number(output)}${probability === null || probability === undefined ? "" : `, probability ${percent(probability)}`}`,
+  }));
+  const more = found.folded_columns ?? 0;
+  return [
+    { name: "input", title: "inputs", about: plural(inputs.length + more, "column"), items: inputs, folded: more, open: unfolded.has("input") },
+    ...layers,
+    { name: "output", title: "outputs", about: "", items: outputs, folded: found.folded_outputs ?? 0, open: unfolded.has("output") },
+  ];
+}
+
+/** The SVG: `show` moves, relabels and reshapes what is there, and builds anew only when the numbers of things differ. */
+function createDrawing({ choose, unfold, unfolded, say }) {
+  const lines = s("g", { class: "edges", "aria-hidden": "true" });
+  const nodes = s("g", {});
+  const chart = s("svg", { role: "group", "aria-label": "Network" }, lines, nodes);
+  const element = h("div", { class: "stage" }, chart);
+  const edges = []; // the pool of lines
+  let columns = []; // {name, head, slots}
+  let shape = "";
+  let narrow = false;
+  let focus = { column: 1, slot: 0 };
+
+  const act = (slot) => {
+    if (slot.kind === "fold") unfold(slot.column);
+    else if (slot.kind !== "input") choose(slot.column, slot.index);
+    else say(`${slot.words}. It is an input: what comes in.`);
+  };
+
+  chart.addEventListener("keydown", (event) => {
+    const moves = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
+    const slot = columns[focus.column]?.slots[focus.slot];
+    if (event.key in moves) moveFocus(...moves[event.key]);
+    else if (event.key === "Home") moveFocus(-Infinity, 0);
+    else if (event.key === "End") moveFocus(Infinity, 0);
+    else if ((event.key === "Enter" || event.key === " ") && slot) act(slot);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+
+  function moveFocus(right, down) {
+    const limit = (value, size) => Math.max(0, Math.min(size - 1, value));
+    const column = limit(focus.column + right, columns.length);
+    const share = right ? (focus.slot + 0.5) / columns[focus.column].slots.length : 0;
+    const size = columns[column].slots.length;
+    const slot = right ? Math.floor(share * size) : focus.slot + down;
+    setFocus(column, limit(slot, size));
+    columns[focus.column].slots[focus.slot].group.focus();
+  }
+
+  function setFocus(column, slot) {
+    columns[focus.column]?.slots[focus.slot]?.group.setAttribute("tabindex", "-1");
+    focus = { column, slot };
+    columns[column]?.slots[slot]?.group.setAttribute("tabindex", "0");
+  }
+
+  function build(wanted) {
+    columns = wanted.map((column, at) => buildColumn(column, at));
+    replace(nodes, columns.map(({ head, slots }) => [head, slots.map(({ group }) => group)]));
+    setFocus(Math.min(focus.column, columns.length - 1), 0);
+  }
+
+  function buildColumn({ name, items, folded: hidden, open }, at) {
+    const head = s("text", { class: "head", "text-anchor": "middle", y: 14 }, s("tspan", {}), s("tspan", { class: "soft" }));
+    const slots = items.map((item, index) => makeSlot(item.kind, name, at, index));
+    if (hidden || open) slots.push(makeSlot("fold", name, at, items.length));
+    return { name, head, slots };
+  }
+
+  function makeSlot(kind, column, at, index) {
+    const slot = { kind, column };
+    slot.ring = s("circle", { class: "ring", r: RING });
+    slot.shape = s("path", { class: "fill" });
+    slot.label = s("text", { class: "label" });
+    slot.value = s("text", { class: "value" });
+    const parts = kind === "fold" ? [s("rect", { class: "hit", x: -40, y: -14, width: 80, height: 28, rx: 6 }), slot.label] : [s("circle", { class: "halo", r: RING + 4 }), slot.ring, slot.shape, slot.label, slot.value];
+    slot.group = s(
+      "g",
+      {
+        class: `slot ${kind}`,
+        role: kind === "input" ? "img" : "button",
+        tabindex: "-1",
+        on: {
+          click: () => (setFocus(at, index), act(slot)),
+          focus: () => say(slot.words),
+          mouseenter: () => say(slot.words),
+        },
+      },
+      parts,
+    );
+    return slot;
+  }
+
+  function show(found, state) {
+    const wanted = columnsOf(found, unfolded);
+    const now = wanted.map(({ name, items, folded: hidden, open }) => `${name}:${items.length}:${Boolean(hidden || open)}`).join();
+    if (now !== shape) build(wanted);
+    shape = now;
+    const places = layOut(wanted);
+    wanted.forEach((column, at) => fillColumn(columns[at], column, places[at], at === 0 ? "start" : at === wanted.length - 1 ? "end" : "middle"));
+    drawEdges(found.edges);
+    chart.setAttribute("aria-label", summary(found));
+    mark(state);
+  }
+
+  function layOut(wanted) {
+    narrow = element.clientWidth < 560; // then numbers are told when a neuron is touched, not drawn beside it
+    const [left, right] = narrow ? [98, 76] : [210, 190];
+    const width = Math.max(element.clientWidth, left + right + (wanted.length - 1) * (narrow ? 58 : 104));
+    chart.classList.toggle("narrow", narrow);
+    const tallest = Math.max(...wanted.map(({ items, folded: hidden, open }) => items.length + (hidden || open ? 1 : 0)));
+    const height = TOP + tallest * PITCH;
+    chart.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    chart.setAttribute("width", width);
+    chart.setAttribute("height", height);
+    return wanted.map(({ items, folded: hidden, open }, at) => {
+      const count = items.length + (hidden || open ? 1 : 0);
+      return { x: left + ((width - left - right) * at) / (wanted.length - 1), y: TOP + RING + 4 + ((tallest - count) * PITCH) / 2, letters: narrow ? 12 : 24 };
+    });
+  }
+
+  function fillColumn(column, wanted, { x, y, letters }, side) {
+    const [title, about] = column.head.children;
+    column.head.setAttribute("transform", `translate(${x} 0)`);
+    title.textContent = wanted.title;
+    about.textContent = wanted.about;
+    for (const [span, dy] of [[title, 0], [about, 14]]) {
+      span.setAttribute("x", 0);
+      span.setAttribute("dy", dy);
+    }
+    column.at = new Map();
+    column.slots.forEach((slot, row) => {
+      slot.x = x;
+      slot.y = y + row * PITCH;
+      slot.group.setAttribute("transform", `translate(${slot.x} ${slot.y})`);
+      if (slot.kind === "fold") fillFold(slot, wanted);
+      else {
+        fillSlot(slot, wanted.items[row], side, letters);
+        column.at.set(slot.index, slot);
+      }
+    });
+  }
+
+  function drawEdges(wanted) {
+    const of = new Map(columns.map((column) => [column.name, column]));
+    const most = Math.max(1e-12, ...wanted.map(({ product }) => Math.abs(product)));
+    let used = 0;
+    for (const { from, to, product } of wanted) {
+      const [start, end] = [of.get(from[0])?.at.get(from[1]), of.get(to[0])?.at.get(to[1])];
+      if (!start || !end) continue;
+      const edge = (edges[used] ??= lines.appendChild(s("path", {})));
+      const middle = (start.x + end.x) / 2;
+      const left = start.x + (start.kind === "input" || narrow ? RING : BESIDE);
+      edge.setAttribute("d", `M${left} ${start.y}C${middle} ${start.y} ${middle} ${end.y} ${end.x - RING} ${end.y}`);
+      edge.setAttribute("class", `edge ${product < 0 ? "negative" : "positive"}`);
+      edge.setAttribute("stroke-width", (0.75 + (4.25 * Math.abs(product)) / most).toFixed(2));
+      edge.removeAttribute("display");
+      used += 1;
+    }
+    for (const edge of edges.slice(used)) edge.setAttribute("display", "none");
+  }
+
+  function mark({ layer, neuron }) {
+    for (const column of columns) {
+      for (const slot of column.slots) {
+        const chosen = slot.kind !== "fold" && column.name === layer && slot.index === neuron;
+        slot.group.classList.toggle("chosen", chosen);
+        if (slot.group.getAttribute("role") === "button" && slot.kind !== "fold") slot.group.setAttribute("aria-pressed", String(chosen));
+      }
+    }
+  }
+
+  return { element, show, mark };
+}
+
+function fillSlot(slot, item, side, letters) {
+  Object.assign(slot, { index: item.index, words: item.words });
+  slot.group.setAttribute("aria-label", item.words);
+  const radius = item.sign === 0 ? 0 : 3 + (RING - 4) * Math.min(1, item.share);
+  slot.shape.setAttribute("d", radius ? shapeOf(item.sign, Number(radius.toFixed(2))) : "");
+  slot.shape.setAttribute("class", `fill ${item.kind === "input" ? "plain" : item.sign < 0 ? "negative" : "positive"}`);
+  slot.ring.classList.toggle("silent", item.kind === "neuron" && item.sign === 0);
+  const out = RING + 7;
+  const sides = {
+    start: [["label", -out, "end", -2], ["value", -out, "end", 12]],
+    end: [["label", out, "start", -2], ["value", out, "start", 12]],
+    middle: [["label", 0, "middle", 0], ["value", out - 4, "start", 4]],
+  };
+  for (const [name, x, anchor, y] of sides[side]) {
+    slot[name].setAttribute("x", x);
+    slot[name].setAttribute("y", y);
+    slot[name].setAttribute("text-anchor", anchor);
+  }
+  const label = shortened(item.label ?? "", letters);
+  if (slot.label.textContent !== label) slot.label.textContent = label;
+  const value = shortened(item.value, letters);
+  if (slot.value.textContent !== value) slot.value.textContent = value;
+}
+
+function fillFold(slot, { name, folded: hidden, open, title }) {
+  slot.words = hidden ? `${number(hidden)} more in ${title}: show them` : `Show only the strongest of ${title}`;
+  slot.label.textContent = hidden ? `+${number(hidden)} more` : "fold";
+  slot.label.setAttribute("text-anchor", "middle");
+  slot.label.setAttribute("y", 5);
+  slot.index = `${name} more`;
+  slot.group.setAttribute("aria-label", slot.words);
+  slot.group.setAttribute("aria-expanded", String(!hidden));
+}
+
+function summary({ layers, outputs, columns }) {
+  const sizes = layers.map(({ name, neurons }) => `${layerName(name)} of ${number(neurons)} neurons`);
+  const best = [...outputs].sort((a, b) => (b.probability ?? b.output) - (a.probability ?? a.output))[0];
+  const strongest = [...columns].sort((a, b) => (b.share ?? 0) - (a.share ?? 0))[0];
+  return `Network: ${plural(columns.length, "column")}, ${sizes.join(", ") || "no hidden layer"}, ${plural(outputs.length, "output")}. ${strongest ? `Strongest column: ${strongest.name}. ` : ""}${best ? `Largest output: ${best.name}.` : ""} Arrow keys move, Enter opens a neuron.`;
+}
+
+function tables(found) {
+  if (!found) return "";
+  const neurons = found.layers.flatMap((layer) => layer.shown.map(({ index, sum, fired }) => [`${layerName(layer.name)} [${index}]`, data(sum), data(fired)]));
+  const place = ([layer, index]) => (layer === "input" ? (found.columns.find((column, at) => (column.index ?? at) === index)?.name ?? `input ${index}`) : `${layerName(layer)} [${index}]`);
+  const edges = found.edges.map(({ from, to, weight, product }) => [place(from), place(to), weight === null ? "several" : data(weight), h("data", { value: product }, signed(product))]);
+  return [
+    table("Neurons shown", ["Neuron", "Sum", "After the kink"], neurons, { numeric: [1, 2], hideCaption: false }),
+    folded("Strongest weights", table("Strongest weights", ["From", "To", "Weight", "Input × weight"], edges, { numeric: [2, 3] })),
+  ];
+}

@@ -1,0 +1,294 @@
+// One neuron opened: its sum, its kink, and a real update walked through in four steps.
+
+import { append, button, choice, copyable, folded, h, prefersStill, replace } from "./dom.js";
+import { number, plural, signed } from "./format.js";
+import { term } from "./glossary.js";
+import { kinkPlot } from "./kink.js";
+import { kinkName, layerName } from "./network.js";
+import { both, data, factor, follow, labelled, numbersTable, ofRun, panel, question, select } from "./panel.js";
+
+const STAGES = [
+  ["forward", "Forward"],
+  ["loss", "Loss"],
+  ["backward", "Backward"],
+  ["update", "Update"],
+];
+
+const OPTIMIZERS = { adamw: "AdamW", adam: "Adam", sgd: "SGD" };
+
+/** The panel with the neuron that the store's `layer` and `neuron` name. */
+export function mountNeuron(container, run, store, cleanup) {
+  const frame = panel("Neuron", { className: "wide neuron" });
+  const request = ofRun(run.name);
+  const chooser = neuronChooser(store, cleanup);
+  const buttons = STAGES.map(([name, words], index) => button(`${index + 1} ${words}`, () => go(name), { class: "stage-button" }));
+  const forward = forwardView();
+  const steps = stepsView(store);
+  const views = { forward: forward.element, loss: steps.loss, backward: steps.backward, update: steps.update };
+  append(
+    frame.body,
+    chooser,
+    forward.equation,
+    h("div", { class: "walk", role: "group", "aria-label": "One update in four steps" }, buttons),
+    Object.values(views),
+    forward.python,
+  );
+  container.append(frame.element);
+  let stage = "forward";
+
+  function go(name) {
+    store.set({ stage: name });
+    if (name === "forward") forward.animate();
+  }
+
+  function showStage() {
+    stage = store.state.stage ?? "forward";
+    STAGES.forEach(([name], index) => {
+      buttons[index].setAttribute("aria-pressed", String(name === stage));
+      views[name].hidden = name !== stage;
+    });
+    forward.plot.tangent(null);
+  }
+
+  const keys = ["step", "mode", "row", "member", "layer", "neuron"];
+  const opened = (state) => state.row && state.layer !== null && state.layer !== undefined && { layer: state.layer, neuron: state.neuron };
+  follow(frame, store, keys, {
+    cleanup,
+    ask: (state, signal) => opened(state) && request.post("neuron", question(state, opened(state)), { signal }),
+    show(found) {
+      replace(frame.heading, `Neuron ${found.layer}[${found.neuron}]`);
+      forward.show(found);
+    },
+  });
+  follow(frame, store, [...keys, "stage", "batch"], {
+    cleanup,
+    ask(state, signal) {
+      if (!opened(state) || (state.stage ?? "forward") === "forward") return null;
+      return request.post("update", question(state, { ...opened(state), batch: state.batch ?? "row" }), { signal });
+    },
+    show: (found) => steps.show(found, store.state),
+  });
+  cleanup.add(store.subscribe((_, changed) => changed.has("stage") && showStage()));
+  frame.element.addEventListener("keydown", (event) => {
+    const typing = event.target.matches("input, select, textarea, pre");
+    if (!typing && !event.ctrlKey && !event.metaKey && !event.altKey && /^[1-4]$/.test(event.key)) go(STAGES[event.key - 1][0]);
+  });
+  showStage();
+}
+
+function neuronChooser(store, cleanup) {
+  const element = h("div", { class: "controls" });
+  const index = h("input", { type: "number", min: 0, step: 1, value: 0, on: { change: () => store.set({ neuron: Number(index.value) }) } });
+  const show = ({ layers, layer, neuron }) => {
+    if (!layers) return;
+    const chosen = layers.find(({ name }) => name === layer) ?? layers.at(-1);
+    index.max = chosen.neurons - 1;
+    index.value = neuron ?? 0;
+    const options = layers.map(({ name, neurons }) => [name, `${layerName(name)} (${plural(neurons, "neuron")})`]);
+    replace(element, labelled("Layer", select(options, chosen.name, (name) => store.set({ layer: name, neuron: 0 }))), labelled("Neuron", index));
+  };
+  cleanup.add(store.subscribe((state, changed) => ["layers", "layer", "neuron"].some((key) => changed.has(key)) && show(state)));
+  show(store.state);
+  return element;
+}
+
+/** 0.8 x 1.2 + (-0.3) x 0.5 + ... + bias = sum -> kink -> fired, as one line, as a table and as a point on the kink. */
+function forwardView() {
+  const equation = h("p", { class: "equation" });
+  const rows = numbersTable("The weighted sum", ["What comes in", both("Input", "x"), both("Weight", "w"), both("Input × weight", "x · w")], { className: "terms" });
+  const plot = kinkPlot(kinkName);
+  const total = h("p", { class: "total" });
+  const code = copyable("", "Copy arithmetic");
+  const about = h(
+    "p",
+    { class: "about" },
+    both(["A neuron adds up what comes in, each times its weight, and its bias; then the ", term("activation", "kink"), " bends the sum."], "z = Σ x·w + b; a = kink(z). The strongest terms are shown, the others are summed exactly."),
+  );
+  const element = h("div", {}, about, h("div", { class: "two" }, h("div", { class: "frame" }, rows.element, total), plot.element));
+
+  function show(found) {
+    replace(equation, equationOf(found));
+    rows.fill([
+      ...found.terms.map(({ name, input, weight, product }) => [name, { value: input }, { value: weight }, { value: product }]),
+      ...(found.others.count ? [[plural(found.others.count, "other"), "", "", { value: found.others.sum }]] : []),
+      ["bias", "", "", { value: found.bias }],
+      Object.assign(["sum", "", "", { value: found.sum }], { className: "sum" }),
+    ]);
+    replace(total, endOf(found));
+    plot.show({ kink: found.kink, sum: found.before_kink ?? found.sum, fired: found.added && !found.added.before_kink ? found.fired - found.added.value : found.fired });
+    code.set(found.python);
+  }
+
+  /** The products fly into the sum, one after another, then the point climbs onto the kink. */
+  function animate() {
+    if (prefersStill()) return;
+    const cells = [...rows.body.querySelectorAll("tr td:last-child")];
+    const goal = cells.pop()?.getBoundingClientRect();
+    if (!goal) return;
+    cells.forEach((cell, index) => {
+      const from = cell.getBoundingClientRect();
+      const ghost = h("span", { class: "ghost", "aria-hidden": "true" }, cell.textContent);
+      cell.append(ghost);
+      const flight = ghost.animate(
+        [{ transform: "none", opacity: 1 }, { transform: `translateY(${goal.top - from.top}px)`, opacity: 0.2 }],
+        { duration: 420, delay: 90 * index, easing: "ease-in", fill: "both" },
+      );
+      flight.onfinish = () => ghost.remove();
+      flight.oncancel = () => ghost.remove();
+    });
+    plot.travel(90 * cells.length + 420);
+  }
+
+  return { element, equation, python: folded("The same arithmetic in Python", code), plot, show, animate };
+}
+
+function equationOf(found) {
+  const terms = found.terms.slice(0, 4).map(({ input, weight }) => [factor(input), " × ", factor(weight)]);
+  const shown = found.terms.slice(0, 4).reduce((sum, { product }) => sum + product, 0);
+  const rest = found.terms.length - 4 + found.others.count;
+  const folded = rest > 0 && found.terms.slice(4).reduce((sum, { product }) => sum + product, found.others.sum);
+  return [
+    terms.map((term_, index) => [index ? " + " : "", h("span", { class: "term-of-sum" }, term_)]),
+    rest > 0 && [Number.isFinite(shown) ? " + " : "", h("span", { class: "term-of-sum" }, plural(rest, "other"), " ", factor(folded))],
+    " + ",
+    h("span", { class: "term-of-sum" }, "bias ", factor(found.bias)),
+    " = ",
+    endOf(found),
+  ];
+}
+
+/** 1.22 -> ReLU -> 1.22, with a normalisation and what is added on the way. */
+function endOf({ sum, kink, fired, normalisation, added }) {
+  const plus = added && [" + residual ", factor(added.value)];
+  return [
+    h("b", {}, data(sum)),
+    normalisation && [" → normalised → ", data(normalisation.normalised)],
+    added?.before_kink && plus,
+    " → ",
+    kinkName(kink),
+    added && !added.before_kink && plus,
+    " → ",
+    h("b", {}, data(fired)),
+  ];
+}
+
+/** The views of loss, backward and update, from one answer. */
+function stepsView(store) {
+  const batch = () => choice("Whose update", [["row", "my row"], ["real", "the real batch’s mean"]], store.state.batch ?? "row", (value) => store.set({ batch: value }));
+  const loss = h("div", {}, h("div", { class: "filled" }));
+  const chain = h("div", { class: "chain" });
+  const gradients = numbersTable("Gradients of the weights", ["Weight of", both("Input", "x"), both("Pull on the sum", "dL/dz"), both("Input × pull", "x · dL/dz"), both("Gradient of the weight", "dL/dw")]);
+  const backward = h("div", {}, batch(), chain, h("div", { class: "frame" }, gradients.element));
+  const changes = numbersTable("The update", ["Weight of", "Before", "Gradient", both("Its recent mean", "m"), both("Its recent size", "v"), both("Nudge", "Δw"), "After"]);
+  const how = h("div", {});
+  const update = h("div", {}, batch(), how, h("div", { class: "frame" }, changes.element));
+  const code = copyable("", "Copy arithmetic");
+  update.append(folded("The update in Python", code));
+
+  function show(found, state) {
+    const mine = (state.batch ?? "row") === "row";
+    for (const radio of [backward, update].flatMap((view) => [...view.querySelectorAll(".choice input")])) radio.checked = radio.value === (state.batch ?? "row");
+    replace(loss, lossWords(found, mine, state.said));
+    showBackward(found, mine);
+    showUpdate(found, mine);
+    code.set(found.python);
+  }
+
+  function showBackward({ backward: back }, mine) {
+    replace(chain, chainOf(back, mine));
+    gradients.fill([
+      ...back.terms.map(({ name, input, share, gradient }) => [name, optional(input), mine ? optional(back.dL_dsum) : "", optional(share), optional(gradient)]),
+      ["bias", mine ? "1" : "", mine ? optional(back.dL_dsum) : "", mine ? optional(back.bias_share) : "", optional(back.bias_gradient)],
+    ]);
+  }
+
+  function showUpdate(found, mine) {
+    const { update: nudge } = found;
+    const row = (name, t) => [name, { value: t.before, digits: 5 }, { value: t.gradient }, optional(t.first_moment), optional(t.second_moment), { value: t.step }, { value: t.after, digits: 5 }];
+    changes.fill([...nudge.terms.map((t) => row(t.name, t)), ...(nudge.bias ? [row("bias", nudge.bias)] : [])]);
+    replace(how, updateWords(found, mine));
+  }
+
+  return { loss, backward, update, show };
+}
+
+function optional(value) {
+  return value === null || value === undefined ? "" : { value };
+}
+
+function lossWords(found, mine, said) {
+  return h(
+    "div",
+    { class: "filled" },
+    h("p", { class: "about" }, both(["The ", term("loss"), " says how wrong the answer is: 0 would be perfect. Everything that follows makes it smaller."], "L, as the training minimises it: with label smoothing, class weights and all.")),
+    h("p", { class: "big" }, "loss ", data(found.loss, 4)),
+    h("p", {}, mine ? rowWords(said) : "The mean over the rows of the batch that the training took next."),
+  );
+}
+
+/** Truth and answer of your row, which the loss compares. */
+function rowWords(said) {
+  if (!said || said.truth === null || said.truth === undefined) return "Your row alone.";
+  const { truth, outputs, answer, members } = said;
+  const own = outputs.find(({ name }) => name === String(truth))?.probability;
+  if (own === null || own === undefined) return ["Your row alone: the truth is ", data(truth), ", the answer ", data(answer.value), "."];
+  const whole = answer.probabilities?.find((one) => one.class === truth)?.probability;
+  return [
+    `Your row alone: the truth is ${truth}. This network gives it `,
+    data(own),
+    members > 1 && whole !== undefined && [`, all ${number(members)} together `, data(whole)],
+    both(". Being sure and right costs nothing, being sure and wrong costs much.", ". −ln p of the true class, averaged over the networks."),
+  ];
+}
+
+function chainOf(back, mine) {
+  const link = (name, value, words) => h("div", { class: "link" }, h("span", { class: "name" }, name), value, h("small", {}, words));
+  const operator = (sign) => h("span", { class: "operator" }, sign);
+  const norm = back.dL_dbefore_kink !== back.dL_dsum;
+  const whole = mine && [
+    link("dL/da", data(back.dL_dfired, 4), both("if it fired 1 more, the loss would change so fast", "from the layers above")),
+    operator("×"),
+    link("da/dz", data(back.kink_slope, 4), both("slope of the kink at this sum", "slope of the kink")),
+    operator("="),
+    norm && [link("dL/dn", data(back.dL_dbefore_kink, 4), "before the kink"), operator("→ normalisation →")],
+    link("dL/dz", data(back.dL_dsum, 4), both("if the sum were 1 more, the loss would change so fast", "gradient of the pre-activation")),
+    operator("→"),
+    link("dL/dw", h("span", {}, "x · dL/dz"), both("for each weight: its input × the pull on the sum", "outer product with the inputs")),
+  ];
+  const shared = back.shared_with_other_members ? "the networks of the ensemble share these weights" : back.shared_with_other_places && "the same weights look at other places, too";
+  return [
+    whole && h("div", { class: "links" }, whole),
+    !mine && h("p", { class: "about" }, "The gradients of the real batch: each of its rows has factors of its own, here is their mean."),
+    mine && shared && h("p", { class: "about" }, `The last column is more than input × pull: ${shared}, and all their pulls are added.`),
+  ];
+}
+
+function updateWords(found, mine) {
+  const { update: nudge, loss_before, loss_after } = found;
+  const clipped = nudge.clip_scale !== 1 && ` The gradient was ${number(nudge.gradient_norm)} long and was shortened to ${number(nudge.clip)}.`;
+  return [
+    h(
+      "p",
+      { class: "about" },
+      both(
+        ["Each weight takes a small step against its ", term("gradient"), "; the ", term("learning rate"), ` is ${number(nudge.learning_rate)}. `],
+        `${OPTIMIZERS[nudge.optimizer] ?? nudge.optimizer}, update ${number(nudge.number)}: learning rate ${number(nudge.learning_rate)}, weight decay ${number(nudge.weight_decay)}. `,
+      ),
+      mine ? "A trial with a batch of one, your row, on a copy: the run itself is not touched." : "The step that the training really took from here.",
+      clipped,
+    ),
+    h("p", { class: "big" }, "loss ", data(loss_before, 4), " → ", data(loss_after, 4), h("small", {}, ` ${signed(loss_after - loss_before)}: ${loss_after <= loss_before ? "a little better" : "worse: the step was too long for it"}`)),
+    nudge.terms[0] && h("p", { class: "equation" }, `${nudge.terms[0].name}: `, arithmetic(nudge, nudge.terms[0])),
+  ];
+}
+
+/** One weight's update as a line that can be checked by hand. */
+function arithmetic(nudge, { before, after, step, first_moment: first, second_moment: second }) {
+  const rate = data(nudge.learning_rate);
+  const end = [" = ", h("b", {}, data(after, 5))];
+  if (nudge.optimizer === "sgd" || first === null || second === null) return [data(before, 5), step < 0 ? " − " : " + ", data(Math.abs(step)), end];
+  const [one, two] = nudge.betas;
+  const [mean, size] = [first / (1 - one ** nudge.number), second / (1 - two ** nudge.number)];
+  const decay = nudge.optimizer === "adamw" && nudge.weight_decay > 0 && [" × (1 − ", rate.cloneNode(true), " × ", data(nudge.weight_decay), ")"];
+  return [data(before, 5), decay, " − ", rate, " × ", factor(mean), " / (√", data(size), " + ", data(nudge.eps), ")", end];
+}

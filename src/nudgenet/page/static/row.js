@@ -1,0 +1,239 @@
+// Your row: any row of the run's parts, its values open to change, the answer live, and what made it so.
+
+import { address, isExported, piece, withQuery } from "./api.js";
+import { button, choice, debounce, folded, h, replace, table } from "./dom.js";
+import { ABSENT, number, percent, plural, shortened, signed } from "./format.js";
+import { both, data, follow, labelled, ofRun, panel, question, select } from "./panel.js";
+
+const TYPING_MS = 150;
+const PARTS = ["train", "validation", "test"];
+const PER_PAGE = 10;
+
+/** The panel that chooses and edits the store's `row`. */
+export function mountRow(container, run, store, cleanup) {
+  const frame = panel("Your row", { className: "wide your-row" });
+  const picker = rowPicker(run, store, cleanup);
+  const form = rowForm(run, store, cleanup);
+  const answer = h("div", { class: "answer-box", "aria-live": "polite" });
+  const bars = h("div", { class: "changes" });
+  frame.body.append(picker.element, h("div", { class: "two wide-left" }, h("div", {}, form.element), h("div", {}, answer, bars)));
+  container.append(frame.element);
+  follow(frame, store, ["step", "mode", "row"], {
+    cleanup,
+    ask: (state, signal) => state.row && ofRun(run.name).post("whatif", question(state), { signal }),
+    show(found) {
+      showAnswer(answer, found, run);
+      replace(bars, changeBars(found));
+    },
+  });
+}
+
+/** The name of a row for people. */
+export function rowName(row) {
+  if (!row) return "no row";
+  return row.values ? `${rowName(row.from)}, changed` : `row ${number(row.index)} (${row.part})`;
+}
+
+function rowPicker(run, store, cleanup) {
+  const parts = PARTS.filter((part) => run.parts?.[part] && (part !== "test" || run.state === "done"));
+  const wanted = { part: "validation", sort: "order", from: 0, find: "" };
+  const index = h("input", { type: "number", min: 0, step: 1, value: 0, on: { change: () => pick(Number(index.value)) } });
+  const list = h("div", { class: "frame" });
+  const find = h("input", { type: "search", placeholder: "any text in a cell", on: { input: debounce(() => (set({ find: find.value, from: 0 })), 250) } });
+  const count = () => run.parts?.[wanted.part] ?? 0;
+  const pick = (at) => store.set({ row: { part: wanted.part, index: Math.max(0, Math.min(count() - 1, Math.round(at) || 0)) } });
+  const choosePart = (part) => {
+    wanted.part = part;
+    wanted.from = 0;
+    index.max = count() - 1;
+    pick(0);
+    load();
+  };
+  const set = (change) => {
+    Object.assign(wanted, change);
+    load();
+  };
+  const by = (step) => () => pick(Number(index.value) + step);
+  const chosenPart = select(parts.map((part) => [part, `${part} (${plural(run.parts[part], "row")})`]), wanted.part, choosePart);
+  const sorts = choice("Order", [["order", "in order"], ["worst", "worst first"]], wanted.sort, (sort) => set({ sort, from: 0 }));
+  const more = h("details", { on: { toggle: () => more.open && load() } }, h("summary", {}, "Choose from a list"), h("div", { class: "controls" }, labelled("Search", find), sorts), list);
+  const element = h(
+    "div",
+    {},
+    h("div", { class: "controls picker" }, labelled("Part", chosenPart), labelled("Row", index), button("‹", by(-1), { "aria-label": "The row before" }), button("›", by(1), { "aria-label": "The next row" })),
+    more,
+  );
+  const problem = (error) => replace(list, h("p", { class: "problem" }, error.message));
+
+  async function load() {
+    if (!more.open || cleanup.ended) return;
+    const asked = { ...wanted };
+    const query = { part: asked.part, sort: asked.sort, from: asked.from, count: PER_PAGE, find: asked.find || null, step: store.state.step };
+    try {
+      const found = await ofRun(run.name).get(withQuery("rows", query));
+      if (Object.keys(asked).every((key) => asked[key] === wanted[key])) showList(found);
+    } catch (error) {
+      problem(error);
+    }
+  }
+
+  function showList(found) {
+    const page = (by_, words) => button(words, () => set({ from: Math.max(0, wanted.from + by_) }), { disabled: by_ < 0 ? wanted.from === 0 : wanted.from + PER_PAGE >= found.total });
+    replace(list, rowsTable(found, (row) => store.set({ row })), h("div", { class: "controls" }, page(-PER_PAGE, "‹ Earlier"), page(PER_PAGE, "Later ›"), h("span", { class: "soft" }, `${plural(found.total, "row")}`)));
+  }
+
+  const showRow = ({ row }) => {
+    const origin = row?.from ?? row;
+    if (!origin || origin.index === undefined) return;
+    wanted.part = origin.part;
+    chosenPart.value = origin.part;
+    index.max = count() - 1;
+    index.value = origin.index;
+  };
+  cleanup.add(store.subscribe((state, changed) => changed.has("row") && showRow(state)));
+  showRow(store.state);
+  return { element };
+}
+
+/** A table of rows, each with a button that chooses it; a wrong answer is marked by a sign. */
+export function rowsTable(found, choose) {
+  const columns = found.columns.slice(0, 4);
+  const rows = found.rows.map((row) => [
+    button(number(row.index), () => choose({ part: row.part, index: row.index }), { class: "link", "aria-label": `Row ${row.index} of ${row.part}` }),
+    h("span", { class: row.wrong ? "wrong" : null }, row.wrong ? "✗ " : "", cellText(row.answer)),
+    cellText(row.truth),
+    row.probability === null || row.probability === undefined ? "" : percent(row.probability),
+    data(row.loss),
+    ...columns.map((name) => shortened(row.cells[name], 22)),
+  ]);
+  return table("Rows", ["Row", "Answer", "Truth", "Certain", "Loss", ...columns], rows, { numeric: [3, 4], className: "rows" });
+}
+
+function cellText(value) {
+  return typeof value === "number" ? number(value) : shortened(value ?? ABSENT, 24);
+}
+
+/** The row's cells as fields; a change makes the store's row {values, from}. */
+function rowForm(run, store, cleanup) {
+  const fields = new Map(); // column -> control
+  const holder = h("div", { class: "cells" });
+  const media = h("div", { class: "media" });
+  const undo = button("Undo changes", () => store.set({ row: store.state.row.from }), { hidden: true });
+  const element = h("div", {}, media, holder, undo);
+  const columns = (run.columns ?? []).filter(({ used, kind }) => used !== false && !["image", "sound"].includes(kind));
+  let original = {}; // the row's own cells
+  let shown = ""; // which row the fields show
+
+  const changed = debounce(() => {
+    if (cleanup.ended) return;
+    const origin = store.state.row.from ?? store.state.row;
+    const typed = [...fields].filter(([name, control]) => control.value !== String(original[name] ?? ""));
+    const values = Object.fromEntries(typed.map(([name, control]) => [name, control.value]));
+    store.set({ row: typed.length ? { values, from: origin } : origin });
+  }, TYPING_MS);
+
+  function build() {
+    const controls = columns.map((column) => {
+      const control = fieldOf(column);
+      control.addEventListener("input", changed);
+      fields.set(column.name, control);
+      return labelled(column.name, control);
+    });
+    const few = controls.slice(0, 12);
+    const rest = controls.slice(12);
+    replace(holder, few, rest.length > 0 && folded(`${plural(rest.length, "more column")}`, h("div", { class: "cells" }, rest)));
+  }
+
+  async function show({ row }) {
+    const origin = row?.from ?? row;
+    undo.hidden = !row?.values;
+    if (!origin) return;
+    const name = `${origin.part} ${origin.index}`;
+    if (name === shown) {
+      if (!row.values) write(original);
+      store.set({ cells: { ...original, ...row.values } });
+      return;
+    }
+    shown = name;
+    const found = await ofRun(run.name).get(withQuery("rows", { part: origin.part, from: origin.index, count: 1 }));
+    if (cleanup.ended || shown !== name || !found.rows.length) return;
+    original = found.rows[0].cells;
+    write(original);
+    store.set({ cells: { ...original, ...row.values } });
+    replace(media, mediaOf(run, origin, original));
+  }
+
+  function write(cells) {
+    for (const [name, control] of fields) {
+      const text = String(cells[name] ?? "");
+      if (control.tagName === "SELECT" && ![...control.options].some(({ value }) => value === text)) control.append(h("option", { value: text }, text || "(missing)"));
+      if (control.value !== text) control.value = text;
+    }
+  }
+
+  const safely = (state) => show(state).catch((error) => replace(media, h("p", { class: "problem" }, error.message)));
+  cleanup.add(store.subscribe((state, names) => names.has("row") && safely(state)));
+  build();
+  safely(store.state);
+  return { element };
+}
+
+function fieldOf({ kind, values, typical }) {
+  if (values?.length) return h("select", {}, ["", ...values.map(String)].map((value) => h("option", { value }, value || "(missing)")));
+  if (kind === "text") return h("textarea", { rows: 4 });
+  return h("input", { type: "text", inputmode: kind === "number" ? "decimal" : null, placeholder: typical === undefined || typical === null ? null : `typical: ${typical}` });
+}
+
+function mediaOf(run, { part, index }, cells) {
+  if (!run.media || run.media === "text" || isExported()) return null;
+  const where = address(withQuery(`runs/${piece(run.name)}/item`, { part, index }));
+  if (run.media === "image") return h("img", { src: where, alt: `The image of row ${index}: ${Object.values(cells)[0] ?? ""}` });
+  return h("audio", { src: where, controls: true, "aria-label": `The sound of row ${index}` });
+}
+
+function showAnswer(place, found, run) {
+  if (Array.isArray(found.probabilities)) {
+    const sorted = [...found.probabilities].sort((a, b) => b.probability - a.probability).slice(0, 6);
+    replace(
+      place,
+      h("p", { class: "big" }, h("small", {}, run.task?.target ? `${run.task.target}: ` : ""), shortened(found.answer, 40)),
+      h("ul", { class: "shares" }, sorted.map(({ class: name, probability }) => h("li", {}, h("span", {}, shortened(name, 24)), shareBar(probability), h("data", { value: probability, title: String(probability) }, percent(probability))))),
+    );
+    return;
+  }
+  const value = found.number ?? found.answer;
+  replace(place, h("p", { class: "big" }, h("small", {}, run.task?.target ? `${run.task.target}: ` : ""), typeof value === "number" ? data(value, 4) : String(value)));
+}
+
+function shareBar(share) {
+  return h("span", { class: "share", "aria-hidden": "true" }, h("span", { style: { width: `${100 * share}%` } }));
+}
+
+/** A change of a probability, in percentage points; what does not show is 0. */
+function inPoints(change) {
+  const points = 100 * change;
+  return `${signed(Math.abs(points) < 0.005 ? 0 : Number(points.toFixed(2)))} %`;
+}
+
+/** Which columns made the answer what it is: how much it would change if one column were as usual. */
+function changeBars(found) {
+  if (!found.columns?.length) return null;
+  const top = found.columns.slice(0, 8);
+  const most = Math.max(1e-12, ...top.map(({ change }) => Math.abs(change)));
+  const classes = Array.isArray(found.probabilities);
+  const text = (change) => (classes ? inPoints(change) : signed(change));
+  const line = ({ name, text: own, typical, change }) =>
+    h(
+      "li",
+      {},
+      h("span", { class: "what" }, h("b", {}, shortened(name, 26)), h("small", {}, ` ${shortened(own, 18) || ABSENT} instead of ${shortened(typical, 18) || ABSENT}`)),
+      h("span", { class: "bar", "aria-hidden": "true" }, h("span", { class: change < 0 ? "negative" : "positive", style: { width: `${(50 * Math.abs(change)) / most}%`, left: change < 0 ? `${50 - (50 * Math.abs(change)) / most}%` : "50%" } })),
+      h("data", { value: change, title: String(change) }, text(change)),
+    );
+  return [
+    h("h3", {}, "What made it so"),
+    h("p", { class: "about small" }, both("How the answer moves because this column is what it is, and not as usual.", "Answer minus the answer with this one column at its typical value (training median or mode).")),
+    h("ul", { class: "diverging" }, top.map(line)),
+    found.columns.length > top.length && folded(`${plural(found.columns.length - top.length, "more column")}`, h("ul", { class: "diverging" }, found.columns.slice(top.length).map(line))),
+  ];
+}

@@ -1,0 +1,41 @@
+// The x-ray of a run: the network opened at any step of its training, driven by one slider.
+
+import { mountBoundary } from "./boundary.js";
+import { h } from "./dom.js";
+import { mountErrors } from "./errors.js";
+import { mountAttention, mountFilters } from "./inside.js";
+import { mountNetwork } from "./network.js";
+import { mountNeuron } from "./neuron.js";
+import { mountRow } from "./row.js";
+import { mountSlider } from "./slider.js";
+import { createCleanup } from "./state.js";
+
+/**
+ * Mounts slider and panels into `container` for `run` (the answer of `runs/{name}`); `store` is the run view's
+ * (see state.js). Returns a function that takes them away.
+ */
+export function mountXray(container, run, store) {
+  const cleanup = createCleanup();
+  if (!store.state.row) store.set({ row: firstRow(run) });
+  store.set({ step: store.state.step ?? null, mode: "exact", member: store.state.member ?? 0, stage: "forward", batch: "row" });
+  const slot = container.closest("main")?.querySelector(".time-slot") ?? container;
+  const grid = h("div", { class: "panels even xray" });
+  mountSlider(slot, run, store, cleanup);
+  container.append(grid);
+  mountNetwork(grid, run, store, cleanup);
+  mountNeuron(grid, run, store, cleanup);
+  mountRow(grid, run, store, cleanup);
+  mountErrors(grid, run, store, cleanup);
+  mountFilters(grid, run, store, cleanup);
+  mountBoundary(grid, run, store, cleanup);
+  if (run.settings?.network === "transformer" || run.network === "transformer") mountAttention(grid, run, store, cleanup);
+  return () => {
+    cleanup.end();
+    grid.remove();
+  };
+}
+
+function firstRow(run) {
+  const part = ["validation", "train", "test"].find((name) => run.parts?.[name]) ?? "train";
+  return { part, index: 0 };
+}
