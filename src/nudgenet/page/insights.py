@@ -9,16 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from nudgenet.data.features import MediaFeature, NumberFeature
+from nudgenet.data.prepare import Preparation
 from nudgenet.errors import ColumnError, did_you_mean
 from nudgenet.networks.anatomy import attention_of, gradients, layers_of, watch
 from nudgenet.networks.convnet import ConvNet
 from nudgenet.networks.transformer import Transformer
+from nudgenet.outcome import input_positions
 from nudgenet.page.context import BadRequest
 from nudgenet.page.detail import typical_text
 from nudgenet.page.naming import number_before, typical_inputs
 from nudgenet.page.neurons import View, answer_as_json, names_of, neuron_of, probabilities_of, view
 from nudgenet.page.opened import Moment, OpenedRun
-from nudgenet.page.rows import Row, answers, ask, at_of, cells_of, judge, label_of, part_of_run, positions, truth_of
+from nudgenet.page.rows import Row, answers, ask, at_of, cells_of, judge, label_of, part_of_run, truth_of
 from nudgenet.training.place import working_at
 from nudgenet.watching.xray import strongest
 
@@ -72,7 +74,7 @@ def what_if(opened: OpenedRun, moment: Moment, row: Row) -> dict[str, Any]:
 def typical_values(opened: OpenedRun) -> dict[str, list[tuple[str, int | slice, float]]]:
     """Column -> [(input, position, its prepared value where nothing is special)]; pictures and sounds have none."""
     found: dict[str, list[tuple[str, int | slice, float]]] = {}
-    places = positions(opened)
+    places = input_positions(opened.run.preparation)
     for feature in opened.run.preparation.features:
         if isinstance(feature, MediaFeature):
             continue
@@ -198,7 +200,7 @@ def boundary(opened: OpenedRun, moment: Moment, row: Row, x: Any, y: Any, resolu
 
     grid: lines from the lowest y up; the probability of the second class, of each class if there are more, or a number.
     """
-    axes = [number_axis(opened, name) for name in (x, y)]
+    axes = [number_axis(opened.run.preparation, name) for name in (x, y)]
     size = resolution if isinstance(resolution, int) else RESOLUTION
     size = max(2, min(size, FINEST))
     ticks = [np.linspace(low, high, size) for _, _, low, high in axes]
@@ -228,12 +230,12 @@ def boundary(opened: OpenedRun, moment: Moment, row: Row, x: Any, y: Any, resolu
 Axis = tuple[int, NumberFeature, float, float]
 
 
-def number_axis(opened: OpenedRun, name: Any) -> Axis:
+def number_axis(preparation: Preparation, name: Any) -> Axis:
     """(place among the numbers, feature, lowest, highest). Raises ColumnError if it is no number column."""
-    features = {f.column: f for f in opened.run.preparation.features if isinstance(f, NumberFeature)}
+    features = {f.column: f for f in preparation.features if isinstance(f, NumberFeature)}
     if not isinstance(name, str) or name not in features:
         raise ColumnError("An axis is a column of numbers", got=str(name), fix=did_you_mean(str(name), features))
-    place = positions(opened)[name][0][1]
+    place = input_positions(preparation)[name][0][1]
     assert isinstance(place, int)
     feature = features[name]
     room = 0.05 * (feature.high - feature.low) or 1.0

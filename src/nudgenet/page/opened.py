@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal, TypeVar
@@ -56,6 +56,18 @@ class Workshop:
     def _alone(self, work: Callable[[], T]) -> T:
         with self.torch:
             return work()
+
+    @contextmanager
+    def let_others(self) -> Iterator[None]:
+        """For whoever holds `torch` for long: others may work meanwhile. Random state and threads come back as they were."""
+        state, threads = torch.get_rng_state(), torch.get_num_threads()
+        self.torch.release()
+        try:
+            yield
+        finally:
+            self.torch.acquire()
+            torch.set_num_threads(threads)
+            torch.set_rng_state(state)
 
 
 def give_way() -> None:

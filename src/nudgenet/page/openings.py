@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
-from nudgenet.page import insights, items, neurons, updates
+from nudgenet.page import insights, items, neurons, playground, updates
 from nudgenet.page.context import BadRequest, posting, reading
 from nudgenet.page.opened import Mode, Moment, OpenedRun, OpenedRuns
 from nudgenet.page.rows import at_of, list_rows, resolve
@@ -48,6 +48,7 @@ def routes(context: Context) -> list[BaseRoute]:
         asking("whatif", lambda run, body: insights.what_if(run, moment(run, body), resolve(run, body.get("row")))),
         asking("responsible", responsible),
         asking("exciting", exciting),
+        playground.route(context, opened.workshop),
         asking("confusion", lambda run, body: insights.confusion(run, moment(run, body))),
         asking("boundary", boundary),
         asking("filters", lambda run, body: insights.filters(run, moment(run, body))),

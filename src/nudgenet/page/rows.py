@@ -20,7 +20,6 @@ from nudgenet.data.features import MediaFeature
 from nudgenet.data.media import light_table, medium_of, readable
 from nudgenet.data.oddities import Oddities
 from nudgenet.errors import ColumnError, RunError, did_you_mean
-from nudgenet.outcome import input_positions
 from nudgenet.page.context import BadRequest
 from nudgenet.page.opened import At, Moment, OpenedRun
 from nudgenet.records import Batch, Label, Part
@@ -352,11 +351,6 @@ def list_test_rows(opened: OpenedRun, sort: str, begin: int, count: int) -> dict
         )
     columns = list(cells[0]) if cells else []
     return {"columns": columns, "rows": rows, "total": table.num_rows}
-
-
-def positions(opened: OpenedRun) -> dict[str, list[tuple[str, int | slice]]]:
-    """Column -> where its prepared inputs stand."""
-    return input_positions(opened.run.preparation)
 
 
 def at_of(at: At) -> dict[str, Any]:
