@@ -68,9 +68,10 @@ class Answers:
         return cls(found, {part: rule.scale(answers) for part, answers in found.items()}, rule)
 
     def scores(self, kind: TaskKind, targets: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
-        """Every metric on each part."""
+        """Every metric on each part; none on a test part that stays unread."""
         threshold = self.rule.threshold
-        return {part: score(kind, targets[part], self.scaled[part], threshold=threshold) for part in targets}
+        found = {part: score(kind, targets[part], self.scaled[part], threshold=threshold) for part in targets}
+        return {**found, "test": found.get("test", {})}
 
     def explain(self, targets: np.ndarray, table: Table, settings: Settings) -> list[Decision]:
         """The rule in words, with what it did for the validation rows."""
@@ -89,14 +90,16 @@ def conclude(
     kind, data = table.task.kind, table.prepared
     began = time.perf_counter()
     network = best_network(state)
-    targets = {name: true_values(table, part) for name, part in held_out(data).items()}
+    parts = scored_parts(data, settings, log)
+    targets = {name: true_values(table, part) for name, part in parts.items()}
     seconds["train"] = state.seconds
 
     baselines: list[Baseline] = []
     if settings.baselines:
         job.observer.stage("Fitting the baselines on the same rows")
         train = affordable(data, settings, log)
-        arrays = {name: as_arrays(table, part) for name, part in {"train": train, **held_out(data)}.items()}
+        unread = subset(data.test, torch.zeros(0, dtype=torch.long))
+        arrays = {name: as_arrays(table, part) for name, part in {"train": train, "test": unread, **parts}.items()}
         # On the pixels of images, trees cost minutes and are never the best answer; of texts alone they see nothing.
         is_sound = data.shape.image is not None and data.shape.image.medium == "sound"
         names = ALL_BASELINES if is_table(data) or is_sound else ("majority", "mean", "linear")
@@ -109,7 +112,6 @@ def conclude(
     job.observer.stage("Writing the report")
     began = time.perf_counter()
     # Nothing can be stopped any more: the network meets the test part here, once.
-    parts = held_out(data)
     ours = Answers.choose(
         {name: answers_of(network, part, state.objective, data) for name, part in parts.items()},
         targets,
@@ -125,7 +127,7 @@ def conclude(
     store.save_answer_rule(asdict(ours.rule))
     epochs = store.epochs()
     judged = judge(epochs, table, state, settings, baselines, targets["validation"])
-    trust = trust_in(table, targets["test"], ours, rivals, settings.seed)
+    trust = trust_in(table, targets, ours, rivals, settings.seed)
     summary = summarise(store, table, log, judged, ours, rivals, targets)
     summary |= {"interval": trust["intervals"].get(table.metric)}
     summary |= {"parameters": num_parameters(network), "epochs": len(epochs)}
@@ -137,19 +139,30 @@ def conclude(
             for item in importance_of(network, table, state, targets["validation"], ours.rule, settings)
         ],
     }
-    predictions = test_table(table, targets["test"], ours)
-    store.write("test_predictions.parquet", as_parquet(predictions))
+    predictions = None
+    if "test" in parts:
+        predictions = test_table(table, targets["test"], ours)
+        store.write("test_predictions.parquet", as_parquet(predictions))
     seconds["report"] = time.perf_counter() - began
     summary["seconds"] = {"total": sum(seconds.values()), **seconds}
     for name, content in (results | {"summary": summary}).items():
         store.save_result(name, content)
     contents = report_contents(store, table, state, settings, log, summary, results, predictions, epochs)
-    shown = galleries(network, table, targets["test"], ours.scaled["test"], settings)
-    with torch.inference_mode():
-        asked = answering(network, state, data, ours.rule)
-        marked = mark_worst(asked, table, targets["test"], ours.scaled["test"])
-    store.write("report.html", render(replace(contents, galleries=shown, texts=marked)).encode())
+    if "test" in parts:
+        contents = with_exhibits(contents, network, table, state, ours, settings)
+    store.write("report.html", render(contents).encode())
     store.finish(summary)
+
+
+def with_exhibits(
+    report: Contents, network: nn.Module, table: Table, state: State, ours: Answers, settings: Settings
+) -> Contents:
+    """The report with what can be shown of single test rows: images, sounds, texts."""
+    targets, answers = true_values(table, table.prepared.test), ours.scaled["test"]
+    shown = galleries(network, table, targets, answers, settings)
+    with torch.inference_mode():
+        marked = mark_worst(answering(network, state, table.prepared, ours.rule), table, targets, answers)
+    return replace(report, galleries=shown, texts=marked)
 
 
 def summarise(
@@ -185,12 +198,14 @@ def summarise(
 
 
 def trust_in(
-    table: Table, targets: np.ndarray, ours: Answers, rivals: Mapping[str, Answers], seed: int
+    table: Table, targets: Mapping[str, np.ndarray], ours: Answers, rivals: Mapping[str, Answers], seed: int
 ) -> dict[str, Any]:
-    """How far the test scores can be trusted: the interval of each, and the comparison with each baseline."""
+    """How far the test scores can be trusted, if there are any: their intervals, the comparison with each baseline."""
+    if "test" not in targets:
+        return {"intervals": {}, "comparisons": []}
     intervals, comparisons = assess(
         table.task.kind,
-        targets,
+        targets["test"],
         ours.scaled["test"],
         {name: rival.scaled["test"] for name, rival in rivals.items()},
         metric=table.metric,
@@ -214,9 +229,14 @@ def trust_in(
     }
 
 
-def held_out(data: Prepared) -> dict[str, Part]:
-    """The two parts that the network was not trained on."""
-    return {"validation": data.validation, "test": data.test}
+def scored_parts(data: Prepared, settings: Settings, log: Log) -> dict[str, Part]:
+    """The parts that the network was not trained on; the test part only if it is to be read."""
+    parts = {"validation": data.validation}
+    if settings.score_test:
+        return parts | {"test": data.test}
+    why = "as set: whoever looks at it again and again ends up choosing by it"
+    log.decide([Decision("test part", f"{len(data.test):,} rows that stay unread", why, "--set score_test=true")])
+    return parts
 
 
 def best_network(state: State) -> nn.Module:
@@ -395,14 +415,14 @@ def report_contents(
     log: Log,
     summary: Mapping[str, Any],
     results: Mapping[str, Any],
-    predictions: pa.Table,
+    predictions: pa.Table | None,
     epochs: list[Epoch],
 ) -> Contents:
     """Everything that the report shows."""
     stored = store.read_json("settings.json")
     important = [column for column, *_ in results["importance"]]
     features = [column.name for column in table.columns if column.name not in important]
-    rows = readable(table.test_cells.select(important + features))
+    rows = readable(table.test_cells.select(important + features)) if predictions is not None else None
     capacity = choose_capacity(table.prepared.shape, settings)
     path = shlex.quote(str(store.path))
     return Contents(
@@ -415,7 +435,7 @@ def report_contents(
         epochs=epochs,
         overfit_since=overfit_since(epochs),
         test_predictions=predictions,
-        test_inputs=rows if rows.num_columns else None,
+        test_inputs=rows if rows is not None and rows.num_columns else None,
         importance=results["importance"],
         importance_metric=table.metric,
         columns=table.columns,

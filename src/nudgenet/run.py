@@ -305,8 +305,9 @@ class Run:
     def __repr__(self) -> str:
         if not self.is_done:
             return f"<Run {self.name}: interrupted after {len(self.epochs)} epochs>"
-        scores = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics["test"].items())
-        return f"<Run {self.name}: {self.task.kind} on {self.task.target!r}, test {scores}, {self.verdict.state}>"
+        part = "test" if self.metrics["test"] else "validation"
+        scores = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics[part].items())
+        return f"<Run {self.name}: {self.task.kind} on {self.task.target!r}, {part} {scores}, {self.verdict.state}>"
 
     def _repr_html_(self) -> str:
         from nudgenet.report.card import repr_html

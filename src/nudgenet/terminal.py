@@ -374,7 +374,8 @@ def _print_scores(out: Printer, summary: Mapping[str, Any], comparisons: Sequenc
         )
     out.line()
     out.table(table)
-    said = f"On rows that it never saw, the network {score_in_words(name, ours[name], target)}"
+    rows = "rows that it never saw" if part == "test" else "the validation rows, which helped to choose it"
+    said = f"On {rows}, the network {score_in_words(name, ours[name], target)}"
     interval = interval_in_words(summary) if part == "test" else ""
     said += f" ({metric(name).label} {interval}: 95% interval)." if interval else "."
     out.line()

@@ -119,7 +119,7 @@ def row_of(store: Store) -> dict[str, Any]:
         data = store.read_json("data.json")
         row |= {"target": data["task"]["target"], "task": data["task"]["kind"], "source": data["source"]["name"]}
         row |= _of_summary(json.loads((store.path / "DONE").read_bytes())) if store.is_done else _so_far(store)
-    except (NudgeError, OSError, ValueError, KeyError, TypeError) as error:
+    except (NudgeError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         row["problem"] = " ".join(str(error).split()) or type(error).__name__
     return row
 
@@ -139,9 +139,9 @@ def _of_summary(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _so_far(store: Store) -> dict[str, Any]:
-    epochs, _, best = store.progress()
+    epochs, _ = store.progress()
     last = store.epoch_contents(since=epochs - 1)
-    return {"epochs": epochs, "best_epoch": best, "seconds": json.loads(last[-1])["seconds"] if last else 0.0}
+    return {"epochs": epochs, "seconds": json.loads(last[-1])["seconds"] if last else 0.0}
 
 
 def notes_of(store: Store) -> dict[str, Any]:

@@ -164,13 +164,11 @@ class Store:
         with self._database() as database:
             return [text for (text,) in database.execute(query, (since, limit))]
 
-    def progress(self) -> tuple[int, int, int]:
-        """The last epoch, the steps up to it, and the epoch with the lowest validation loss (0: none yet)."""
-        loss = "json_extract(content, '$.validation_loss')"
-        best = f"select epoch from epochs where {loss} is not null order by {loss}, epoch limit 1"
+    def progress(self) -> tuple[int, int]:
+        """The last epoch that was recorded, and the steps up to its end; zeros before the first."""
         with self._database() as database:
-            last = database.execute("select epoch, step from epochs order by epoch desc limit 1").fetchone() or (0, 0)
-            return (*last, (database.execute(best).fetchone() or (0,))[0])
+            last = database.execute("select epoch, step from epochs order by epoch desc limit 1").fetchone()
+        return last or (0, 0)
 
     def add_batches(self, rows: Sequence[tuple[int, int, float, float, float]]) -> None:
         """Record steps: `BATCH_COLUMNS` of each. Not flushed to the disk by itself: the next epoch's row does that."""

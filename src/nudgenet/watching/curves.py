@@ -7,7 +7,6 @@ diverged has curves, too.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
@@ -68,11 +67,14 @@ def wiggle(values: Sequence[float]) -> float:
     noise with deviation s they have deviation sqrt(20) s. Their median makes a steep start or one spike harmless.
     0 for fewer than 5 values.
     """
-    finite = [value for value in values if math.isfinite(value)]
-    jumps = [abs(a - 3 * b + 3 * c - d) for a, b, c, d in zip(finite, finite[1:], finite[2:], finite[3:], strict=False)]
-    if len(jumps) < 2:
+    known = np.array(values, np.float64)
+    known = known[np.isfinite(known)]
+    if len(known) < 5:
         return 0.0
-    spread = statistics.median(jumps) / (0.6745 * math.sqrt(20))  # 0.6745: median of |normal| over its deviation
+    with np.errstate(over="ignore", invalid="ignore"):
+        jumps = np.abs(known[:-3] - 3 * known[1:-2] + 3 * known[2:-1] - known[3:])
+        middle = float(np.median(jumps))
+    spread = middle / (0.6745 * math.sqrt(20))  # 0.6745: median of |normal| over its deviation
     return spread if math.isfinite(spread) else 0.0
 
 
