@@ -46,6 +46,11 @@ def test_every_illness_has_its_line(changes: dict[str, Any], words: str) -> None
     assert found.keys() == {"layer1"} and words in found["layer1"]
 
 
+def test_below_a_dead_layer_no_gradient_is_missed() -> None:
+    layers = {"layer1": layer(gradient_norm=0.0), "layer2": layer(dead=1.0, gradient_norm=0.0), "output": layer()}
+    assert find_ill(layers, learning_rate=0.3).keys() == {"layer2"}
+
+
 def test_small_steps_are_meant_while_the_learning_rate_is_small() -> None:
     layers = {"layer1": layer(update_ratio=1e-7)}
     assert find_ill(layers, learning_rate=0.02, rate_now=0.0001) == {}
