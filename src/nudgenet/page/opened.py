@@ -203,7 +203,7 @@ class OpenedRun:
 
     def best_step(self) -> int:
         """The updates up to the best epoch."""
-        return int(self.store.progress()[2]) * self.steps_per_epoch
+        return self.store.best_epoch() * self.steps_per_epoch
 
     # --- the network
 

@@ -170,6 +170,14 @@ class Store:
             last = database.execute("select epoch, step from epochs order by epoch desc limit 1").fetchone()
         return last or (0, 0)
 
+    def best_epoch(self) -> int:
+        """The epoch with the lowest validation loss, the first of ties; 0 before the first that has one."""
+        loss = "json_extract(content, '$.validation_loss')"
+        query = f"select epoch from epochs where {loss} is not null order by {loss}, epoch limit 1"
+        with self._database() as database:
+            found = database.execute(query).fetchone()
+        return 0 if found is None else int(found[0])
+
     def add_batches(self, rows: Sequence[tuple[int, int, float, float, float]]) -> None:
         """Record steps: `BATCH_COLUMNS` of each. Not flushed to the disk by itself: the next epoch's row does that."""
         with self._database(lasting=False) as database:
