@@ -118,28 +118,6 @@ class Rule:
     eps: float = 1e-8
 
 
-def nudged(rule: Rule, before: float, gradient: float, moments: tuple[float | None, float | None]) -> float:
-    """The weight after the update, in double precision: what `python_of_update` writes out.
-
-    Sources: Kingma & Ba, arXiv 1412.6980; Loshchilov & Hutter, arXiv 1711.05101.
-    """
-    rate, decay = rule.learning_rate, rule.weight_decay
-    first, second = moments
-    if rule.optimizer == "sgd":
-        gradient += decay * before
-        velocity = gradient if first is None else rule.momentum * first + gradient
-        return before - rate * velocity
-    if rule.optimizer == "adamw":
-        before -= rate * decay * before
-    else:
-        gradient += decay * before
-    beta1, beta2 = rule.betas
-    mean = beta1 * (first or 0.0) + (1 - beta1) * gradient
-    square = beta2 * (second or 0.0) + (1 - beta2) * gradient**2
-    mean_hat, square_hat = mean / (1 - beta1**rule.number), square / (1 - beta2**rule.number)
-    return before - rate * mean_hat / (math.sqrt(square_hat) + rule.eps)
-
-
 # --- as Python ------------------------------------------------------------------------------------
 
 
@@ -183,7 +161,10 @@ def python_of_neuron(
 
 
 def python_of_update(title: str, name: str, rule: Rule, nudge: Nudge) -> str:
-    """Lines of Python that compute one weight's nudge as the optimizer did, and print the new weight."""
+    """Lines of Python that compute one weight's nudge as the optimizer did, and print the new weight.
+
+    Sources: Kingma & Ba, arXiv 1412.6980; Loshchilov & Hutter, arXiv 1711.05101.
+    """
     first, second = (0.0 if moment is None else moment for moment in nudge.moments_before)
     lines = [
         "import math",
