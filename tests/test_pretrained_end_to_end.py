@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,13 @@ import nudgenet
 from conftest import FILLING, KIND, UNKIND
 from nudgenet.errors import Interrupted, SettingError
 from nudgenet.observer import Silent
+from nudgenet.pipeline import reopen
 from nudgenet.run import Run
 from nudgenet.runs.checkpoint import load_checkpoint
+from nudgenet.runs.store import Store
+from nudgenet.training import recorder
+from nudgenet.training.place import Place, working_at
+from nudgenet.training.replay import agrees
 from nudgenet.training.stopping import StopSignal
 from tiny_model import write_model
 
@@ -120,6 +126,16 @@ def test_resumed_is_as_uninterrupted(tmp_path: Path, stop_at: tuple[int, int]) -
     for name, tensor in states[0][0].items():
         assert np.array_equal(tensor.numpy(), states[1][0][name].numpy()), name
     assert [epoch.validation_loss for epoch in whole.epochs] == [epoch.validation_loss for epoch in halved.epochs]
+
+
+def test_steps_of_both_phases_are_computed_again_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "SNAPSHOT_EVERY_S", 1e9)
+    run = train(tmp_path, "recorded", baselines=False, patience=9)
+    (table, state), album = reopen(run), Store(run.path).snapshots
+    per_epoch = state.plan.steps_per_epoch
+    assert album.steps() == [0, 3 * per_epoch, 6 * per_epoch], "the first, that at which the trunk wakes, and the last"
+    with working_at(Place(1)):
+        assert all(agrees(state, table.prepared, album.load(a), album.load(b)) for a, b in pairwise(album.steps()))
 
 
 def test_the_command(nudge: Nudge, tmp_path: Path) -> None:
