@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from nudgenet.page.runs import notes_of, state_of
 from nudgenet.records import Column
 from nudgenet.run import Run
 from nudgenet.runs.store import Store
+from nudgenet.settings import Settings
+from nudgenet.watching.advice import Situation, advise
 
 if TYPE_CHECKING:
     from nudgenet.page.context import Context
@@ -67,7 +70,7 @@ def detail(store: Store, history: History) -> dict[str, Any]:
         "best": None if best is None else {name: int(history.epochs[name][best]) for name in ("epoch", "step")},
         "overfit_from": history.overfit_from,
         "verdict": {name: verdict.get(name) for name in ("state", "reason")} if verdict else None,
-        "advice": verdict.get("advice", []),
+        "advice": verdict.get("advice") or against_overfitting(settings, history),
         "baselines": (summary or {}).get("baselines") or {},
         "comparisons": run.comparisons,
         "parts": {part: split[part] for part in ("train", "validation", "test")},
@@ -75,6 +78,14 @@ def detail(store: Store, history: History) -> dict[str, Any]:
         "report": store.report.is_file(),
         **notes_of(store),
     }
+
+
+def against_overfitting(settings: Settings, history: History) -> list[dict[str, Any]]:
+    """What would put off the overfitting of a run that was stopped in time, so that its verdict advises nothing."""
+    if history.overfit_from is None:
+        return []
+    situation = Situation(settings, {}, num_epochs=history.num_epochs, stopped_early=True, out_of_time=False)
+    return [asdict(piece) for piece in advise("memorising", situation)]
 
 
 def columns_of(preparation: Preparation) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@
 
 import { announce, button, debounce, h, perFrame, replace, s, table, uniqueId } from "./dom.js";
 import { number } from "./format.js";
-import { axisTicks, leftMargin, paintAxes, paintLevels, paintLine, paintMark, paintOverlay, paintRegion, paints, prepared } from "./plot.js";
+import { axisTicks, leftMargin, paintAxes, paintLevels, paintLine, paintMark, paintOverlay, paintRegion, paintRegionLabel, paints, prepared } from "./plot.js";
 import { extent, makeScale, nearest, padded, smooth, thin, zoomed } from "./scales.js";
 
 const HELP =
@@ -90,7 +90,8 @@ export function createChart({ title, low = false, onWindow = () => {}, onPick = 
       paintLine(context, frame, { ...one, colour, width: rough ? 1 : one.width, alpha: rough ? 0.45 : one.quiet ? 0.5 : 1, dash: rough ? [] : one.dash });
       if (rough) paintLine(context, frame, { ...one, y: one.smooth, colour });
     }
-    paintLevels(context, frame, model.levels, paint);
+    const taken = paintLevels(context, frame, model.levels, paint);
+    for (const region of model.regions) paintRegionLabel(context, frame, region, paint, taken);
     for (const mark of model.marks) paintMark(context, frame, mark, paint);
     paintOver();
   }

@@ -2,7 +2,7 @@
 
 import { get, piece, withQuery } from "./api.js";
 import { createChart } from "./chart.js";
-import { append, h, replace } from "./dom.js";
+import { append, button, h, replace } from "./dom.js";
 import { MODELS, METRICS, capital, metricLabel, number, score } from "./format.js";
 import { term } from "./glossary.js";
 import { appended, mergeWindow, thin } from "./scales.js";
@@ -50,11 +50,12 @@ function lineOf(name, detail) {
 }
 
 /**
- * The panel with a run's curves. Returns {grow(message), overlay(fork), refresh(), at(step), end()}.
+ * The panel with a run's curves. Returns {grow(message), overlay(fork), refresh(), redraw()}.
  *
+ * toTries: brings the person to what to try.
  * grow: a message of the live feed. overlay: {name, label}, a fork to lie over the curves; call again as it grows.
  */
-export function mountCurves(container, run, store, cleanup) {
+export function mountCurves(container, run, store, cleanup, toTries) {
   const view = { subject: "loss", kind: "linear", smoothing: 0, unit: "epoch", batches: false };
   const known = { available: [], series: new Map(), best_step: null, overfit_from_step: null, steps_per_epoch: run.plan?.steps_per_epoch || 1, baselines: {} };
   const forks = new Map(); // name -> {label, series: Map}
@@ -186,10 +187,11 @@ export function mountCurves(container, run, store, cleanup) {
       h(
         "details",
         {},
-        h("summary", {}, "Why? Evidence"),
+        h("summary", {}, "Why? The evidence"),
         h("p", {}, "From there on the network still gets better on the rows that it trains on, and clearly worse on the validation rows, which it never sees: it learns its training rows by heart."),
         h("p", {}, `Loss at epoch ${epochOf(known.best_step)}, the best: ${said(known.best_step)}. At epoch ${epochOf(last)}, the last: ${said(last)}.`),
       ),
+      run.advice?.length > 0 && button("What to try", toTries, { class: "link" }),
     );
   }
 

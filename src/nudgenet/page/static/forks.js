@@ -14,11 +14,14 @@ export function mountForks(container, run, curves, cleanup) {
   const forks = []; // {name, label, job, state, line, epochs, loss}
   const list = h("ul", { class: "forks" });
   const pieces = h("ul", { class: "advice" });
-  append(container, h("h2", {}, "What to try"), pieces, list);
+  const intro = h("p", { class: "note" });
+  append(container, h("h2", { tabindex: "-1" }, "What to try"), intro, pieces, list);
 
   function draw() {
     const advice = run.advice ?? run.verdict?.advice ?? [];
     container.hidden = !advice.length && !forks.length;
+    const fine = run.verdict?.state === "good_fit";
+    replace(intro, fine ? "It was stopped in time, so nothing must be done. These would make the overfitting come later:" : "Each button trains again with this one change, and lays the new curve over this one:");
     replace(pieces, advice.map(adviceItem));
     drawForks();
   }

@@ -153,6 +153,11 @@ export function settingText(value) {
   return String(value);
 }
 
+/** "log loss" -> "Log loss". */
+export function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 function minus(text) {
   return String(text).replace(/-/g, MINUS);
 }

@@ -53,7 +53,7 @@ export const GLOSSARY = {
   parameter: "A number that training can change: a weight or a bias. A knob.",
   patience: "How many epochs without a better validation loss are waited for before stopping early.",
   probability: "How sure the network is of an answer, from 0 to 100 %.",
-  regression: "Predicting a number.",
+  regression: "Predicting a number instead of a class.",
   regularisation: "Anything that keeps a network from learning its training rows by heart.",
   residual: "A shortcut: a layer's input is added to its output.",
   "R²": "The share of the differences between rows that is explained: 1 is perfect, 0 is no better than the mean.",

@@ -2,7 +2,7 @@
 
 import { get, piece, withQuery } from "./api.js";
 import { debounce, h, replace, s } from "./dom.js";
-import { number, percent } from "./format.js";
+import { capital, number, percent } from "./format.js";
 import { term } from "./glossary.js";
 
 const TREND = 40; // points of a small trend
@@ -75,10 +75,6 @@ export function mountHealth(container, run, store, cleanup) {
     }),
   );
   return { show, refresh };
-}
-
-function capital(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function healthTable(layers, trends, detail) {

@@ -18,10 +18,10 @@ const VIEWS = {
 };
 const NAVIGATION = [["", "Runs"], ["new", "New training"], ["playground", "Playground"], ["words", "Words"]];
 
-/** "#/run/a%20b" -> {view: "run", rest: "a b"}. */
+/** "#/compare/a%20b,c" -> {view: "compare", names: ["a b", "c"]}. */
 export function parseAddress(hash) {
   const [, view = "", rest = ""] = /^#\/?([^/]*)\/?(.*)$/.exec(hash) ?? [];
-  return { view, rest: decoded(rest) };
+  return { view, names: rest.split(",").filter(Boolean).map(decoded) };
 }
 
 function decoded(text) {
@@ -44,18 +44,18 @@ function start() {
   async function show() {
     turn += 1;
     const mine = turn;
-    const { view, rest } = parseAddress(location.hash);
+    const { view, names } = parseAddress(location.hash);
     const known = VIEWS[view] ?? VIEWS[""];
     if (end) end();
     end = null;
     showNavigation(view);
-    document.title = rest ? `${rest} · nudgenet` : `${known.title} · nudgenet`;
+    document.title = `${names.join(", ") || known.title} · nudgenet`;
     const container = h("div", { class: "view" });
     try {
       const mount = await known.load();
       if (mine !== turn) return;
       replace(main, container);
-      const ended = await mount(container, app, rest);
+      const ended = await mount(container, app, names);
       if (mine !== turn) ended?.();
       else end = ended ?? null;
     } catch (error) {

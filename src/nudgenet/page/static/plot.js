@@ -87,11 +87,16 @@ export function paintRegion(context, frame, region, paint) {
   context.setLineDash([2, 3]);
   stroke(context, [[Math.round(start) + 0.5, frame.top], [Math.round(start) + 0.5, frame.bottom]]);
   context.setLineDash([]);
+}
+
+/** The words of a shaded stretch, at the top, below the labels that stand there already. */
+export function paintRegionLabel(context, frame, region, paint, taken) {
   const width = context.measureText(region.label).width;
-  if (width + 12 > frame.right - frame.left) return;
-  context.fillStyle = paint.of("--warn");
-  const x = Math.min(start + 6, frame.right - width - 4);
-  context.fillText(region.label, x, frame.top + 14);
+  const start = Math.max(frame.left, frame.sx(region.from));
+  if (width + 12 > frame.right - frame.left || !(frame.sx(region.to) > frame.left && start < frame.right)) return;
+  let y = frame.top + 14;
+  while (taken.some((other) => Math.abs(other - y) < LINE_HEIGHT)) y += LINE_HEIGHT;
+  tag(context, region.label, Math.min(start + 6, frame.right - width - 4), y, paint, "--warn");
 }
 
 /** One line; gaps where values are not finite; a dot where a point stands alone. */
@@ -131,28 +136,29 @@ function dot(context, x, y, radius) {
   context.fill();
 }
 
-/** Labelled level lines (baselines): the labels are moved apart where they would lie on each other. */
+/** Labelled level lines (baselines); labels that would lie on each other are moved apart. Where the labels are. */
 export function paintLevels(context, frame, levels, paint) {
   const inside = levels
     .map((level) => ({ ...level, at: frame.sy(level.y) }))
     .filter(({ at }) => at >= frame.top && at <= frame.bottom)
     .sort((a, b) => a.at - b.at);
-  let before = -Infinity;
+  const taken = [];
   for (const level of inside) {
     context.strokeStyle = paint.soft;
     context.lineWidth = 1;
     context.setLineDash([2, 4]);
     stroke(context, [[frame.left, level.at], [frame.right, level.at]]);
-    const text = Math.max(level.at - 4, before + LINE_HEIGHT, frame.top + 11);
-    before = text;
+    const text = Math.max(level.at - 4, (taken.at(-1) ?? -Infinity) + LINE_HEIGHT, frame.top + 11);
+    taken.push(text);
     context.setLineDash([]);
     tag(context, level.label, frame.right - context.measureText(level.label).width - 4, text, paint);
   }
+  return taken;
 }
 
 /** A text with the paper's colour behind it, so that lines do not run through the letters. */
-function tag(context, text, x, y, paint) {
-  Object.assign(context, { strokeStyle: paint.paper, fillStyle: paint.soft, lineWidth: 4, lineJoin: "round" });
+function tag(context, text, x, y, paint, colour = "--soft") {
+  Object.assign(context, { strokeStyle: paint.paper, fillStyle: paint.of(colour), lineWidth: 4, lineJoin: "round" });
   context.strokeText(text, x, y);
   context.fillText(text, x, y);
 }

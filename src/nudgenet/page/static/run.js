@@ -2,7 +2,7 @@
 
 import { get, isExported, piece, post } from "./api.js";
 import { announce, append, button, copyable, debounce, h, prose, replace, toast } from "./dom.js";
-import { ABSENT, TASKS, VERDICTS, duration, metricLabel, number, plural, score, when } from "./format.js";
+import { TASKS, VERDICTS, duration, metricLabel, number, plural, score, when } from "./format.js";
 import { mountCurves } from "./curves.js";
 import { decisionsPart, baselinesPart, columnsPart, settingsPart, warningsPart } from "./facts.js";
 import { mountForks } from "./forks.js";
@@ -12,7 +12,7 @@ import { verdictBadge } from "./runs.js";
 import { createCleanup, createStore } from "./state.js";
 
 /** The run view. */
-export async function mountRun(container, app, name) {
+export async function mountRun(container, app, [name]) {
   const cleanup = createCleanup();
   let run;
   try {
@@ -50,7 +50,10 @@ export async function mountRun(container, app, name) {
   append(container, head, timeSlot, h("div", { class: "panels" }, curvesPanel, healthPanel, tries, xray, facts));
 
   drawHead(head, run, app);
-  const curves = mountCurves(curvesPanel, run, store, cleanup);
+  const curves = mountCurves(curvesPanel, run, store, cleanup, () => {
+    tries.scrollIntoView({ block: "center" });
+    tries.querySelector("button, h2").focus();
+  });
   const health = mountHealth(healthPanel, run, store, cleanup);
   const forks = mountForks(tries, run, curves, cleanup);
   drawFacts(facts, run, store);
@@ -91,7 +94,7 @@ function follow({ app, run, store, cleanup, curves, health, forks, head, facts }
       const last = message.epochs?.at(-1);
       if (last) {
         run.trained = { epochs: last.epoch, steps: last.step };
-        drawHead(head, run, app);
+        replace(head.querySelector(".facts"), factsLine(run));
         every();
       }
     }
@@ -114,15 +117,6 @@ function follow({ app, run, store, cleanup, curves, health, forks, head, facts }
 function drawHead(head, run, app) {
   const { metric, metrics, interval } = run.summary ?? {};
   const value = metrics?.test?.[metric];
-  const live = run.state === "live";
-  const rows = Object.entries(run.parts ?? {}).map(([part, count]) => `${number(count)} ${part}`);
-  const facts = [
-    run.task ? ["predicts ", h("code", {}, run.task.target), ` (${TASKS[run.task.kind] ?? run.task.kind})`] : null,
-    run.source ? `from ${run.source.name}` : null,
-    rows.length ? `${rows.join(", ")} rows` : null,
-    run.trained?.epochs ? `${plural(run.trained.epochs, "epoch")}${live && run.plan ? ` of at most ${number(run.plan.epochs)}` : ""}` : null,
-    run.summary?.seconds?.total ? duration(run.summary.seconds.total) : null,
-  ].filter(Boolean);
   const said = VERDICTS[run.verdict?.state];
   replace(
     head,
@@ -132,19 +126,30 @@ function drawHead(head, run, app) {
       h("div", { class: "row" }, h("h1", {}, run.name), verdictBadge({ ...run, verdict: run.verdict?.state ?? run.verdict })),
       h("div", { class: "row" }, headLinks(run, app)),
     ),
-    h("p", { class: "soft facts" }, facts.map((fact, index) => [index ? " · " : "", fact])),
+    h("p", { class: "soft facts" }, factsLine(run)),
     Number.isFinite(value) &&
       h(
         "p",
         { class: "result" },
         h("span", { class: "big" }, score(metric, value)),
-        h("span", { class: "soft" }, term(metricLabel(metric) in TERMS ? TERMS[metricLabel(metric)] : metric, metricLabel(metric)), " on the ", term("test part", "test rows"), interval ? [", ", term("interval", "very likely between"), ` ${score(metric, interval[0])} and ${score(metric, interval[1])}`] : ""),
+        h("span", { class: "soft" }, term(metricLabel(metric)), " on the ", term("test part", "test rows"), interval ? [", ", term("interval", "very likely between"), ` ${score(metric, interval[0])} and ${score(metric, interval[1])}`] : ""),
       ),
     said && run.verdict.reason ? h("p", { class: "reason" }, prose(run.verdict.reason)) : null,
   );
 }
 
-const TERMS = { "log loss": "log loss", "mean error": "mean error" };
+function factsLine(run) {
+  const rows = Object.entries(run.parts ?? {}).map(([part, count]) => `${number(count)} ${part}`);
+  const most = run.state === "live" && run.plan?.epochs ? ` of at most ${number(run.plan.epochs)}` : "";
+  const facts = [
+    run.task ? ["predicts ", h("code", {}, run.task.target), ` (${TASKS[run.task.kind] ?? run.task.kind})`] : null,
+    run.source ? `from ${run.source.name}` : null,
+    rows.length ? `${rows.join(", ")} rows` : null,
+    run.trained?.epochs ? plural(run.trained.epochs, "epoch") + most : null,
+    run.summary?.seconds?.total ? duration(run.summary.seconds.total) : null,
+  ];
+  return facts.filter(Boolean).map((fact, index) => [index ? " · " : "", fact]);
+}
 
 function headLinks(run, app) {
   if (isExported()) return [];
@@ -179,7 +184,7 @@ function drawFacts(place, run, store) {
     h("h2", {}, beginner ? "Everything else" : "Record"),
     parts.map(([part, title, content]) => h("details", { data: { part }, open: folds.includes(part) }, h("summary", {}, title), content)),
     run.command && [h("h3", {}, "Do it again"), h("p", { class: "note" }, "This line in a terminal gives the same training, to the last digit on this machine."), copyable(run.command)],
-    h("p", { class: "small soft" }, `Run ${run.name}${run.created ? `, ${when(run.created)}` : ""}. ${run.summary?.parameters ? `${number(run.summary.parameters)} knobs.` : ABSENT}`),
+    h("p", { class: "small soft" }, `Run ${run.name}${run.created ? `, ${when(run.created)}` : ""}. ${run.summary?.parameters ? `${number(run.summary.parameters)} knobs.` : ""}`),
   );
 }
 

@@ -174,8 +174,9 @@ export async function mountRuns(container, app) {
       [...place.querySelectorAll("[data-keep]")].find(({ dataset }) => dataset.keep === `note ${run.name}`)?.focus();
     };
     field.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") done(true);
-      if (event.key === "Escape") done(false);
+      if (event.key !== "Enter" && event.key !== "Escape") return;
+      event.preventDefault(); // the button that gets the focus back must not be pressed by the same key
+      done(event.key === "Enter");
     });
     field.addEventListener("blur", () => done(true));
     const cell = row.querySelector("th");
@@ -185,7 +186,8 @@ export async function mountRuns(container, app) {
   }
 
   async function change(run, values, path, body) {
-    Object.assign(run, values); // shown at once; the server's answer comes with the next list
+    const row = view.runs.find(({ name }) => name === run.name); // the list may have been read anew meanwhile
+    Object.assign(row ?? run, values); // shown at once; the server's answer comes with the next list
     draw();
     try {
       await post(path, body);
