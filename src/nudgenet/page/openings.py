@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 from nudgenet.page import insights, items, neurons, playground, updates
 from nudgenet.page.context import BadRequest, posting, reading
 from nudgenet.page.opened import Mode, Moment, OpenedRun, OpenedRuns
-from nudgenet.page.rows import at_of, list_rows, resolve
+from nudgenet.page.rows import Sought, at_of, list_rows, resolve
 
 if TYPE_CHECKING:
     from nudgenet.page.context import Context
@@ -105,7 +105,8 @@ def rows(run: OpenedRun, query: Body) -> Any:
         whole_number(query, "from", 0),
         whole_number(query, "count", 50),
     )
-    return {"at": at_of(at.at), **list_rows(run, at, part, sort, begin or 0, count or 50)}
+    sought = Sought(*(query.get(name) or None for name in ("find", "truth", "answer")))
+    return {"at": at_of(at.at), **list_rows(run, at, part, sort, begin or 0, count or 50, sought)}
 
 
 def item(run: OpenedRun, query: Body) -> Any:

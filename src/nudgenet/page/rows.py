@@ -288,13 +288,51 @@ def judge(opened: OpenedRun, moment: Moment, name: str, places: np.ndarray | Non
     return Judged(places, said(opened, predictions.numpy()), losses.double().numpy())
 
 
-def list_rows(opened: OpenedRun, moment: Moment, part: str, sort: str, begin: int, count: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Sought:
+    """Which rows are wanted: those with `find` in a cell, whatever its case, and with these labels. None: any."""
+
+    find: str | None = None
+    truth: str | None = None
+    answer: str | None = None
+
+    def holds(self, opened: OpenedRun, part: str, places: np.ndarray, truths: Any, answers: Any) -> np.ndarray:
+        """bool (places,): whether each of these rows of a part, with its truth and answer, is wanted."""
+        kept = np.ones(len(places), dtype=bool)
+        for wanted, labels in ((self.truth, truths), (self.answer, answers)):
+            if wanted is not None:
+                kept &= np.array([str(label) == wanted for label in labels], dtype=bool)
+        if self.find:
+            sought = self.find.casefold()
+            cells = cells_of(opened, part, places.tolist())
+            kept &= np.array([any(sought in text.casefold() for text in row.values()) for row in cells], dtype=bool)
+        return kept
+
+
+ALL = Sought()
+
+
+def list_rows(
+    opened: OpenedRun, moment: Moment, part: str, sort: str, begin: int, count: int, sought: Sought = ALL
+) -> dict[str, Any]:
     """Rows of a part with cells, truth, answer and loss, in their order or the worst first."""
     count = max(1, min(count, MOST_ROWS))
     if part == "test":
-        return list_test_rows(opened, sort, begin, count)
+        return list_test_rows(opened, sort, begin, count, sought)
     total = len(part_of_run(opened, part))
-    if sort == "worst":
+    if sought != ALL:
+        key = ("judged", part, moment.at.step, moment.at.why)
+        judged = opened.remembered(key, lambda: judge(opened, moment, part))
+        targets = part_of_run(opened, part).targets[torch.from_numpy(judged.places)]
+        truths = [truth_of(opened, target) for target in targets.split(1)]
+        labels = [label_of(opened, answer) for answer in judged.answers]
+        kept = np.flatnonzero(sought.holds(opened, part, judged.places, truths, labels))
+        total = len(kept)
+        if sort == "worst":
+            kept = kept[np.argsort(-judged.losses[kept], kind="stable")]
+        kept = kept[begin : begin + count]
+        judged = Judged(judged.places[kept], judged.answers[kept], judged.losses[kept])
+    elif sort == "worst":
         key = ("judged", part, moment.at.step, moment.at.why)
         judged = opened.remembered(key, lambda: judge(opened, moment, part))
         order = np.argsort(-judged.losses, kind="stable")[begin : begin + count]
@@ -325,7 +363,7 @@ def list_rows(opened: OpenedRun, moment: Moment, part: str, sort: str, begin: in
     return {"columns": columns, "rows": rows, "total": total}
 
 
-def list_test_rows(opened: OpenedRun, sort: str, begin: int, count: int) -> dict[str, Any]:
+def list_test_rows(opened: OpenedRun, sort: str, begin: int, count: int, sought: Sought = ALL) -> dict[str, Any]:
     """The test rows with the answers that were saved when the training was over: they are not answered anew."""
     path = opened.store.path / "test_predictions.parquet"
     if not path.is_file():
@@ -334,6 +372,11 @@ def list_test_rows(opened: OpenedRun, sort: str, begin: int, count: int) -> dict
     order = np.arange(table.num_rows)
     if sort == "worst":
         order = np.argsort(-table.column("loss").to_numpy(), kind="stable")
+    if sought != ALL:
+        labels = (table.column(name).to_pylist() for name in ("actual", "prediction"))
+        kept = sought.holds(opened, "test", np.arange(table.num_rows), *labels)
+        order = order[kept[order]]
+    total = len(order)
     order = order[begin : begin + count]
     try:
         cells = cells_of(opened, "test", order.tolist())
@@ -350,7 +393,7 @@ def list_test_rows(opened: OpenedRun, sort: str, begin: int, count: int) -> dict
             {"part": "test", "index": place, "cells": cell, **shared, "wrong": not is_number and answer != truth}
         )
     columns = list(cells[0]) if cells else []
-    return {"columns": columns, "rows": rows, "total": table.num_rows}
+    return {"columns": columns, "rows": rows, "total": total}
 
 
 def at_of(at: At) -> dict[str, Any]:

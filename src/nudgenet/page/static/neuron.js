@@ -190,7 +190,7 @@ function stepsView(store) {
     for (const radio of [backward, update].flatMap((view) => [...view.querySelectorAll(".choice input")])) radio.checked = radio.value === (state.batch ?? "row");
     replace(loss, lossWords(found, mine, state.said));
     showBackward(found, mine);
-    showUpdate(found, mine);
+    showUpdate(found, mine, state);
     code.set(found.python);
   }
 
@@ -202,11 +202,12 @@ function stepsView(store) {
     ]);
   }
 
-  function showUpdate(found, mine) {
+  function showUpdate(found, mine, state) {
     const { update: nudge } = found;
     const row = (name, t) => [name, { value: t.before, digits: 5 }, { value: t.gradient }, optional(t.first_moment), optional(t.second_moment), { value: t.step }, { value: t.after, digits: 5 }];
     changes.fill([...nudge.terms.map((t) => row(t.name, t)), ...(nudge.bias ? [row("bias", nudge.bias)] : [])]);
-    replace(how, updateWords(found, mine));
+    const here = (state.step ?? state.best_step) === found.at.step;
+    replace(how, updateWords(found, mine), !here && h("p", { class: "about" }, `Step ${number(found.at.step)}: ${found.at.why}.`));
   }
 
   return { loss, backward, update, show };
