@@ -44,7 +44,7 @@ function lossIsLogLoss({ task, settings = {} }) {
 function lineOf(name, detail) {
   const plain = detail === "beginner";
   if (name.startsWith("batch_")) return { ...BATCH, label: plain ? "each step, on its batch" : `${metricLabel(name.slice(6))} of each batch` };
-  if (name.startsWith("validation_")) return { ...VALIDATION, label: plain ? "on validation rows, never trained on" : `validation ${metricLabel(name.slice(11))}` };
+  if (name.startsWith("validation_")) return { ...VALIDATION, label: plain ? "on validation rows" : `validation ${metricLabel(name.slice(11))}` };
   if (name.startsWith("train_")) return { ...TRAIN, label: plain ? "on training rows" : `training ${metricLabel(name.slice(6))}` };
   return { ...TRAIN, label: `${metricLabel(name)}, per epoch` };
 }
@@ -197,6 +197,9 @@ export function mountCurves(container, run, store, cleanup, toTries) {
 
   function drawControls() {
     const options = subjects(known.available, store.state.detail);
+    const state = JSON.stringify([options, view.subject, store.state.detail]);
+    if (controls.dataset.state === state) return; // what has the focus keeps it
+    controls.dataset.state = state;
     const select = h(
       "select",
       { "aria-label": "What is shown", on: { change: () => choose(select.value) } },

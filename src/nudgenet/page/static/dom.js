@@ -196,6 +196,20 @@ export function debounce(action, wait) {
   };
 }
 
+/** A function that runs `action` at most once in `wait` milliseconds, and once more after its last call. */
+export function atMost(action, wait) {
+  let [timer, before] = [0, -Infinity];
+  return () => {
+    if (timer) return;
+    const run = () => {
+      timer = 0;
+      before = performance.now();
+      action();
+    };
+    timer = setTimeout(run, Math.max(0, before + wait - performance.now()));
+  };
+}
+
 /** A function that runs `action` at most once per frame, with the values of its last call. */
 export function perFrame(action) {
   let waiting = null;

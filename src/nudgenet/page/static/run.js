@@ -1,7 +1,7 @@
 // One run: what came of it, its curves and health, what to try, and (from xray.js) its inside.
 
 import { get, isExported, piece, post } from "./api.js";
-import { announce, append, button, copyable, debounce, h, prose, replace, toast } from "./dom.js";
+import { announce, append, atMost, button, copyable, debounce, h, prose, replace, toast } from "./dom.js";
 import { TASKS, VERDICTS, duration, metricLabel, number, plural, score, when } from "./format.js";
 import { mountCurves } from "./curves.js";
 import { decisionsPart, baselinesPart, columnsPart, settingsPart, warningsPart } from "./facts.js";
@@ -86,7 +86,7 @@ function follow({ app, run, store, cleanup, curves, health, forks, head, facts }
     await Promise.all([curves.refresh(), health.refresh()]);
     announce(`The training of ${run.name} has ended`);
   }, 300);
-  const every = debounce(() => curves.refresh(), 1500); // the server's word on overfitting and on what is thinned
+  const every = atMost(() => cleanup.ended || curves.refresh().catch(() => {}), 2000); // the server's word on overfitting and on what is thinned
   const onMessage = (message) => {
     if (message.run !== run.name) return;
     if (message.epochs?.length || message.batches?.step?.length) {

@@ -66,13 +66,13 @@ async function mountFiles(container, choose) {
   async function show(wanted) {
     try {
       const answer = await get(withQuery("files", { path: wanted }));
-      path.value = answer.path;
+      if (wanted || document.activeElement !== path) path.value = answer.path; // not under the hands of who types
       error.hidden = true;
       const up = answer.parent ? entry("..", "folder above", () => show(answer.parent)) : null;
       const shown = answer.entries.filter(({ folder, openable }) => folder || openable);
       replace(list, up, shown.map((one) => fileEntry(one, answer.path)), !shown.length && h("li", { class: "soft" }, "No tables or folders here."));
-      const here = answer.entries.find(({ openable, folder }) => openable && !folder && joined(answer.path, "") === joined(wanted, ""));
-      if (here) pick(joined(answer.path, here.name));
+      const here = shown.findIndex(({ name, folder }) => !folder && joined(answer.path, name) === wanted);
+      if (here >= 0) pick(wanted, list.children[here + (up ? 1 : 0)]); // a file's whole path was typed
     } catch (problem) {
       replace(error, problem.message);
       error.hidden = false;
@@ -86,9 +86,10 @@ async function mountFiles(container, choose) {
     return item;
   }
 
-  function pick(full, item = null) {
+  function pick(full, item) {
     for (const other of list.children) other.removeAttribute("aria-current");
-    item?.setAttribute("aria-current", "true");
+    item.setAttribute("aria-current", "true");
+    item.scrollIntoView({ block: "nearest" });
     path.value = full;
     choose(full);
   }
@@ -128,7 +129,7 @@ async function drawTarget(container, wish, changed) {
       { class: "column" },
       h("input", { type: "radio", name: group, checked: name === wish.target, on: { change: () => choose(name) } }),
       h("span", { class: "column-name" }, name),
-      h("span", { class: "small soft" }, [kind, (examples ?? []).map((cell) => shortened(cell, 18)).join(", ")].filter(Boolean).join(" · ")),
+      h("span", { class: "small soft" }, [kind?.replace("_", "/"), (examples ?? []).map((cell) => shortened(cell, 18)).join(", ")].filter(Boolean).join(" · ")),
     ),
   );
   replace(
@@ -171,7 +172,7 @@ function settingField(one, set) {
   const standard = one.default === null || one.default === undefined ? "chosen from the data" : String(one.default);
   const input = INPUTS[one.type]?.(one, id, standard, set) ?? INPUTS.text(one, id, standard, set);
   const label = h("label", { for: id }, one.name.replaceAll("_", " "));
-  return h("div", { class: "field" }, label, h("small", {}, one.description), input);
+  return h("div", { class: "field" }, label, h("small", {}, one.description.replace(/ \(see [\w.]+\)/, "")), input);
 }
 
 const INPUTS = {
