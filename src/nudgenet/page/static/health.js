@@ -130,5 +130,5 @@ export function spark(points) {
   const [endX, endY] = places[places.length - 1];
   const path = places.map(([x, y], index) => `${index ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
   const words = `from ${number(known[0][1], 2)} to ${number(known[known.length - 1][1], 2)}`;
-  return s("svg", { class: "spark", viewBox: "0 0 84 26", width: 84, height: 26, role: "img", "aria-label": words }, s("title", {}, words), s("path", { d: path }), s("circle", { cx: endX, cy: endY, r: 2.5 }));
+  return s("svg", { class: "spark", viewBox: "0 0 84 26", width: 56, height: 22, role: "img", "aria-label": words }, s("title", {}, words), s("path", { d: path }), s("circle", { cx: endX, cy: endY, r: 2.5 }));
 }
