@@ -67,7 +67,7 @@ def own_page(quick_runs: dict[str, Path], tmp_path: Path) -> Page:
     return open_page(tmp_path / "runs")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def page_over() -> Callable[[Path], Page]:
     """`open_page`."""
     return open_page

@@ -51,7 +51,7 @@ def ask(app: Any, method: str, path: str, headers: dict[str, str], cookie: tuple
     if method != "WS":
         return client.request(method, path, headers=headers, json={} if method == "POST" else None).status_code
     try:
-        with client.websocket_connect(path, headers=headers):
+        with client.websocket_connect(f"ws://{HOST}{path}", headers=headers):
             return 101
     except WebSocketDisconnect as refused:
         assert refused.code == 1008

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from nudgenet.bookkeeping import Wanted
 from nudgenet.data.read import find_file, is_query, name_of
+from nudgenet.errors import RunError
 
 LOOK_EVERY_S = 0.1
 CLOSING_S = 10.0  # how long a page may take to end what it does
@@ -28,25 +29,21 @@ CLOSING_S = 10.0  # how long a page may take to end what it does
 class Beside:
     """A page that was opened beside a training.
 
-    address: where it is, with the token; "" until it says so.
+    address: where it is, with the token.
     over: set when the command is done with the page.
     """
 
     process: subprocess.Popen[str]
+    address: str
     folder: Path  # of the run that it is to show
-    address: str = ""
     over: threading.Event = field(default_factory=threading.Event)
 
     def show(self) -> None:
-        """Wait for the page and for the run's folder, and open the browser at that run."""
-        if self.process.stdout is None:
-            return
-        self.address = self.process.stdout.readline().strip()
-        while self.address and not (self.folder / "settings.json").is_file():
+        """Wait for the run's folder, and open the browser at that run."""
+        while not (self.folder / "settings.json").is_file():
             if self.over.wait(LOOK_EVERY_S):
                 return
-        if self.address:
-            webbrowser.open(self.run_address)
+        webbrowser.open(self.run_address)
 
     @property
     def run_address(self) -> str:
@@ -77,20 +74,26 @@ class Beside:
 
 @contextmanager
 def page_beside(folder: Path) -> Iterator[Beside]:
-    """Open the page on the folder of a run that is about to be made; it is closed at the end."""
+    """Open the page on the folder of a run that is about to be made; it is closed at the end.
+
+    Raises:
+        RunError: it does not start; it has said why on stderr.
+    """
     # A session of its own: a Ctrl-C in the terminal is for the training, which saves first.
     command = [sys.executable, "-P", "-m", "nudgenet", "page", "--runs", str(folder.parent), "--no-open", "--tied"]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
-    page = Beside(process, folder)
-    shower = threading.Thread(target=page.show, daemon=True)
-    shower.start()
+    page = Beside(process, "", folder)
     try:
+        page.address = process.stdout.readline().strip() if process.stdout else ""
+        if not page.address:
+            raise RunError("The page could not be opened", fix="Train without --open, or see what `nudge page` says.")
+        shower = threading.Thread(target=page.show, daemon=True)
+        shower.start()
         yield page
     finally:
         page.close()
-        shower.join(CLOSING_S)
 
 
 def future_folder(source: str, runs: Path, name: str | None) -> Path:

@@ -127,7 +127,7 @@ def routes(context: Context) -> list[BaseRoute]:
         for store in stores:
             try:
                 found.append(tested(store))
-            except (RunError, KeyError, OSError):  # an older or damaged run is shown, only not tested
+            except (RunError, LookupError, OSError, ValueError):  # an older or damaged run is shown, only not tested
                 found.append(None)
         return {
             "runs": [rows[name] for name in names if name in rows],

@@ -106,26 +106,32 @@ def serve(
         trust = Trust.at(host, listening.getsockname()[1])
         context = make_context(folder)
         address = f"http://{host if host != '0.0.0.0' else '127.0.0.1'}:{trust.port}/?token={trust.token}"
-        say(address)
-        if open_browser:
-            webbrowser.open(address)
-        config = uvicorn.Config(
-            create_app(context, trust),
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            lifespan="off",
-            ws="websockets-sansio",
-            ws_max_size=LARGEST_BODY,
-            timeout_graceful_shutdown=2,
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(context, trust),
+                log_level="error",
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                lifespan="off",
+                ws="websockets-sansio",
+                ws_max_size=LARGEST_BODY,
+                timeout_graceful_shutdown=2,
+            )
         )
-        if tied:
-            threading.Thread(target=_end_with_input, daemon=True).start()
         stop = StopSignal()
-        with stop_on_signals(stop):  # uvicorn takes the signal first, ends what is open, and hands it on to here
+
+        def on_request() -> None:  # only until uvicorn listens to signals itself; it hands them on to here at its end
+            server.should_exit = True
+
+        with stop_on_signals(stop, on_request):
+            say(address)
+            if open_browser:
+                webbrowser.open(address)
+            if tied:
+                threading.Thread(target=_end_with_input, daemon=True).start()
             try:
-                uvicorn.Server(config).run(sockets=[listening])
+                server.run(sockets=[listening])
             finally:
                 context.jobs.close(say)
     return 0 if stop.exit_code == CTRL_C else stop.exit_code
