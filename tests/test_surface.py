@@ -29,7 +29,8 @@ QUICK = ("--set", "epochs=2", "--no-baselines")
 
 COMMANDS = {
     "train": {"source", "--target", "--runs", "--name", "--seed", "--time-limit", "--test", "--set", "--from"}
-    | {"--baselines", "--no-baselines", "--json", "--quiet", "-q"},
+    | {"--baselines", "--no-baselines", "--open", "--json", "--quiet", "-q"},
+    "page": {"--runs", "--no-open", "--port", "--host"},
     "resume": {"run", "--runs", "--json", "--quiet", "-q"},
     "predict": {"run", "source", "--output", "-o", "--runs", "--quiet", "-q"},
     "show": {"run", "--runs", "--json"},
