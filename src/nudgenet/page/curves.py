@@ -260,22 +260,30 @@ def routes(context: Context) -> list[BaseRoute]:
 
     def curves_of(request: Request) -> dict[str, Any]:
         store = context.store(request.path_params["name"])
-        summary = store.result("summary") or {}
-        baselines = {name: scores.get("validation", {}) for name, scores in (summary.get("baselines") or {}).items()}
-        return series(context.histories.of(store), request.query_params) | {"baselines": baselines}
+        return series(context.histories.of(store), request.query_params) | {"baselines": baselines_of(store)}
 
     def health_of(request: Request) -> dict[str, Any]:
         store = context.store(request.path_params["name"])
         wanted = number_of(request.query_params, "step", np.inf)
-        step, layers = store.health(None if np.isinf(wanted) else int(wanted))
-        rate_now = context.histories.of(store).rate_at(step)
-        rows = health_rows(layers, Run(store).settings.learning_rate, rate_now)
-        return {"step": step, "steps": store.health_steps(), "layers": rows}
+        return health(store, context.histories.of(store), None if np.isinf(wanted) else int(wanted))
 
     return [
         Route("/api/runs/{name}/series", reading(curves_of)),
         Route("/api/runs/{name}/health", reading(health_of)),
     ]
+
+
+def baselines_of(store: Store) -> dict[str, dict[str, float]]:
+    """What simple models scored on the validation rows: levels beside the curves."""
+    summary = store.result("summary") or {}
+    return {name: scores.get("validation", {}) for name, scores in (summary.get("baselines") or {}).items()}
+
+
+def health(store: Store, history: History, wanted: int | None) -> dict[str, Any]:
+    """The last look at the layers up to a step (None: of all)."""
+    step, layers = store.health(wanted)
+    rows = health_rows(layers, Run(store).settings.learning_rate, history.rate_at(step))
+    return {"step": step, "steps": store.health_steps(), "layers": rows}
 
 
 def health_rows(

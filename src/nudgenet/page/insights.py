@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -137,29 +138,40 @@ def lead(opened: OpenedRun, outputs: Tensor, row: Row) -> Tensor:
 
 def exciting(opened: OpenedRun, moment: Moment, row: Row, member: int, layer: Any, neuron: Any) -> dict[str, Any]:
     """The training rows that make a neuron fire the most."""
-    chosen, number = neuron_of(view(opened, moment, row, member), layer, neuron)
-    key = ("exciting", moment.at.step, moment.at.why, member, chosen.name, number)
-    fired, places = opened.remembered(key, lambda: fired_by(opened, moment.network, member, chosen.name, number))
-    best = np.argsort(-fired, kind="stable")[:MOST_EXCITING]
-    indices = places[best].tolist()
+    return exciting_each(opened, moment, row, member, [(layer, neuron)])[0]
+
+
+def exciting_each(
+    opened: OpenedRun, moment: Moment, row: Row, member: int, wanted: Sequence[tuple[Any, Any]]
+) -> list[dict[str, Any]]:
+    """The same for several neurons, while the network looks at the training rows once."""
+    found = view(opened, moment, row, member)
+    neurons = [(layer.name, number) for layer, number in (neuron_of(found, *one) for one in wanted)]
+    key = ("exciting", moment.at.step, moment.at.why, member, *neurons)
+    fired, places = opened.remembered(key, lambda: fired_by(opened, moment.network, member, neurons))
     targets = part_of_run(opened, "train").targets
-    items = [
-        {
-            "part": "train",
-            "index": index,
-            "fired": float(fired[place]),
-            "cells": cells,
-            "truth": truth_of(opened, targets[index : index + 1]),
-        }
-        for place, index, cells in zip(best.tolist(), indices, cells_of(opened, "train", indices), strict=True)
-    ]
-    return {"at": at_of(moment.at), "layer": chosen.name, "neuron": number, "items": items}
+    answers = []
+    for column, (name, number) in enumerate(neurons):
+        best = np.argsort(-fired[:, column], kind="stable")[:MOST_EXCITING]
+        indices = places[best].tolist()
+        items = [
+            {
+                "part": "train",
+                "index": index,
+                "fired": float(fired[place, column]),
+                "cells": cells,
+                "truth": truth_of(opened, targets[index : index + 1]),
+            }
+            for place, index, cells in zip(best.tolist(), indices, cells_of(opened, "train", indices), strict=True)
+        ]
+        answers.append({"at": at_of(moment.at), "layer": name, "neuron": number, "items": items})
+    return answers
 
 
 def fired_by(
-    opened: OpenedRun, network: nn.Module, member: int, name: str, neuron: int
+    opened: OpenedRun, network: nn.Module, member: int, neurons: Sequence[tuple[str, int]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What a neuron answers to the training rows, and their indices."""
+    """What neurons answer to the training rows, (rows, neurons), and the rows' indices."""
     part = part_of_run(opened, "train")
     places = np.linspace(0, len(part) - 1, min(len(part), MOST_LOOKED_AT)).round().astype(np.int64)
     at_once = FEW if isinstance(network, ConvNet | Transformer) else 1_024
@@ -169,8 +181,8 @@ def fired_by(
             rows = torch.from_numpy(places[begin : begin + at_once])
             with watch(network) as seen:
                 network({key: tensor[rows] for key, tensor in part.inputs.items()})
-            layer = next(layer for layer in layers_of(network, seen, member) if layer.name == name)
-            found.append(layer.fired.value[:, neuron].clone())
+            layers = {layer.name: layer for layer in layers_of(network, seen, member)}
+            found.append(torch.stack([layers[name].fired.value[:, neuron] for name, neuron in neurons], dim=1))
     return torch.cat(found).numpy(), places
 
 

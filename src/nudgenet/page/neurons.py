@@ -133,12 +133,19 @@ def neuron_of(found: View, layer: Any, neuron: Any) -> tuple[Layer, int]:
 
 def open_neuron(opened: OpenedRun, moment: Moment, row: Row, member: int, layer: Any, neuron: Any) -> dict[str, Any]:
     """A neuron's weighted sum, term by term, its kink and what it fires."""
+    return open_neurons(opened, moment, row, member, [(layer, neuron)])[0]
+
+
+def open_neurons(
+    opened: OpenedRun, moment: Moment, row: Row, member: int, wanted: Sequence[tuple[Any, Any]]
+) -> list[dict[str, Any]]:
+    """Several neurons, each by its layer and number, while the network answers once."""
     found = view(opened, moment, row, member)
-    chosen, neuron = neuron_of(found, layer, neuron)
-    return {
-        "at": at_of(moment.at),
-        **neuron_as_json(found, chosen, neuron, f"{layer} [{neuron}] at step {moment.at.step}"),
-    }
+    answers = []
+    for layer, number in (neuron_of(found, *one) for one in wanted):
+        title = f"{layer.name} [{number}] at step {moment.at.step}"
+        answers.append({"at": at_of(moment.at), **neuron_as_json(found, layer, number, title)})
+    return answers
 
 
 def neuron_as_json(found: View, layer: Layer, neuron: int, title: str) -> dict[str, Any]:
@@ -207,9 +214,14 @@ def terms_of(found: View, layer: Layer, neuron: int, opened_sum: OpenSum) -> lis
 
 
 def open_network(
-    opened: OpenedRun, moment: Moment, row: Row, member: int, unfold: Sequence[str] = ()
+    opened: OpenedRun,
+    moment: Moment,
+    row: Row,
+    member: int,
+    unfold: Sequence[str] = (),
+    only: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Any]:
-    """The neurons that matter for one row, and what runs between them; the whole ensemble's answer."""
+    """The neurons that matter for one row, or those of `only`, and what runs between them; the whole ensemble's answer."""
     found = view(opened, moment, row, member)
     hidden, output = list(found.layers[:-1]), found.layers[-1]
     answer = answers(opened, found.outputs)[0]
@@ -218,7 +230,10 @@ def open_network(
     flows: dict[str, list[Flow]] = {}  # a layer -> what runs into its shown neurons
     for layer in reversed(found.layers):
         if layer is not output:
-            shown[layer.name] = choose(found, layer, flows, shown, layer.name in unfold)
+            known = None if only is None else only.get(layer.name, ())
+            shown[layer.name] = (
+                sorted(known) if known is not None else choose(found, layer, flows, shown, layer.name in unfold)
+            )
         flows[layer.name] = [flow for neuron in shown[layer.name] for flow in flows_into(found, layer, neuron)]
     columns, folded = columns_of(found, flows, "input" in unfold)
     places = {column["name"]: column["index"] for column in columns}

@@ -72,8 +72,8 @@ def settings_of(wanted: Mapping[str, Any], more: Mapping[str, Any]) -> Settings:
     network = wanted.get("network") or "mlp"
     if network not in ("mlp", "ensemble"):
         raise BadRequest("The playground has the networks `mlp` and `ensemble`", got=str(network)[:50])
-    fixed = {"network": network, "schedule": "constant", "warmup": 0.0, "epochs": EPOCHS, "patience": EPOCHS}
-    return make_settings(**{**more, **values, **fixed})
+    steady = {"schedule": "constant", "warmup": 0.0, "epochs": EPOCHS, "patience": EPOCHS, "precision": "float32"}
+    return make_settings(**{**more, **values, "network": network, **steady})
 
 
 def rows_of(wanted: Mapping[str, Any], context: Context) -> tuple[Callable[[], tuple[Raw, int]], Settings, str]:
@@ -125,6 +125,7 @@ class Game:
     grid: Mapping[str, Tensor]
     axes: tuple[Axis, Axis]
     sample: Part  # the training rows that are judged
+    random: Tensor  # the random state behind the first weights, with which the training goes on
 
     @classmethod
     def ready(cls, wanted: Mapping[str, Any], context: Context) -> Game:
@@ -139,11 +140,11 @@ class Game:
         if len(features) != len(table.preparation.features) or len({axis[0] for axis in axes}) != 2:
             raise ColumnError("The playground takes two different columns of numbers", got=", ".join(map(str, names)))
         with working_at(place):
-            state = begin(
-                data, choose_capacity(data.shape, settings), make_plan(settings, data.shape)[0], place, settings
-            )
+            plan, _ = make_plan(settings, data.shape)
+            state = begin(data, choose_capacity(data.shape, settings), plan, place, settings)
+            random = torch.get_rng_state()
         grid = grid_inputs(data.shape.num_numbers, axes[0], axes[1])
-        return cls(state, table, place, command, grid, (axes[0], axes[1]), training_sample(data, settings.seed))
+        return cls(state, table, place, command, grid, (axes[0], axes[1]), training_sample(data, settings.seed), random)
 
     @property
     def classes(self) -> list[Label]:
@@ -256,7 +257,7 @@ class Session:
         elif what in ("pause", "go", "step"):
             with self._changed:
                 self._may_run = what == "go"
-                self._steps = 1 if what == "step" else 0
+                self._steps = self._steps + 1 if what == "step" else 0
                 self._changed.notify_all()
         else:
             raise BadRequest("The playground knows start, pause, go, step and stop", got=str(what)[:50])
@@ -284,22 +285,25 @@ class Session:
     def _train(self, game: Game, stop: StopSignal) -> None:
         self._send({**game.frame(), **game.beginning()})
         shown = next_step = time.monotonic()
+        is_single = False
 
         def on_step(*_: Any) -> None:
-            nonlocal shown, next_step
-            is_single = self._steps > 0
+            nonlocal shown, next_step, is_single
             now = time.monotonic()
-            if is_single or now - shown > FRAME_S:
+            if is_single or now - shown > FRAME_S or not self._may_run:
                 shown = now
                 self._send(game.frame())
+            is_single = False
             next_step = max(next_step + 1 / STEPS_PER_S, now - FRAME_S)
             with self._workshop.let_others(), self._changed:
-                self._steps = 0
                 if (ahead := next_step - time.monotonic()) > 0 and not stop.reason:
                     self._changed.wait(ahead)
                 while not (self._may_run or self._steps or stop.reason):
                     self._changed.wait()
+                if self._steps:
+                    self._steps, is_single = self._steps - 1, True
 
+        torch.set_rng_state(game.random)
         for _ in fit(game.state, game.table.prepared, on_step=on_step, stop=stop):
             pass
         if not stop.reason:

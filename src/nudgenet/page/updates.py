@@ -6,7 +6,7 @@ a copy, but for dropout. Or it is the batch that the training really took there,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -67,7 +67,20 @@ class Entries:
 def open_update(
     opened: OpenedRun, step: int | None, mode: Mode, row: Row, member: int, layer: Any, neuron: Any, batch: str
 ) -> dict[str, Any]:
-    """The next update after a step, seen from one neuron.
+    """The next update after a step, seen from one neuron; for the arguments see `open_updates`."""
+    return open_updates(opened, step, mode, row, member, [(layer, neuron)], batch)[0]
+
+
+def open_updates(
+    opened: OpenedRun,
+    step: int | None,
+    mode: Mode,
+    row: Row,
+    member: int,
+    wanted: Sequence[tuple[Any, Any]],
+    batch: str,
+) -> list[dict[str, Any]]:
+    """The next update after a step, done once and seen from several neurons, each by its layer and number.
 
     Args:
         batch: "row", a batch of this row alone, or "real", the batch that the training took.
@@ -82,14 +95,21 @@ def open_update(
         state, at = training_at(opened, step, mode)
         plain = trained_alike(rebuild(opened.shape, opened.run.settings, state.network.state_dict()))
         before = view(opened, Moment(plain, at), row, member)
-        chosen, number = neuron_of(before, layer, neuron)
-        knobs, bias = chosen.weights(number), chosen.bias(number)
-        kept = {one.parameter: Entries.of(state, one) for one in (knobs, bias) if one is not None}
+        chosen = [neuron_of(before, *one) for one in wanted]
+        kept = [entries_of(state, *one) for one in chosen]
         # The optimizer counts its updates where it keeps its memory; unpacked again, the random state is the step's.
-        with raw_gradients(state.network, list(kept)) as raw:
+        with raw_gradients(state.network, {name for one in kept for name in one}) as raw:
             done = one_row(state, row, member, opened) if batch == "row" else real(state, opened)
-        after = {one.parameter: Entries.of(state, one) for one in (knobs, bias) if one is not None}
-    return as_json(before, chosen, number, state, at, raw, kept, after, done)
+        after = [entries_of(state, *one) for one in chosen]
+    return [
+        as_json(before, *one, state, at, raw, old, new, done) for one, old, new in zip(chosen, kept, after, strict=True)
+    ]
+
+
+def entries_of(state: State, layer: Layer, neuron: int) -> dict[str, Entries]:
+    """The neuron's own entries, as they are now, by their parameter."""
+    knobs = (layer.weights(neuron), layer.bias(neuron))
+    return {one.parameter: Entries.of(state, one) for one in knobs if one is not None}
 
 
 def training_at(opened: OpenedRun, step: int | None, mode: Mode) -> tuple[State, At]:
@@ -169,7 +189,7 @@ def loss_of(network: nn.Module, state: State, batch: Batch) -> float:
 
 
 @contextmanager
-def raw_gradients(network: nn.Module, names: list[str]) -> Iterator[dict[str, Tensor]]:
+def raw_gradients(network: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]]:
     """The gradients of some parameters as backward leaves them, before they are clipped."""
     found: dict[str, Tensor] = {}
 

@@ -9,9 +9,9 @@ export class ApiError extends Error {
   }
 }
 
-let source = null; // {get(path), post(path, body)} of an exported file; null: the server
+let source = null; // {get(path), post(path, body), picture(part, index)} of an exported file; null: the server
 
-/** Answers come from `other` instead of the server: {get(path), post(path, body)}, both async. */
+/** Answers come from `other` instead of the server: see exported.js. */
 export function useSource(other) {
   source = other;
 }
@@ -36,6 +36,11 @@ export function withQuery(path, query = {}) {
 /** Where an image, a sound or a file of the server is. */
 export function address(path) {
   return new URL(`api/${path}`, document.baseURI).href;
+}
+
+/** Where a row's picture or sound is; null if an exported file does not hold it. */
+export function itemAddress(run, part, index) {
+  return source ? source.picture(part, index) : address(withQuery(`runs/${piece(run)}/item`, { part, index }));
 }
 
 /** GET: the JSON answer. Raises ApiError with one plain line. `signal` of an AbortController ends it. */

@@ -13,7 +13,9 @@ export function mountBoundary(container, run, store, cleanup) {
   const numeric = (run.columns ?? []).filter(({ kind, used }) => kind === "number" && used !== false).map(({ name }) => name);
   if (numeric.length < 2) return;
   const frame = panel("Decision boundary", { className: "boundary" });
-  const chosen = { x: numeric[0], y: numeric[1] };
+  if (run.exported && !run.exported.axes) return;
+  const [x, y] = run.exported?.axes ?? numeric;
+  const chosen = { x, y };
   let latest = null;
   const drawing = picture("Decision boundary", 320, (context, width, height) => latest && paint(context, width, height, latest, chosen, store.state.cells), cleanup);
   const axes = { x: h("p", { class: "axis-name" }), y: h("p", { class: "axis-name" }) };
@@ -25,7 +27,7 @@ export function mountBoundary(container, run, store, cleanup) {
   };
   frame.body.append(
     h("p", { class: "about" }, "The answer for every pair of values; the other columns stay as in your row (the cross). The dark line is where the answer turns."),
-    h("div", { class: "controls" }, pick("x"), pick("y")),
+    h("div", { class: "controls", hidden: Boolean(run.exported) }, pick("x"), pick("y")),
     axes.y,
     drawing.canvas,
     axes.x,

@@ -1,7 +1,7 @@
 // From an error to the neurons behind it: confusion matrix and worst rows, the neurons most responsible for a row's
 // answer, and the training items that excite a neuron most.
 
-import { address, isExported, piece, withQuery } from "./api.js";
+import { isExported, itemAddress, withQuery } from "./api.js";
 import { button, h, replace, s } from "./dom.js";
 import { number, percent, plural, shortened } from "./format.js";
 import { term } from "./glossary.js";
@@ -152,14 +152,14 @@ function showNeurons(list, neurons, store) {
 
 /** One training item that excites a neuron: its picture, sound or cells, and how strongly. */
 function itemCard(run, { index, fired, cells, truth, part }, choose_) {
-  const where = address(withQuery(`runs/${piece(run.name)}/item`, { part, index }));
-  const media = run.media === "image" && !isExported() ? h("img", { src: where, alt: `Training image ${index}`, loading: "lazy" }) : null;
+  const where = run.media === "image" ? itemAddress(run.name, part, index) : null;
+  const media = where && h("img", { src: where, alt: `Training image ${index}`, loading: "lazy" });
   const words = Object.entries(cells ?? {}).slice(0, run.media ? 1 : 4);
   return h(
     "article",
     { class: "item" },
     media,
-    h("p", {}, button(`row ${number(index)}`, () => choose_({ part, index }), { class: "link" }), " fires ", data(fired)),
+    h("p", {}, isExported() ? `row ${number(index)}` : button(`row ${number(index)}`, () => choose_({ part, index }), { class: "link" }), " fires ", data(fired)),
     truth !== null && truth !== undefined && h("p", { class: "small soft" }, `truth: ${typeof truth === "number" ? number(truth) : shortened(truth, 30)}`),
     run.media !== "image" && h("dl", {}, words.map(([name, text]) => [h("dt", {}, shortened(name, 20)), h("dd", {}, shortened(text, run.media === "text" ? 160 : 24))])),
   );

@@ -2,7 +2,7 @@
 //
 // #/ runs · #/run/NAME · #/compare/A,B · #/new · #/playground · #/words
 
-import { isExported, liveFeed } from "./api.js";
+import { get, isExported, liveFeed, useSource } from "./api.js";
 import { h, replace } from "./dom.js";
 import { createPreferences, preferenceSwitches } from "./theme.js";
 
@@ -17,6 +17,7 @@ const VIEWS = {
   words: { load: async () => (await import("./glossary.js")).mountWords, title: "Words" },
 };
 const NAVIGATION = [["", "Runs"], ["new", "New training"], ["playground", "Playground"], ["words", "Words"]];
+const FILE_NAVIGATION = [["", "Run"], ["words", "Words"]];
 
 /** "#/compare/a%20b,c" -> {view: "compare", names: ["a b", "c"]}. */
 export function parseAddress(hash) {
@@ -32,7 +33,16 @@ function decoded(text) {
   }
 }
 
-function start() {
+/** An exported file holds its own answers; the name of its run, or null where a server answers. */
+async function openFile() {
+  if (!document.getElementById("export")) return null;
+  const { embedded, exportedSource } = await import("./exported.js");
+  useSource(exportedSource(embedded()));
+  return (await get("runs")).runs[0].name;
+}
+
+async function start() {
+  const only = await openFile();
   const preferences = createPreferences();
   document.getElementById("preferences").append(preferenceSwitches(preferences));
   const app = { preferences, feed: liveFeed(), open: (address) => (location.hash = address) };
@@ -44,11 +54,12 @@ function start() {
   async function show() {
     turn += 1;
     const mine = turn;
-    const { view, names } = parseAddress(location.hash);
+    const asked = parseAddress(location.hash);
+    const { view, names } = only === null || asked.view === "words" ? asked : { view: "run", names: [only] };
     const known = VIEWS[view] ?? VIEWS[""];
     if (end) end();
     end = null;
-    showNavigation(view);
+    showNavigation(asked.view);
     document.title = `${names.join(", ") || known.title} · nudgenet`;
     const container = h("div", { class: "view" });
     try {
@@ -74,7 +85,7 @@ function start() {
 }
 
 function showNavigation(view) {
-  const links = NAVIGATION.filter(([name]) => !isExported() || name !== "new").map(([name, words]) =>
+  const links = (isExported() ? FILE_NAVIGATION : NAVIGATION).map(([name, words]) =>
     h("li", {}, h("a", { href: `#/${name}`, "aria-current": name === view ? "page" : null }, words)),
   );
   replace(document.getElementById("navigation"), h("ul", {}, links));

@@ -3,10 +3,11 @@
 // Strength is the size of a neuron's filling, its sign is the filling's shape (a disc fires, a diamond is negative,
 // an empty ring is silent): colour only repeats it. While only numbers change, no element is made anew.
 
+import { isExported } from "./api.js";
 import { folded, h, replace, s, table } from "./dom.js";
-import { number, percent, plural, shortened, signed } from "./format.js";
+import { number, plural, shortened, signed } from "./format.js";
 import { term } from "./glossary.js";
-import { data, follow, labelled, lazily, ofRun, panel, question } from "./panel.js";
+import { chance, data, follow, labelled, lazily, ofRun, panel, question } from "./panel.js";
 
 const PITCH = 34; // from one neuron to the next below it
 const TOP = 44; // for the names of the layers
@@ -91,7 +92,7 @@ function answerWords({ answer, truth, loss, members }) {
   const said =
     answer.label === undefined
       ? [data(answer.value), answer.unit ? ` ${answer.unit}` : "", together]
-      : [shortened(answer.label), " (", percent(answer.probability), together, ")"];
+      : [shortened(answer.label), " (", chance(answer.probability), together, ")"];
   const known = truth !== null && truth !== undefined;
   return [
     "Answer: ",
@@ -109,7 +110,7 @@ function memberChooser(store) {
   return {
     element,
     show({ members, member }) {
-      element.hidden = !(members > 1);
+      element.hidden = !(members > 1) || isExported(); // a file holds the first one
       input.max = members;
       if (document.activeElement !== input) input.value = member + 1;
       of.textContent = `of ${number(members)} in the ensemble`;
@@ -170,10 +171,10 @@ function columnsOf(found, unfolded) {
     kind: "output",
     index,
     label: name,
-    value: probability === null || probability === undefined ? number(output) : percent(probability),
+    value: probability === null || probability === undefined ? number(output) : chance(probability),
     share: Math.sqrt(probability ?? 0.7),
     sign: Math.sign(output),
-    words: `output ${name}: ${number(output)}${probability === null || probability === undefined ? "" : `, probability ${percent(probability)}`}`,
+    words: `output ${name}: ${number(output)}${probability === null || probability === undefined ? "" : `, probability ${chance(probability)}`}`,
   }));
   const more = found.folded_columns ?? 0;
   return [
@@ -196,7 +197,8 @@ function createDrawing({ choose, unfold, unfolded, say }) {
   let focus = { column: 1, slot: 0 };
 
   const act = (slot) => {
-    if (slot.kind === "fold") unfold(slot.column);
+    if (slot.kind === "fold" && isExported()) say(`${slot.label.textContent}: not in this file; nudge page shows them.`);
+    else if (slot.kind === "fold") unfold(slot.column);
     else if (slot.kind !== "input") choose(slot.column, slot.index);
     else say(`${slot.words}. It is an input: what comes in.`);
   };

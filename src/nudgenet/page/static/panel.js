@@ -3,7 +3,7 @@
 
 import { get, piece, post } from "./api.js";
 import { append, h, prose, replace, uniqueId } from "./dom.js";
-import { exact, number } from "./format.js";
+import { exact, number, percent } from "./format.js";
 
 /** A panel with its heading: {element, body, say(problem)}. */
 export function panel(title, { className = "", about = null } = {}) {
@@ -45,6 +45,11 @@ export function setData(element, value, digits = 3) {
   if (element.textContent !== text) element.textContent = text;
   element.setAttribute("value", exact(value));
   element.setAttribute("title", exact(value));
+}
+
+/** A probability; what is next to nothing says no more than that. */
+export function chance(probability) {
+  return probability > 0 && probability < 1e-4 ? "< 0.01 %" : percent(probability);
 }
 
 /** The same number in brackets if it is negative, as a factor in a sum. */

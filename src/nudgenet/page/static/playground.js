@@ -180,9 +180,11 @@ async function chooseRun(place, wanted, changed) {
     const tables = runs.filter(({ source }) => source !== null);
     if (!tables.length) return replace(place, h("p", { class: "small soft" }, "There is no run yet."));
     const columns = h("div", {});
+    let turn = 0; // the last choice counts, whichever answer comes last
     const choose = async (name) => {
+      const mine = (turn += 1);
       const run = await get(`runs/${piece(name)}`);
-      showColumns(columns, run, wanted, changed);
+      if (mine === turn) showColumns(columns, run, wanted, changed);
     };
     replace(place, labelled("Run", select(tables.map(({ name }) => [name, name]), tables[0].name, choose)), columns);
     return await choose(tables[0].name);

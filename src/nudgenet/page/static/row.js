@@ -1,9 +1,9 @@
 // Your row: any row of the run's parts, its values open to change, the answer live, and what made it so.
 
-import { address, isExported, piece, withQuery } from "./api.js";
+import { isExported, itemAddress, withQuery } from "./api.js";
 import { button, choice, debounce, folded, h, replace, table } from "./dom.js";
-import { ABSENT, number, percent, plural, shortened, signed } from "./format.js";
-import { both, data, follow, labelled, ofRun, panel, question, select } from "./panel.js";
+import { ABSENT, number, plural, shortened, signed } from "./format.js";
+import { both, chance, data, follow, labelled, ofRun, panel, question, select } from "./panel.js";
 
 const TYPING_MS = 150;
 const PARTS = ["train", "validation", "test"];
@@ -12,7 +12,7 @@ const PER_PAGE = 10;
 /** The panel that chooses and edits the store's `row`. */
 export function mountRow(container, run, store, cleanup) {
   const frame = panel("Your row", { className: "wide your-row" });
-  const picker = rowPicker(run, store, cleanup);
+  const picker = (isExported() ? filePicker : rowPicker)(run, store, cleanup);
   const form = rowForm(run, store, cleanup);
   const answer = h("div", { class: "answer-box", "aria-live": "polite" });
   const bars = h("div", { class: "changes" });
@@ -95,6 +95,21 @@ function rowPicker(run, store, cleanup) {
   return { element };
 }
 
+/** The rows that an exported file holds. */
+function filePicker(run, store, cleanup) {
+  const { rows } = run.exported;
+  const choose = (at) => store.set({ row: { ...rows[(Number(at) + rows.length) % rows.length] } });
+  const chosen = select(rows.map((row, at) => [at, rowName(row)]), 0, choose);
+  const show = ({ row }) => {
+    const at = rows.findIndex(({ part, index }) => part === row?.part && index === row?.index);
+    if (at >= 0) chosen.value = at;
+  };
+  const by = (step) => () => choose(Number(chosen.value) + step);
+  cleanup.add(store.subscribe((state, changed) => changed.has("row") && show(state)));
+  show(store.state);
+  return { element: h("div", { class: "controls picker" }, labelled("Row", chosen), button("‹", by(-1), { "aria-label": "The row before" }), button("›", by(1), { "aria-label": "The next row" })) };
+}
+
 /** A table of rows, each with a button that chooses it; a wrong answer is marked by a sign. */
 export function rowsTable(found, choose) {
   const columns = found.columns.slice(0, 4);
@@ -102,7 +117,7 @@ export function rowsTable(found, choose) {
     button(number(row.index), () => choose({ part: row.part, index: row.index }), { class: "link", "aria-label": `Row ${row.index} of ${row.part}` }),
     h("span", { class: row.wrong ? "wrong" : null }, row.wrong ? "✗ " : "", cellText(row.answer)),
     cellText(row.truth),
-    row.probability === null || row.probability === undefined ? "" : percent(row.probability),
+    row.probability === null || row.probability === undefined ? "" : chance(row.probability),
     data(row.loss),
     ...columns.map((name) => shortened(row.cells[name], 22)),
   ]);
@@ -135,6 +150,7 @@ function rowForm(run, store, cleanup) {
   function build() {
     const controls = columns.map((column) => {
       const control = fieldOf(column);
+      control.disabled = isExported(); // other answers are not in the file
       control.addEventListener("input", changed);
       fields.set(column.name, control);
       return labelled(column.name, control);
@@ -185,8 +201,8 @@ function fieldOf({ kind, values, typical }) {
 }
 
 function mediaOf(run, { part, index }, cells) {
-  if (!run.media || run.media === "text" || isExported()) return null;
-  const where = address(withQuery(`runs/${piece(run.name)}/item`, { part, index }));
+  const where = run.media && run.media !== "text" ? itemAddress(run.name, part, index) : null;
+  if (!where) return null;
   if (run.media === "image") return h("img", { src: where, alt: `The image of row ${index}: ${Object.values(cells)[0] ?? ""}` });
   return h("audio", { src: where, controls: true, "aria-label": `The sound of row ${index}` });
 }
@@ -197,7 +213,7 @@ function showAnswer(place, found, run) {
     replace(
       place,
       h("p", { class: "big" }, h("small", {}, run.task?.target ? `${run.task.target}: ` : ""), shortened(found.answer, 40)),
-      h("ul", { class: "shares" }, sorted.map(({ class: name, probability }) => h("li", {}, h("span", {}, shortened(name, 24)), shareBar(probability), h("data", { value: probability, title: String(probability) }, percent(probability))))),
+      h("ul", { class: "shares" }, sorted.map(({ class: name, probability }) => h("li", {}, h("span", {}, shortened(name, 24)), shareBar(probability), h("data", { value: probability, title: String(probability) }, chance(probability))))),
     );
     return;
   }

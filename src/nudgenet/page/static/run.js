@@ -134,6 +134,7 @@ function drawHead(head, run, app) {
         h("span", { class: "big" }, score(metric, value)),
         h("span", { class: "soft" }, term(metricLabel(metric)), " on the ", term("test part", "test rows"), interval ? [", ", term("interval", "very likely between"), ` ${score(metric, interval[0])} and ${score(metric, interval[1])}`] : ""),
       ),
+    run.exported && h("p", { class: "note" }, prose(run.exported.note)),
     said && run.verdict.reason ? h("p", { class: "reason" }, prose(run.verdict.reason)) : null,
   );
 }
@@ -190,6 +191,7 @@ function drawFacts(place, run, store) {
 
 /** The inside of the network: there when its module is, and nothing where it is not. */
 async function openXray(place, run, store, cleanup) {
+  if (run.exported && !run.exported.rows.length) return;
   let module;
   try {
     module = await import("./xray.js");

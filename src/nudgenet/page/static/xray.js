@@ -36,6 +36,7 @@ export function mountXray(container, run, store) {
 }
 
 function firstRow(run) {
+  if (run.exported) return { ...run.exported.rows[0] };
   const part = ["validation", "train", "test"].find((name) => run.parts?.[name]) ?? "train";
   return { part, index: 0 };
 }
