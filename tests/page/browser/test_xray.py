@@ -420,15 +420,19 @@ def test_a_regression_is_opened_too(page: Page, runs_folder: Path) -> None:
 # Errors, maps.
 
 
-def test_from_an_error_to_the_neurons_and_to_what_excites_them(page: Page, runs_folder: Path, sources: Path) -> None:
-    flowers = opened(runs_folder / "flowers-wide", sources / "flowers.csv")  # it is wrong here and there
-    open_run(page, "flowers-wide")
+def test_from_an_error_to_the_neurons_and_to_what_excites_them(page: Page, flowers: Opened) -> None:
+    open_run(page, "flowers")
+    page.get_by_label("Time in the training, in steps").focus()
+    page.keyboard.press("Home")  # before it has learned anything it is often wrong
+    settled(page)
+    table, state = reopen(flowers.run)
+    network = state.network.eval().requires_grad_(False)
     errors = page.locator("section.errors")
     errors.scroll_into_view_if_needed()
     expect(errors.locator(".confusion td button")).to_have_count(9)
-    table, _ = reopen(flowers.run)
     counts = [int(one.inner_text()) for one in errors.locator(".confusion td button").all()]
     assert sum(counts) == len(table.prepared.validation)
+    assert sum(counts[place] for place in range(9) if place % 4) > 0
     wrong = max((place for place in range(9) if place % 4), key=lambda place: counts[place])
     errors.locator(".confusion td button").nth(wrong).click()
     expect(errors.locator("table.rows tbody tr")).to_have_count(min(10, counts[wrong]))
@@ -440,12 +444,14 @@ def test_from_an_error_to_the_neurons_and_to_what_excites_them(page: Page, runs_
     first = blame.locator(".blame button").first
     layer, number = re.search(r"layer (\d) \[(\d+)\]", first.inner_text()).groups()  # type: ignore[union-attr]
     first.click()
+    page.locator("section.neuron").scroll_into_view_if_needed()
     expect(page.locator("section.neuron h2")).to_have_text(f"Neuron layer{layer}[{number}]")
+    blame.scroll_into_view_if_needed()
     expect(blame.locator("article")).to_have_count(9)
     settled(page)
     with torch.no_grad():
-        flowing = flowers.network.encode(table.prepared.train.inputs)[0]
-        for part in list(flowers.network.member(0))[: int(layer)]:
+        flowing = network.encode(table.prepared.train.inputs)[0]
+        for part in list(network.member(0))[: int(layer)]:
             flowing = part(flowing)
     expected = flowing[:, int(number)].sort(descending=True).values[:9]
     np.testing.assert_allclose(values(blame.locator(".items")), expected, rtol=1e-4, atol=1e-6)
