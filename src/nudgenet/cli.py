@@ -229,12 +229,36 @@ def page(
         ),
     ] = "127.0.0.1",
     tied: Annotated[bool, typer.Option("--tied", hidden=True, help="End with the standard input.")] = False,
+    export: Annotated[
+        tuple[str, Path] | None,
+        typer.Option(metavar="RUN FILE.html", help="Write a run as one file that opens without a server, and stop."),
+    ] = None,
 ) -> int:
     """Open the page: watch runs learn, compare them, open any neuron. Ctrl-C closes it."""
     _require_page()
+    if export is not None:
+        _export(*export, runs)
+        return 0
     from nudgenet.page.server import serve
 
     return serve(runs, host=host, port=port, open_browser=not no_open, tied=tied, say=typer.echo)
+
+
+def _export(run: str, path: Path, runs: Path) -> None:
+    """Write a run's page as one file, with a bar where a person sits at a terminal."""
+    from rich.progress import Progress
+
+    from nudgenet.page.export import check_path
+    from nudgenet.page.export import export as write_file
+    from nudgenet.printing import make_console
+    from nudgenet.runs.store import Store
+
+    check_path(path)
+    store = Store.open(run, runs)
+    with Progress(console=make_console(), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("Answering", total=None)
+        written = write_file(store, path, lambda done, total: bar.update(task, completed=done, total=total))
+    typer.echo(f"{written.num_bytes / 1e6:.1f} MB in {path}. {written.note}", err=True)
 
 
 def _future_folder(source: str, runs: Path, name: str | None) -> Path:
