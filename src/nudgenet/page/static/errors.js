@@ -157,7 +157,7 @@ function itemCard(run, { index, fired, cells, truth, part }, choose_) {
   const words = Object.entries(cells ?? {}).slice(0, run.media ? 1 : 4);
   return h(
     "article",
-    { class: "item" },
+    { class: run.media === "text" ? "item words" : "item" },
     media,
     h("p", {}, isExported() ? `row ${number(index)}` : button(`row ${number(index)}`, () => choose_({ part, index }), { class: "link" }), " fires ", data(fired)),
     truth !== null && truth !== undefined && h("p", { class: "small soft" }, `truth: ${typeof truth === "number" ? number(truth) : shortened(truth, 30)}`),
