@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nudgenet.errors import DataWarning, Interrupted, NudgeError, UserError
     from nudgenet.estimators import NetworkClassifier, NetworkRegressor
+    from nudgenet.notebook import watch
     from nudgenet.pipeline import resume, train
     from nudgenet.run import Run, load
     from nudgenet.settings import Settings
@@ -29,6 +30,7 @@ __all__ = [
     "load",
     "resume",
     "train",
+    "watch",
 ]
 
 _HOMES = {
@@ -43,6 +45,7 @@ _HOMES = {
     "load": "nudgenet.run",
     "resume": "nudgenet.pipeline",
     "train": "nudgenet.pipeline",
+    "watch": "nudgenet.notebook",
 }
 
 

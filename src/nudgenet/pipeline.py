@@ -30,6 +30,7 @@ from nudgenet.networks.capacity import Capacity, choose_capacity, explain_capaci
 from nudgenet.networks.encoding import learn_pieces
 from nudgenet.networks.mlp import num_parameters
 from nudgenet.networks.pretrained import load_trunk
+from nudgenet.notebook import observer_here
 from nudgenet.observer import Observer, Silent
 from nudgenet.outcome import conclude
 from nudgenet.records import Decision, Prepared, Raw
@@ -216,7 +217,9 @@ def watched_by(observer: Observer) -> Iterator[None]:
 
 
 def somebody() -> Observer:
-    """A display where a person sits at a terminal, else nobody: a script's log is its own."""
+    """Curves in a notebook, a display where a person sits at a terminal, else nobody: a script's log is its own."""
+    if (live := observer_here()) is not None:
+        return live
     if not sys.stderr.isatty():
         return Silent()
     from nudgenet.terminal import Display
