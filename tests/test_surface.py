@@ -35,6 +35,7 @@ COMMANDS = {
     "predict": {"run", "source", "--output", "-o", "--runs", "--quiet", "-q"},
     "show": {"run", "--runs", "--json"},
     "runs": {"--runs", "--json"},
+    "export": {"run", "path", "--format", "--runs", "--quiet", "-q"},
     "demo": {"--runs", "--json", "--quiet", "-q"},
 }
 METRICS = {

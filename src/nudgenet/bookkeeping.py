@@ -68,7 +68,8 @@ def check_name(name: str) -> None:
 
 def chosen_settings(settings: Settings, capacity: Capacity, plan: Plan, place: Place) -> dict[str, Any]:
     """The values behind every setting that was left open: with them a run starts the same way again."""
-    values = {"network": settings.network, "label_smoothing": settings.label_smoothing, "unfreeze": settings.unfreeze}
+    names = ("network", "label_smoothing", "unfreeze", "lora", "image_size", "sound_rate")
+    values = {name: getattr(settings, name) for name in names}
     values |= asdict(plan) | asdict(capacity) | {"threads": place.threads, "precision": place.precision}
     return {name: values[name] for name in values if name in Settings.model_fields and name != "clip"}
 

@@ -16,16 +16,17 @@ from torch import Tensor, nn
 import nudgenet
 from nudgenet import bookkeeping
 from nudgenet.data.batches import subset
-from nudgenet.data.features import CategoryFeature, MediaFeature
+from nudgenet.data.features import CategoryFeature
 from nudgenet.data.media import media_paths, readable
 from nudgenet.data.prepare import Preparation
+from nudgenet.data.starts import MediaFeature
 from nudgenet.data.texts import TextFeature, weigh_terms
 from nudgenet.exhibits import galleries
 from nudgenet.explanations import mark_worst
 from nudgenet.job import Job, Log, Table
 from nudgenet.networks.capacity import choose_capacity, describe_layers
 from nudgenet.networks.mlp import num_parameters
-from nudgenet.records import Decision, Epoch, Part, Prepared, TaskKind, Verdict
+from nudgenet.records import Decision, Epoch, Part, Prepared, SoundShape, TaskKind, Verdict
 from nudgenet.report.contents import Contents
 from nudgenet.report.page import render
 from nudgenet.runs.store import Store, as_parquet
@@ -101,7 +102,7 @@ def conclude(
         unread = subset(data.test, torch.zeros(0, dtype=torch.long))
         arrays = {name: as_arrays(table, part) for name, part in {"train": train, "test": unread, **parts}.items()}
         # On the pixels of images, trees cost minutes and are never the best answer; of texts alone they see nothing.
-        is_sound = data.shape.image is not None and data.shape.image.medium == "sound"
+        is_sound = data.shape.sound is not None or (data.shape.image is not None and data.shape.image.medium == "sound")
         names = ALL_BASELINES if is_table(data) or is_sound else ("majority", "mean", "linear")
         fitted = fit_baselines(kind, arrays, num_classes=len(table.task.classes), seed=settings.seed, names=names)
         for baseline in fitted:
@@ -261,7 +262,9 @@ def answers_of(network: nn.Module, part: Part, objective: Objective, data: Prepa
 def is_table(data: Prepared) -> bool:
     """Whether there are columns besides an image, a sound or texts."""
     shape = data.shape
-    return (shape.image is None and shape.text is None) or shape.num_numbers + len(shape.cardinalities) > 0
+    return (shape.image is None and shape.text is None and shape.sound is None) or shape.num_numbers + len(
+        shape.cardinalities
+    ) > 0
 
 
 def affordable(data: Prepared, settings: Settings, log: Log) -> Part:
@@ -282,7 +285,7 @@ def as_arrays(table: Table, part: Part) -> TableArrays:
     """A part as the baselines take it: the same prepared rows that the network sees."""
     numbers, categories = part.inputs["numbers"].cpu().numpy(), part.inputs["categories"].cpu().numpy()
     if (media := table.preparation.media) is not None:
-        numbers = np.hstack([numbers, media.pooled(part.inputs["images"])])
+        numbers = np.hstack([numbers, media.pooled(part.inputs[media.input])])
     terms = None
     if (text := table.prepared.shape.text) is not None:
         terms = weigh_terms(part.inputs, text)
@@ -378,9 +381,9 @@ def input_positions(preparation: Preparation) -> dict[str, list[tuple[str, int |
             positions[feature.column] = [("categories", num_categories)]
             num_categories += 1
         elif isinstance(feature, MediaFeature):
-            positions[feature.column] = [
-                ("images", channel) for channel in range(feature.shape.channels * feature.shape.windows)
-            ]
+            shape = feature.shape
+            places = shape.samples if isinstance(shape, SoundShape) else shape.channels * shape.windows
+            positions[feature.column] = [(feature.input, slice(0, places))]
         elif isinstance(feature, TextFeature):
             positions[feature.column] = [(name, texts[feature.column]) for name in ("tokens", "token_weights")]
         else:

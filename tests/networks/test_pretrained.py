@@ -57,12 +57,12 @@ def test_features_are_the_mean_of_what_the_library_gives(folder: Path) -> None:
     network = built(folder, shape_for(folder))
     tokens = tokens_for([12, 3, 7, 1])
     with torch.no_grad():
-        found = network.read(tokens)
+        found = network.read({"tokens": tokens})
         model = transformers.AutoModel.from_pretrained(folder).eval()
         for row, length in enumerate([12, 3, 7, 1]):
             alone = model(input_ids=tokens[row : row + 1, :length].long() - 1).last_hidden_state.mean(dim=1)
             torch.testing.assert_close(found[row], F.layer_norm(alone, alone.shape[1:])[0], atol=1e-4, rtol=1e-4)
-    with_gradients = network.read(tokens)
+    with_gradients = network.read({"tokens": tokens})
     torch.testing.assert_close(with_gradients.detach(), found, atol=1e-4, rtol=1e-4)
     assert with_gradients.requires_grad
 
@@ -70,13 +70,16 @@ def test_features_are_the_mean_of_what_the_library_gives(folder: Path) -> None:
 def test_two_columns_share_a_trunk_and_features_stand_for_tokens(folder: Path) -> None:
     network = built(folder, shape_for(folder, (12, 6), num_numbers=2))
     one, two = tokens_for([5, 9]), tokens_for([4, 2], 6)
-    vocabulary = (network.text.num_terms - 1) // 2
+    assert network.shape.text is not None
+    vocabulary = (network.shape.text.num_terms - 1) // 2
     tokens = torch.cat([one, torch.where(two > 0, two + vocabulary, 0)], dim=1)
     inputs = {"tokens": tokens, "numbers": torch.randn(2, 2), "categories": torch.zeros(2, 0, dtype=torch.int64)}
     with torch.no_grad():
-        features = network.read(tokens)
+        features = network.read({"tokens": tokens})
         single = built(folder, shape_for(folder))
-        torch.testing.assert_close(features, torch.cat([single.read(one), single.read(two)], dim=1))
+        torch.testing.assert_close(
+            features, torch.cat([single.read({"tokens": one}), single.read({"tokens": two})], dim=1)
+        )
         cached = network({**inputs, "features": features, "tokens": torch.zeros_like(tokens)})
         torch.testing.assert_close(network(inputs), cached)
         assert not torch.allclose(cached, network({**inputs, "features": features, "numbers": torch.zeros(2, 2)}))

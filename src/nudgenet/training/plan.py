@@ -19,7 +19,9 @@ CONVNET_LEARNING_RATES = {"sgd": 1e-1, "adam": 3e-3, "adamw": 3e-3}
 CONVNET_BATCH = 128  # rows: with more, an epoch is hardly faster, and has fewer steps
 PRETRAINED_BATCH = 32
 PRETRAINED_LEARNING_RATES = {"sgd": 1e-1, "adam": 2e-3, "adamw": 2e-3}  # of the fresh knobs on top
+SECOND_RATE = 0.25  # of it, once the trunk learns, too: by then the outputs are nearly right
 TRUNK_RATE = 0.05  # of the learning rate of fresh knobs: what a pretrained trunk knows is nearly right
+TRUNK_WARMUP = 0.15  # share of the trunk's turn in which its rate rises
 EFFORTS = {"quick": 0.4, "default": 1.0, "best": 1.5}  # times the usual number of epochs
 WEIGHT_DECAYS = {"sgd": 1e-4, "adam": 0.0, "adamw": 1e-2}
 
@@ -57,7 +59,9 @@ class Plan:
         progress = (
             step / begun if step < begun else (step - begun) / (end - begun)
         )  # each phase has a course of its own
-        rate = self.learning_rate * SCHEDULES[self.schedule](progress, self.warmup)
+        is_second = begun > 0 and step >= begun
+        warmup = max(self.warmup, TRUNK_WARMUP) if is_second else self.warmup
+        rate = self.learning_rate * SCHEDULES[self.schedule](progress, warmup) * (SECOND_RATE if is_second else 1.0)
         return rate * PLATEAU_CUT**cuts if self.schedule == "plateau" else rate
 
 
@@ -74,8 +78,8 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
     rows = shape.num_rows
     is_ensemble = settings.network in ENSEMBLES and settings.layers != 0
     predicts_numbers = shape.num_outputs == 1
-    is_convnet = shape.image is not None
-    is_pretrained = shape.text is not None and shape.text.kind == "pretrained"
+    is_pretrained = bool(shape.model)
+    is_convnet = shape.image is not None and not is_pretrained
     largest = CONVNET_BATCH if is_convnet else PRETRAINED_BATCH if is_pretrained else rows
     batch_size = min(rows, settings.batch_size or min(choose_batch_size(rows), largest))
     steps = num_steps(rows, batch_size)
@@ -150,7 +154,7 @@ def _in_two_phases(plan: Plan, settings: Settings) -> Plan:
         epochs=settings.epochs or outputs + trunk,
         frozen_epochs=outputs,
         trunk_rate=TRUNK_RATE,
-        patience=settings.patience or 3,
+        patience=settings.patience or max(3, trunk),  # its rate rises first and ends near zero: it may take all of that
     )
 
 
@@ -178,7 +182,7 @@ def choose_convnet_epochs(num_rows: int) -> int:
 def _why_rate(settings: Settings, shape: Shape) -> str:
     if settings.learning_rate:
         return "as set"
-    if shape.text is not None and shape.text.kind == "pretrained":
+    if shape.model:
         return f"for the outputs; {TRUNK_RATE:.0%} of it for the pretrained network's last layer, less for deeper ones"
     if settings.network in ENSEMBLES and settings.layers != 0:
         return "the value that served ensembles best on other tables"
