@@ -53,7 +53,13 @@ def main() -> None:
                     where = f"{name:10} {labels:>4} labels, seed {seed}"
                     began = time.process_time()
                     print(f"{where}: TF-IDF {tf_idf(some, test):.4f}  {time.process_time() - began:.0f} s", flush=True)
-                    for what, settings in (("fresh", {}), ("pretrained", {"start_from": arguments.model, **chosen})):
+                    start = {"start_from": arguments.model, **chosen}
+                    kinds = {
+                        "fresh": {},
+                        "frozen": {**start, "unfreeze": False},
+                        "trunk too": {**start, "unfreeze": True},
+                    }
+                    for what, settings in kinds.items():
                         began = time.process_time()
                         run = nudgenet.train(
                             path, "label", test=str(test_path), seed=seed, baselines=False, threads=1, kinds="text:text",
@@ -61,8 +67,17 @@ def main() -> None:
                         )  # fmt: skip
                         score, seconds = run.metrics["test"]["accuracy"], time.process_time() - began
                         best = f"epoch {run.verdict.best_epoch} of {len(run.epochs)}"
-                        frozen = f", {run.settings.frozen_epochs} frozen" if what == "pretrained" else ""
-                        print(f"{where}: {what} {score:.4f}  {seconds:.0f} s, {best}{frozen}", flush=True)
+                        frozen = f", {run.settings.frozen_epochs} frozen" if what != "fresh" else ""
+                        print(f"{where}: {what} {score:.4f}  {seconds:.0f} CPU s, {best}{frozen}", flush=True)
+                        lowest = [
+                            f"{epoch.validation_loss:.3f}" for epoch in run.epochs[run.settings.frozen_epochs or 0 :]
+                        ]
+                        if what == "trunk too":
+                            resting = run.epochs[: run.settings.frozen_epochs]
+                            print(
+                                f"{where}: validation loss {min(e.validation_loss for e in resting):.3f}, then {lowest}",
+                                flush=True,
+                            )
 
 
 def read_set(data: Path, name: str, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

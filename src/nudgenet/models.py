@@ -28,6 +28,7 @@ RUN_AS_MODEL = "model"  # the folder inside a run's that holds its trunk as a mo
 PREPROCESSOR = "preprocessor_config.json"
 TERMS = "terms.json"  # the words that a network of ours for texts knows
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+THAT_MATTER = ("config.json", PREPROCESSOR, TERMS, "tokenizer.json", WEIGHTS[1])
 NAMES_CODE = ("auto_map", "custom_pipelines", "trust_remote_code")
 NO_MATTER_OF_WEIGHTS = (  # how it once was run or what it once was asked, not what it is
     "torch_dtype", "dtype", "attn_implementation", "use_kernels", "reference_compile", "transformers_version", "architectures",
@@ -77,7 +78,7 @@ class ModelFolder:
         """SHA-256 over all of its files that matter, hex: the same model has the same one, wherever it lies."""
         digest = hashlib.sha256()
         for path in sorted(self.path.iterdir()):
-            if path.suffix in (".json", ".safetensors") and path.is_file():
+            if path.suffix == ".safetensors" or path.name in THAT_MATTER:
                 digest.update(f"{path.name}|{path.stat().st_size}|".encode())
                 with path.open("rb") as file:
                     while block := file.read(1 << 22):
@@ -123,15 +124,15 @@ def is_run(folder: Path) -> bool:
 
 
 def cached_models(medium: Medium) -> list[str]:
-    """The names of the models in the local Hugging Face cache that could be a start for such cells, sorted."""
-    names = []
+    """The names of the models in the local Hugging Face cache that could be a start for such cells, the smallest first."""
+    sizes: dict[str, int] = {}
     for name in _cached_names():
         try:
-            if find_model(name).medium == medium:
-                names.append(name)
-        except (SettingError, MissingExtra):
+            if (model := find_model(name)).medium == medium:
+                sizes[name] = sum(path.stat().st_size for path in model.path.glob("*.safetensors"))
+        except (SettingError, MissingExtra, OSError):
             continue
-    return sorted(names)
+    return sorted(sizes, key=lambda name: (sizes[name], name))
 
 
 def _cached_names() -> Iterator[str]:

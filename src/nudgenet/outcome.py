@@ -41,6 +41,7 @@ from nudgenet.training.budget import AFTERWARDS
 from nudgenet.training.loop import evaluate, in_user_units
 from nudgenet.training.objectives import Objective
 from nudgenet.training.place import rows_at_once
+from nudgenet.training.pretrained import recommend_start
 from nudgenet.training.state import State
 from nudgenet.watching.curves import overfit_since
 from nudgenet.watching.verdict import verdict
@@ -313,7 +314,7 @@ def judge(
                 losses = row_losses(table.task.kind, *pair)
                 on_terms = baseline.name == "linear" and data.shape.text is not None
                 reference["terms" if on_terms else baseline.name] = float(losses.mean())
-    return verdict(
+    judged = verdict(
         epochs,
         baseline_loss=no_skill_loss(state, data),
         kind=table.task.kind,
@@ -326,6 +327,8 @@ def judge(
         chosen={**settings.model_dump(), **asdict(plan), **asdict(choose_capacity(data.shape, settings))},
         num_validation=len(data.validation),
     )
+    start = recommend_start(data.shape, settings)
+    return judged if start is None else replace(judged, advice=(start, *judged.advice))
 
 
 def no_skill_loss(state: State, data: Prepared) -> float:

@@ -112,9 +112,11 @@ def resume(
     if store.is_done:
         return Run(store)
     job = Job(observer or somebody(), stop or StopSignal(), objective, step)
+    settings = Run(store).settings
     bookkeeping.check_own_functions(store, job.own_functions)
+    bookkeeping.check_start(store, settings)
     with stop_on_signals(job.stop) if stop is None else nullcontext(), watched_by(job.observer):
-        return work(None, Run(store).settings, job, store)
+        return work(None, settings, job, store)
 
 
 def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Run:

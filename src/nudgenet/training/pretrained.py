@@ -17,10 +17,10 @@ import torch
 from nudgenet.data.batches import shuffled, subset
 from nudgenet.data.pixels import read_pixels
 from nudgenet.errors import SettingError
-from nudgenet.models import OWN, find_model
+from nudgenet.models import OWN, cached_models, find_model
 from nudgenet.networks.pretrained import PretrainedNetwork
 from nudgenet.networks.trunks import build_trunk
-from nudgenet.records import Decision, Part, Prepared
+from nudgenet.records import Advice, Decision, Medium, Part, Prepared, Shape
 from nudgenet.settings import Settings
 from nudgenet.training.state import State
 
@@ -74,6 +74,19 @@ def settle_pretrained(settings: Settings, data: Prepared) -> tuple[Settings, lis
         why = f"all of its {num_knobs:,} knobs would take several times the memory and time, and rarely do better"
         decisions.append(Decision("large trunk", chosen, why, "--set lora=0"))
     return settings, decisions
+
+
+def recommend_start(shape: Shape, settings: Settings) -> Advice | None:
+    """A pretrained network on this machine that could read these rows, if the run did without one."""
+    medium: Medium | None = shape.image.medium if shape.image else "text" if shape.text else None
+    if medium is None or settings.start_from is not None:
+        return None
+    names = cached_models(medium)
+    if not names:
+        return None
+    more = f" ({len(names) - 1} more in the cache)" if len(names) > 1 else ""
+    text = f"Try --from {names[0]}{more}: this network, which is on this machine, has learned from far more {medium}s."
+    return Advice(text, "start_from", names[0])
 
 
 def count_knobs(packed_config: str) -> int:
