@@ -109,3 +109,13 @@ def test_the_command_refuses_in_one_line(nudge: Nudge, houses: Path, tmp_path: P
     ):
         code, out, err = nudge("export", *arguments, "--runs", tmp_path)
         assert code == 2 and out == "" and expected in err and err.count("\n") == 1
+
+
+def test_what_was_trained_beside_a_trunk_is_added_to_it(tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    run = train(tmp_path, lora=2)
+    assert "beside its knobs" in {decision.what: decision.chosen for decision in run.decisions}["large trunk"]
+    export(run, tmp_path / "out", "transformers")
+    texts = texts_of(tmp_path)
+    theirs = their_outputs(tmp_path / "out", texts).softmax(dim=1).numpy()
+    np.testing.assert_allclose(run.predict_proba({"review": texts}), theirs, atol=1e-4)

@@ -14,6 +14,7 @@ from nudgenet.models import find_model
 from nudgenet.networks import NETWORKS, rebuild
 from nudgenet.networks.capacity import choose_capacity
 from nudgenet.networks.pretrained import PretrainedNetwork, load_trunk
+from nudgenet.networks.trunks import plain_weights
 from nudgenet.records import Shape, TextShape
 from nudgenet.settings import Settings
 from nudgenet.training.optimizers import make_optimizer, set_learning_rate
@@ -124,3 +125,33 @@ def test_a_pretrained_network_needs_a_start() -> None:
     shape = Shape(2, (), 1, 100)
     with pytest.raises(SettingError, match="needs a start"):
         NETWORKS["pretrained"](shape, choose_capacity(shape, Settings()), SETTINGS, torch.zeros(0, 3))
+
+
+def test_lora_leaves_the_trunk_and_can_be_added_to_it(folder: Path) -> None:
+    pytest.importorskip("peft")
+    shape = shape_for(folder)
+    settings = SETTINGS.model_copy(update={"lora": 2})
+    torch.manual_seed(0)
+    network = NETWORKS["pretrained"](shape, choose_capacity(shape, settings), settings, torch.zeros(0, 3)).eval()
+    assert isinstance(network, PretrainedNetwork)
+    load_trunk(network, find_model(str(folder)))
+    tokens = {"tokens": tokens_for([12, 3, 7])}
+    plain = built(folder, shape)
+    with torch.no_grad():
+        torch.testing.assert_close(network.read(tokens), plain.read(tokens))  # what is added is nothing at first
+    trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    added = {name for name in trained if name.startswith("trunk.")}
+    assert added and all(".lora_" in name for name in added) and {"direct.weight", "direct.bias"} <= trained
+    optimizer = make_optimizer(network, make_plan(settings, shape)[0])
+    counted = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    assert counted == {id(parameter) for name, parameter in network.named_parameters() if name in trained}
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if ".lora_" in name:
+                parameter.normal_(0.0, 0.1)
+        moved = network.read(tokens)
+        assert not torch.allclose(moved, plain.read(tokens), atol=1e-2)
+        plain.trunk.load_state_dict(plain_weights(network.trunk))
+        torch.testing.assert_close(plain.read(tokens), moved, atol=1e-4, rtol=1e-4)
+        again = rebuild(shape, settings, network.state_dict())
+        torch.testing.assert_close(again(tokens), network(tokens))
