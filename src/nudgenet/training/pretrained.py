@@ -21,7 +21,8 @@ from nudgenet.models import OWN, cached_models, find_model
 from nudgenet.networks.pretrained import PretrainedNetwork
 from nudgenet.networks.trunks import build_trunk
 from nudgenet.records import Advice, Decision, Medium, Part, Prepared, Shape
-from nudgenet.settings import Settings
+from nudgenet.settings import AUGMENTATIONS, Settings
+from nudgenet.training.plan import is_small_trunk
 from nudgenet.training.state import State
 
 # Training rows from which on the trunk is trained, too; with 524 texts it brought nothing (LOG.md).
@@ -29,6 +30,8 @@ FEWEST_ROWS = 2_000
 FEWEST_FOR_OWN = 200  # the same for a small network of ours: it knows less, and has fewer knobs
 LARGE = 100_000_000  # knobs of a trunk from which on only what stands beside them is trained
 RANK = 8  # of that
+UNPROVEN = {"flip", "pitch"}  # ways to vary rows that change what some of them mean
+EMA = 0.95  # memory of the averaged weights of a small trunk; few rows make few steps
 STANDARDISED_BY = 2_000  # training rows, at most, that say what is usual among features
 
 
@@ -52,9 +55,13 @@ def settle_pretrained(settings: Settings, data: Prepared) -> tuple[Settings, lis
     fewest = FEWEST_FOR_OWN if is_own else FEWEST_ROWS
     unfreeze = settings.unfreeze if settings.unfreeze is not None else rows >= fewest
     habits: dict[str, Any] = {"network": "pretrained", "unfreeze": unfreeze}
-    # A pretrained trunk has seen more variety than could be made up; ours has not. Their turn comes with the trunk's.
-    varied = ("shift",) if is_own and unfreeze and shape.image is not None and shape.image.medium == "image" else ()
-    habits["augment"] = settings.augment if settings.augment is not None else varied
+    habits["augment"] = settings.augment or ()
+    if is_small_trunk(shape) and unfreeze:  # others have seen more variety than could be made up
+        assert shape.image is not None
+        if settings.augment is None:
+            left_out = UNPROVEN | (set() if shape.image.windows > 1 else {"crop"})
+            habits["augment"] = tuple(way for way in AUGMENTATIONS[shape.image.medium] if way not in left_out)
+        habits["ema"] = settings.ema if "ema" in settings.model_fields_set else EMA
     if model.medium == "image":  # predictions must be decoded alike, also when the model is gone
         habits["image_size"] = read_pixels(model).cap
     elif model.medium == "sound":
