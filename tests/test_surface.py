@@ -280,7 +280,7 @@ def test_the_dependencies_are_what_is_imported() -> None:
         *project["dependencies"],
         *(
             line
-            for name in ("excel", "images", "notebook", "page", "pretrained", "sounds")
+            for name in ("excel", "images", "lora", "notebook", "page", "pretrained", "sounds")
             for line in project["optional-dependencies"][name]
         ),
     ]
