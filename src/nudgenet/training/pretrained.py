@@ -27,7 +27,7 @@ from nudgenet.training.state import State
 
 # Training rows from which on the trunk is trained, too; with 524 texts it brought nothing (LOG.md).
 FEWEST_ROWS = 2_000
-FEWEST_FOR_OWN = 200  # the same for a small network of ours: it knows less, and has fewer knobs
+FEWEST_FOR_OWN = 20  # the same for a small network of ours: it knows less, has fewer knobs, and costs little (LOG.md)
 LARGE = 100_000_000  # knobs of a trunk from which on only what stands beside them is trained
 RANK = 8  # of that
 UNPROVEN = {"flip", "pitch"}  # ways to vary rows that change what some of them mean
