@@ -26,7 +26,7 @@ from nudgenet.explanations import mark_worst
 from nudgenet.job import Job, Log, Table
 from nudgenet.networks.capacity import choose_capacity, describe_layers
 from nudgenet.networks.mlp import num_parameters
-from nudgenet.records import Decision, Epoch, Part, Prepared, SoundShape, TaskKind, Verdict
+from nudgenet.records import Decision, Epoch, Part, Prepared, TaskKind, Verdict
 from nudgenet.report.contents import Contents
 from nudgenet.report.page import render
 from nudgenet.runs.store import Store, as_parquet
@@ -103,8 +103,7 @@ def conclude(
         unread = subset(data.test, torch.zeros(0, dtype=torch.long))
         arrays = {name: as_arrays(table, part) for name, part in {"train": train, "test": unread, **parts}.items()}
         # On the pixels of images, trees cost minutes and are never the best answer; of texts alone they see nothing.
-        is_sound = data.shape.sound is not None or (data.shape.image is not None and data.shape.image.medium == "sound")
-        names = ALL_BASELINES if is_table(data) or is_sound else ("majority", "mean", "linear")
+        names = ALL_BASELINES if is_table(data) or data.shape.medium == "sound" else ("majority", "mean", "linear")
         fitted = fit_baselines(kind, arrays, num_classes=len(table.task.classes), seed=settings.seed, names=names)
         for baseline in fitted:
             baselines.append(baseline)
@@ -263,9 +262,7 @@ def answers_of(network: nn.Module, part: Part, objective: Objective, data: Prepa
 def is_table(data: Prepared) -> bool:
     """Whether there are columns besides an image, a sound or texts."""
     shape = data.shape
-    return (shape.image is None and shape.text is None and shape.sound is None) or shape.num_numbers + len(
-        shape.cardinalities
-    ) > 0
+    return shape.medium is None or shape.num_numbers + len(shape.cardinalities) > 0
 
 
 def affordable(data: Prepared, settings: Settings, log: Log) -> Part:
@@ -384,9 +381,7 @@ def input_positions(preparation: Preparation) -> dict[str, list[tuple[str, int |
             positions[feature.column] = [("categories", num_categories)]
             num_categories += 1
         elif isinstance(feature, MediaFeature):
-            shape = feature.shape
-            places = shape.samples if isinstance(shape, SoundShape) else shape.channels * shape.windows
-            positions[feature.column] = [(feature.input, slice(0, places))]
+            positions[feature.column] = [(feature.input, slice(None))]
         elif isinstance(feature, TextFeature):
             positions[feature.column] = [(name, texts[feature.column]) for name in ("tokens", "token_weights")]
         else:

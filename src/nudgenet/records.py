@@ -170,6 +170,13 @@ class Shape:
     sound: SoundShape | None = None
 
     @property
+    def medium(self) -> Medium | None:
+        """What it takes in besides the cells of a table."""
+        if self.image is not None:
+            return self.image.medium
+        return "sound" if self.sound is not None else "text" if self.text is not None else None
+
+    @property
     def model(self) -> str:
         """The config, as JSON, of the pretrained network that is started from; "" without one."""
         return next((part.model for part in (self.text, self.image, self.sound) if part and part.model), "")

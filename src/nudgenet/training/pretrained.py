@@ -20,7 +20,7 @@ from nudgenet.errors import SettingError
 from nudgenet.models import OWN, cached_models, find_model
 from nudgenet.networks.pretrained import PretrainedNetwork
 from nudgenet.networks.trunks import build_trunk
-from nudgenet.records import Advice, Decision, Medium, Part, Prepared, Shape
+from nudgenet.records import Advice, Decision, Part, Prepared, Shape
 from nudgenet.settings import AUGMENTATIONS, Settings
 from nudgenet.training.plan import is_small_trunk
 from nudgenet.training.state import State
@@ -85,7 +85,7 @@ def settle_pretrained(settings: Settings, data: Prepared) -> tuple[Settings, lis
 
 def recommend_start(shape: Shape, settings: Settings) -> Advice | None:
     """A pretrained network on this machine that could read these rows, if the run did without one."""
-    medium: Medium | None = shape.image.medium if shape.image else "text" if shape.text else None
+    medium = shape.medium
     if medium is None or settings.start_from is not None:
         return None
     names = cached_models(medium)
