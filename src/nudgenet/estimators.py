@@ -78,7 +78,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
     epochs: int | None = None
     batch_size: int | None = None
     patience: int | None = None
-    ema: float = 0.0
+    ema: float | None = None
     time_limit: float | None = None
     precision: str | None = None
     threads: int | None = None

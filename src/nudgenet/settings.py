@@ -135,7 +135,7 @@ class Settings(BaseModel):
     patience: int | None = Field(
         None, ge=1, description="epochs without a better validation loss before stopping early"
     )
-    ema: float = Field(0.0, ge=0, lt=1, description="average the weights over steps with this memory; 0: off")
+    ema: float | None = Field(None, ge=0, lt=1, description="average the weights over steps with this memory; 0: off")
     time_limit: float | None = Field(None, gt=0, description="seconds for the whole work, at most")
 
     # The place

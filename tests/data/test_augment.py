@@ -74,3 +74,22 @@ def test_colour_changes_values_and_not_shapes() -> None:
 def test_tiny_pictures_survive(side: int) -> None:
     tiny = IMAGES[:, :, :side, :side].contiguous()
     assert vary(tiny, ("flip", "shift", "cutout"), torch.Generator()).shape == tiny.shape
+
+
+def test_only_a_share_of_the_images_is_varied() -> None:
+    images = torch.randint(0, 256, (400, 1, 12, 12), dtype=torch.uint8)
+    batch = Batch({"images": images}, torch.zeros(400))
+    assert augmented(batch, ("shift", "colour"), 0, 5, 0.0).inputs["images"] is images
+    varied = augmented(batch, ("shift", "colour"), 0, 5, 0.25).inputs["images"]
+    changed = (varied != images).flatten(1).any(1)
+    assert 60 < int(changed.sum()) < 140
+    whole = augmented(batch, ("shift", "colour"), 0, 5).inputs["images"]
+    assert torch.equal(varied[changed], whole[changed])  # those that are varied are varied as ever
+
+
+def test_of_long_sounds_one_window_is_taken_however_few_are_varied() -> None:
+    pictures = torch.randint(0, 256, (20, 3, 8, 10), dtype=torch.uint8)
+    batch = Batch({"images": pictures}, torch.zeros(20))
+    taken = augmented(batch, ("crop", "gain"), 0, 5, 0.0).inputs["images"]
+    assert taken.shape == (20, 1, 8, 10)
+    assert all(any(torch.equal(one[0], window) for window in sound) for one, sound in zip(taken, pictures, strict=True))

@@ -57,7 +57,7 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
 def test_equals_a_hand_written_loop() -> None:
     data = make_prepared(kind="multiclass")
     settings = Settings(
-        epochs=3, batch_size=32, schedule="constant", warmup=0, weight_decay=0.1, clip=0.5, learning_rate=1e-3
+        epochs=3, batch_size=32, schedule="constant", warmup=0, weight_decay=0.1, clip=0.5, learning_rate=1e-3, ema=0
     )
     with working_at(HERE):
         state = begin(data, settings)

@@ -139,3 +139,17 @@ def test_the_first_signal_asks_the_second_stops_at_once() -> None:
     with stop_on_signals(stop):
         signal.raise_signal(signal.SIGTERM)
     assert stop.exit_code == 143
+
+
+def test_images_are_varied_from_some_way_on() -> None:
+    plan, _ = make_plan(Settings(epochs=10, batch_size=10), Shape(4, (), 2, 100))
+    shares = [plan.varied_at(step) for step in (0, 10, 25, 40, 99)]
+    assert shares == pytest.approx([0.0, 0.0, 0.5, 1.0, 1.0])
+
+
+def test_the_weights_of_an_ensemble_for_classes_are_averaged() -> None:
+    plan, decisions = make_plan(Settings(), Shape(4, (), 2, 100))
+    assert plan.ema == pytest.approx(0.98)
+    assert any(decision.what == "averaging" for decision in decisions)
+    for settings, outputs in ((Settings(), 1), (Settings(ema=0), 2), (Settings(network="mlp"), 2)):
+        assert make_plan(settings, Shape(4, (), outputs, 100))[0].ema == 0

@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from nudgenet.data.augment_sounds import SOUND_WAYS
+from nudgenet.data.augment_sounds import SOUND_WAYS, crop
 from nudgenet.records import Batch
 
 SHIFT = 1 / 12  # of the side: how far a picture is moved, at most
@@ -24,13 +24,14 @@ LEFT_OUT = 0.3  # of the terms of a text
 STREAM = 0xA09  # keeps these random numbers apart from those of the rows' order
 
 
-def augmented(batch: Batch, ways: Sequence[str], seed: int, step: int) -> Batch:
+def augmented(batch: Batch, ways: Sequence[str], seed: int, step: int, share: float = 1.0) -> Batch:
     """The batch of training step `step` with its images varied; without images or ways, the batch itself.
 
     What a pretrained network said of rows as they are ("features") is not what it would say of varied ones.
 
     Args:
         ways: of "flip", "shift", "cutout" and "colour", or of `SOUND_WAYS`.
+        share: of the images or sounds that are varied, drawn at random; the others stay as they are.
     """
     images, tokens = batch.inputs.get("images"), batch.inputs.get("tokens")
     if (images is None and tokens is None) or not ways or "features" in batch.inputs:
@@ -38,7 +39,15 @@ def augmented(batch: Batch, ways: Sequence[str], seed: int, step: int) -> Batch:
     generator = torch.Generator().manual_seed((seed * 1_000_003 + step * 4_099 + STREAM) % 2**63)
     if images is None:
         return replace(batch, inputs={**batch.inputs, "tokens": leave_out(batch.inputs["tokens"], generator)})
-    return replace(batch, inputs={**batch.inputs, "images": vary(images, ways, generator)})
+    if "crop" in ways:  # not a variation that may be left out: what is asked for is one window instead of all
+        images, ways = crop(images, generator), [way for way in ways if way != "crop"]
+    if share <= 0:
+        return replace(batch, inputs={**batch.inputs, "images": images})
+    varied = vary(images, ways, generator)
+    if share < 1:
+        chosen = torch.rand(len(images), 1, 1, 1, generator=generator) < share
+        varied = torch.where(chosen, varied, images)
+    return replace(batch, inputs={**batch.inputs, "images": varied})
 
 
 def leave_out(tokens: Tensor, generator: torch.Generator) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from nudgenet.data.features import ROOM, STRAIGHT, UNKNOWN, CategoryFeature, DateFeature, Feature, NumberFeature, Scale
 from nudgenet.data.prepare import Preparation
 from nudgenet.data.texts import FIRST, PIECE, BagFeature, SequenceFeature
+from nudgenet.data.words import EDGE
 from nudgenet.networks.watched import Layer, Origin
 
 COLOURS = ("red", "green", "blue")
@@ -82,7 +83,7 @@ class InputNames:
     def terms(self) -> list[str]:
         """The words (and pairs and pieces of words) of all columns of text, in the order of their numbers."""
         return [
-            f"…{term[1:]}…" if term.startswith(PIECE) and len(term) > 1 else term
+            piece_name(term[1:]) if term.startswith(PIECE) and len(term) > 1 else term
             for feature in self.preparation.features
             if isinstance(feature, BagFeature | SequenceFeature)
             for term in feature.terms
@@ -167,6 +168,12 @@ class InputNames:
             for down in range(height)
             for right in range(width)
         ]
+
+
+def piece_name(piece: str) -> str:
+    """A piece of a word, with dots where the word goes on."""
+    before, behind = ("" if edge else "…" for edge in (piece.startswith(EDGE), piece.endswith(EDGE)))
+    return f"{before}{piece.strip(EDGE)}{behind}"
 
 
 def number_before(feature: NumberFeature, standardised: float) -> float:

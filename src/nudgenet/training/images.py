@@ -45,14 +45,14 @@ def settle(settings: Settings, data: Prepared) -> tuple[Settings, list[Decision]
             f"The network `{settings.network}` takes no {medium}s",
             fix="Leave `network` away, or --set network=convnet.",
         )
-    habits: dict[str, Any] = {"network": "convnet", "ema": choose_ema(data)}
+    habits: dict[str, Any] = {"network": "convnet", "ema": choose_ema(data), "warmup": 0.02}
     if data.task.classes:
         habits["label_smoothing"] = 0.1
     settings = settings.model_copy(update={name: value for name, value in habits.items() if name not in given})
     decisions = [
         Decision("network", "a residual network of convolutions", f"the rows are {medium}s", "--set width=32"),
         Decision(
-            "averaging", f"weights over the last {1 / max(1e-9, 1 - settings.ema):,.0f} steps or so",
+            "averaging", f"weights over the last {1 / (1 - (settings.ema or 0)):,.0f} steps or so",
             "the average answers better than any single step's weights", "--set ema=0",
         ),
     ]  # fmt: skip

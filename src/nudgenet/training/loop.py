@@ -81,7 +81,7 @@ def fit(
         while state.cursor < plan.steps_per_epoch and not (stop.reason or state.out_of_time):
             set_learning_rate(state.optimizer, plan.learning_rate_at(state.step, state.stopping.cuts))
             batch = take(data.train, order, state.cursor, plan.steps_per_epoch)
-            batch = augmented(batch, plan.augment, plan.seed, state.step)
+            batch = augmented(batch, plan.augment, plan.seed, state.step, plan.varied_at(state.step))
             try:
                 loss, norm = step(state.network, batch, state.objective, state.optimizer, plan.clip)
             except NonFinite as problem:
@@ -191,8 +191,12 @@ def update_average(state: State) -> None:
         averages: list[Tensor] = list(state.average.parameters())
         weights: list[Tensor] = list(state.network.parameters())
         torch._foreach_lerp_(averages, weights, 1.0 - memory)
+        # Running statistics belong to the weights that they were taken of: averaged alike, they fit the average.
         for average, buffer in zip(state.average.buffers(), state.network.buffers(), strict=True):
-            average.copy_(buffer)
+            if average.is_floating_point():
+                average.lerp_(buffer, 1.0 - memory)
+            else:
+                average.copy_(buffer)
 
 
 def training_sample(data: Prepared, seed: int) -> Part:

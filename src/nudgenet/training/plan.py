@@ -26,6 +26,8 @@ TRUNK_RATE = 0.05  # of the learning rate of fresh knobs: what a pretrained trun
 OWN_TRUNK_RATE = 0.3  # of a small network of ours: it knows less, and what it learns next is much like what it learned
 TRUNK_WARMUP = 0.15  # share of the trunk's turn in which its rate rises
 EFFORTS = {"quick": 0.4, "default": 1.0, "best": 1.5}  # times the usual number of epochs
+PLAIN_UNTIL, ALL_VARIED_FROM = 0.1, 0.4  # of a training: when the first rows are varied, and when all are
+ENSEMBLE_MEMORY = 0.98  # of the averaged weights: about 50 steps
 WEIGHT_DECAYS = {"sgd": 1e-4, "adam": 0.0, "adamw": 1e-2}
 
 
@@ -56,6 +58,14 @@ class Plan:
     def first_patience(self) -> int:
         """The patience to begin with: while a trunk stays as it is, epochs are cheap, and there is more to come."""
         return max(self.patience, self.frozen_epochs)
+
+    def varied_at(self, step: int) -> float:
+        """The share of the images or sounds of update number `step` that are varied: none at first, in the end all.
+
+        Early on nothing is learned by heart that would have to be prevented, and plain rows teach faster.
+        """
+        progress = step / (self.epochs * self.steps_per_epoch)
+        return min(1.0, max(0.0, (progress - PLAIN_UNTIL) / (ALL_VARIED_FROM - PLAIN_UNTIL)))
 
     def learning_rate_at(self, step: int, cuts: int = 0) -> float:
         """The learning rate of the update number `step` (0 is the first) after `cuts` plateaus."""
@@ -108,6 +118,9 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
     learning_rate = settings.learning_rate or chosen_rate
     given = settings.weight_decay
     weight_decay = WEIGHT_DECAYS.get(settings.optimizer, 0.0) if given is None else given
+    # The best epoch of classes often comes while the nudges are still large: an average stands in for smaller ones.
+    is_averaged = settings.network == "ensemble" and is_ensemble and not predicts_numbers
+    usual_memory = ENSEMBLE_MEMORY if is_averaged else 0.0
     plan = Plan(
         seed=settings.seed,
         epochs=epochs,
@@ -121,12 +134,16 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
         warmup=settings.warmup,
         clip=settings.clip,
         patience=patience,
-        ema=settings.ema,
+        ema=usual_memory if settings.ema is None else settings.ema,
         augment=settings.augment or (),
     )
     if is_pretrained:
         plan = _in_two_phases(plan, settings, is_small=is_small_trunk(shape))
         epochs, patience = plan.epochs, plan.patience
+    averaging = Decision(
+        "averaging", f"weights over the last {1 / (1 - usual_memory):,.0f} steps or so",
+        "the average answers better than any single step's weights", "--set ema=0",
+    )  # fmt: skip
     per_epoch = f"{steps:,} updates in each pass over {rows:,} training rows"
     return plan, [
         Decision("batch size", f"{batch_size} rows", per_epoch, f"--set batch_size={2 * batch_size}"),
@@ -145,6 +162,7 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
             "training longer than that only learns the training rows by heart; the best weights are kept",
             f"--set patience={2 * patience}",
         ),
+        *([averaging] if is_averaged and settings.ema is None else []),
     ]
 
 

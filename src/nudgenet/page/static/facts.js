@@ -43,7 +43,7 @@ export function settingsPart(run) {
   if (!entries.length) return null;
   const given = new Set(Object.keys(run.given ?? {}));
   const rows = entries.map(([name, value]) => [h("code", {}, name), shortened(settingText(value), 120), given.has(name) ? "set by you" : "chosen or default"]);
-  return frame(table("Settings with the values that they had", ["setting", "value", ""], rows), "Settings");
+  return frame(table("Settings with the values that they had", ["setting", "value", "by whom"], rows), "Settings");
 }
 
 export function columnsPart(run) {
