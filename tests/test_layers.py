@@ -23,6 +23,7 @@ LAYERS: list[set[str]] = [
     {"job"},
     {"bookkeeping", "outcome", "exhibits", "explanations"},
     {"run"},
+    {"exporting"},
     {"pipeline", "predictions", "demo"},
     {"in_memory"},
     {"page"},

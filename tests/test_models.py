@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from nudgenet.errors import SettingError
-from nudgenet.models import find_model
-from tiny_model import write_model
+from nudgenet.models import cached_models, find_model
+from nudgenet.records import ImageShape, Shape, TextShape
+from nudgenet.settings import Settings
+from nudgenet.training.pretrained import recommend_start
+from tiny_model import write_image_model, write_model
 
 pytest.importorskip("transformers")
 
@@ -45,10 +49,45 @@ def test_a_name_is_looked_up_in_the_cache_alone(tmp_path: Path, cache: Path) -> 
     assert find_model("nobody/nothing").path == snapshot
 
 
+def test_what_the_cache_holds_is_known_by_medium(tmp_path: Path, cache: Path) -> None:
+    assert cached_models("text") == []
+    for name, write in (
+        ("a--small", write_model),
+        ("b--wide", partial(write_model, width=64)),
+        ("c--eye", write_image_model),
+    ):
+        folder = cache / f"models--{name}"
+        write(folder / "snapshots" / "abc")
+        (folder / "refs").mkdir()
+        (folder / "refs" / "main").write_text("abc")
+    (cache / "models--d--damaged").mkdir()
+    assert cached_models("text") == ["a/small", "b/wide"] and cached_models("image") == ["c/eye"]
+    assert cached_models("sound") == []
+    advice = recommend_start(Shape(0, (), 2, 10, text=TextShape("bag", 9, 8)), Settings())
+    assert (
+        advice is not None and (advice.setting, advice.value) == ("start_from", "a/small") and "1 more" in advice.text
+    )
+    assert recommend_start(Shape(3, (), 2, 10), Settings()) is None
+    image = ImageShape(1, 8, 8, (0.5,), (0.5,))
+    assert recommend_start(Shape(0, (), 2, 10, image), Settings(start_from="c/eye")) is None
+
+
+def test_a_fingerprint_is_of_the_content(tmp_path: Path) -> None:
+    first = find_model(str(write_model(tmp_path / "m"))).fingerprint()
+    assert find_model(str(write_model(tmp_path / "n"))).fingerprint() == first
+    (tmp_path / "n" / "README.md").write_text("words")
+    assert find_model(str(tmp_path / "n")).fingerprint() == first
+    (tmp_path / "n" / "tokenizer.json").write_text("{}")
+    assert find_model(str(tmp_path / "n")).fingerprint() != first
+
+
 @pytest.mark.parametrize(
     "changes, expected",
     [
         ({"auto_map": {"AutoModel": "modeling.Evil"}}, "code of its own"),
+        ({"custom_pipelines": {"x": {"impl": "evil.Pipe"}}}, "code of its own"),
+        ({"text_config": {"layers": [{"auto_map": {"AutoModel": "modeling.Evil"}}]}}, "code of its own"),
+        ({"model_type": "nudgenet", "medium": "smell"}, "damaged"),
         ({"trust_remote_code": True}, "code of its own"),
         ({"quantization_config": {"bits": 4}}, "quantised"),
         ({"model_type": "llama"}, "got llama"),
@@ -65,6 +104,10 @@ def test_what_is_absent_or_damaged_is_named(tmp_path: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(SettingError, match=r"no safetensors.*pytorch_model\.bin"):
         find_model(str(folder))
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(SettingError, match="holds an adapter"):
+        find_model(str(folder))
+    (folder / "adapter_config.json").unlink()
     (folder / "config.json").write_text("{")
     with pytest.raises(SettingError, match="damaged"):
         find_model(str(folder))

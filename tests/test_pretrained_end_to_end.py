@@ -14,7 +14,7 @@ import pytest
 
 import nudgenet
 from conftest import FILLING, KIND, UNKIND
-from nudgenet.errors import Interrupted, SettingError
+from nudgenet.errors import Interrupted, RunError, SettingError
 from nudgenet.observer import Silent
 from nudgenet.pipeline import reopen
 from nudgenet.run import Run
@@ -64,7 +64,7 @@ def weights_of(run: Run) -> dict[str, np.ndarray]:
 
 
 def test_outputs_first_then_the_trunk_and_the_model_may_go(tmp_path: Path) -> None:
-    run = train(tmp_path, "a", learning_rate=0.01, patience=9)
+    run = train(tmp_path, "a", learning_rate=0.1, patience=9)
     assert run.settings.network == "pretrained" and len(run.epochs) == 6
     assert run.metrics["test"]["accuracy"] > 0.8
     said = {decision.what: decision for decision in run.decisions}
@@ -136,6 +136,20 @@ def test_steps_of_both_phases_are_computed_again_exactly(tmp_path: Path, monkeyp
     assert album.steps() == [0, 3 * per_epoch, 6 * per_epoch], "the first, that at which the trunk wakes, and the last"
     with working_at(Place(1)):
         assert all(agrees(state, table.prepared, album.load(a), album.load(b)) for a, b in pairwise(album.steps()))
+
+
+def test_a_model_that_has_changed_or_gone_is_said_so(tmp_path: Path) -> None:
+    train(tmp_path, "begun", baselines=False)
+    run = tmp_path / "runs" / "begun"
+    (run / "DONE").unlink()
+    config = tmp_path / "model" / "config.json"
+    before = config.read_text()
+    config.write_text(before + " ")
+    with pytest.raises(RunError, match="has changed since this run started from it"):
+        nudgenet.resume(run, observer=Silent())
+    shutil.rmtree(tmp_path / "model")
+    with pytest.raises(RunError, match="is gone or cannot be used any more"):
+        nudgenet.resume(run, observer=Silent())
 
 
 def test_the_command(nudge: Nudge, tmp_path: Path) -> None:

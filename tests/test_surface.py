@@ -35,6 +35,7 @@ COMMANDS = {
     "predict": {"run", "source", "--output", "-o", "--runs", "--quiet", "-q"},
     "show": {"run", "--runs", "--json"},
     "runs": {"--runs", "--json"},
+    "export": {"run", "path", "--format", "--runs", "--quiet", "-q"},
     "demo": {"--runs", "--json", "--quiet", "-q"},
 }
 METRICS = {
@@ -279,7 +280,7 @@ def test_the_dependencies_are_what_is_imported() -> None:
         *project["dependencies"],
         *(
             line
-            for name in ("excel", "images", "notebook", "page", "pretrained", "sounds")
+            for name in ("excel", "images", "lora", "notebook", "page", "pretrained", "sounds")
             for line in project["optional-dependencies"][name]
         ),
     ]

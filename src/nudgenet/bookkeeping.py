@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 
 from nudgenet.data.given_test import read_with_test
 from nudgenet.data.read import read
-from nudgenet.errors import Interrupted, RunError
+from nudgenet.errors import Interrupted, RunError, SettingError
 from nudgenet.job import Job, Log, Table
+from nudgenet.models import find_model
 from nudgenet.networks.capacity import Capacity
 from nudgenet.records import Decision, Parts, Raw, Source
 from nudgenet.runs.checkpoint import load_checkpoint, save_checkpoint
@@ -68,7 +69,8 @@ def check_name(name: str) -> None:
 
 def chosen_settings(settings: Settings, capacity: Capacity, plan: Plan, place: Place) -> dict[str, Any]:
     """The values behind every setting that was left open: with them a run starts the same way again."""
-    values = {"network": settings.network, "label_smoothing": settings.label_smoothing, "unfreeze": settings.unfreeze}
+    names = ("network", "label_smoothing", "unfreeze", "lora", "image_size", "sound_rate")
+    values = {name: getattr(settings, name) for name in names}
     values |= asdict(plan) | asdict(capacity) | {"threads": place.threads, "precision": place.precision}
     return {name: values[name] for name in values if name in Settings.model_fields and name != "clip"}
 
@@ -97,6 +99,8 @@ def _write_beginning(
         "split": split_record(table.parts),
         "num_given_test_rows": table.num_given_test_rows,
     }
+    if settings.start_from is not None:
+        data["model_sha256"] = find_model(settings.start_from).fingerprint()
     if table.raw.source.kind != "file" and settings.keep_data:
         data["copy_sha256"] = copy_rows(store, table.raw)
     store.write_json("data.json", data)
@@ -212,6 +216,28 @@ def check_own_functions(store: Store, given: Sequence[str]) -> None:
             got=", ".join(given) or "none",
             fix=f"It needs: {missing}. Use nudgenet.resume(run, ...) in Python.",
         )
+
+
+def check_start(store: Store, settings: Settings) -> None:
+    """The pretrained network that a run started from is where it was, unchanged: rows are prepared by its files again.
+
+    Raises:
+        RunError: it is gone, or another one lies in its place.
+    """
+    if settings.start_from is None:
+        return
+    try:
+        found = find_model(settings.start_from).fingerprint()
+    except SettingError as error:
+        raise RunError(
+            "The pretrained network that this run started from is gone or cannot be used any more, so it cannot go on",
+            got=f"{settings.start_from}: {error.what}", fix="Put it back, or train again.",
+        ) from None  # fmt: skip
+    if found != store.read_json("data.json")["model_sha256"]:
+        raise RunError(
+            "The pretrained network has changed since this run started from it, so it cannot go on",
+            got=settings.start_from, fix="Put the old one back, or train again.",
+        )  # fmt: skip
 
 
 def read_again(store: Store, settings: Settings) -> tuple[Raw, int]:

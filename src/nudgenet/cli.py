@@ -76,7 +76,7 @@ def train(
         typer.Option(
             "--from",
             metavar="MODEL",
-            help="A pretrained network for texts to start from: its folder, or its Hugging Face name if it is in the cache.",
+            help="A pretrained network to start from: its folder, its Hugging Face name if it is in the cache, or a run.",
         ),
     ] = None,
     assignments: Annotated[
@@ -194,6 +194,25 @@ def runs(runs: RunsOption = RUNS, as_json: JsonOption = False) -> None:
     from nudgenet.terminal import print_runs
 
     print_runs(rows, make_console(stderr=False))
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder to write; it must not be there yet.")],
+    format: Annotated[
+        str, typer.Option(metavar="FORMAT", help="transformers: a folder that `from_pretrained` loads.")
+    ] = "transformers",
+    runs: RunsOption = RUNS,
+    quiet: QuietOption = False,
+) -> None:
+    """Write a trained network in a form that other programs read."""
+    from nudgenet.exporting import export as write
+    from nudgenet.run import load
+
+    written = write(load(run, runs), path, format)
+    if not quiet:
+        typer.echo(f"{', '.join(file.name for file in written)} in {path}", err=True)
 
 
 @app.command()

@@ -1,25 +1,38 @@
-"""Pretrained networks as they lie on this machine: a folder with a config, safetensors and a tokenizer.
+"""Pretrained networks as they lie on this machine: a folder with a config, safetensors, and a tokenizer or preprocessor.
 
 Only what is here is used: nothing is downloaded, no pickle is opened, and a config that names code to run is refused.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nudgenet.errors import MissingExtra, SettingError, shorten
+from nudgenet.records import Medium
 
 TEXT_MODELS = (
     "albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta", "xlm-roberta",
 )  # fmt: skip
+IMAGE_MODELS = ("convnext", "convnextv2", "deit", "dinov2", "vit")
+SOUND_MODELS = ("audio-spectrogram-transformer", "hubert", "wav2vec2", "wavlm")
+OWN = "nudgenet"  # the model type of a network of ours
+KINDS: dict[str, Medium] = {
+    **dict.fromkeys(TEXT_MODELS, "text"), **dict.fromkeys(IMAGE_MODELS, "image"), **dict.fromkeys(SOUND_MODELS, "sound"),
+}  # fmt: skip
+RUN_AS_MODEL = "model"  # the folder inside a run's that holds its trunk as a model; see `exporting.trunk_of`
+PREPROCESSOR = "preprocessor_config.json"
+TERMS = "terms.json"  # the words that a network of ours for texts knows
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+THAT_MATTER = ("config.json", PREPROCESSOR, TERMS, "tokenizer.json", WEIGHTS[1])
 NAMES_CODE = ("auto_map", "custom_pipelines", "trust_remote_code")
-NO_MATTER_OF_WEIGHTS = (  # how it once was run, not what it is
+NO_MATTER_OF_WEIGHTS = (  # how it once was run or what it once was asked, not what it is
     "torch_dtype", "dtype", "attn_implementation", "use_kernels", "reference_compile", "transformers_version", "architectures",
+    "id2label", "label2id", "num_labels", "problem_type", "finetuning_task", "task_specific_params",
 )  # fmt: skip
 
 
@@ -28,33 +41,71 @@ class ModelFolder:
     """A pretrained network that was found.
 
     config: what `config.json` says of the network, without what says how it was run or named.
+    medium: what it takes in.
     """
 
     path: Path
     config: Mapping[str, Any]
+    medium: Medium
 
     @property
     def kind(self) -> str:
         """Its architecture, such as `bert`."""
         return str(self.config["model_type"])
 
+    @property
+    def packed_config(self) -> str:
+        """The config as JSON, the same for the same network."""
+        return json.dumps(dict(self.config), sort_keys=True)
+
     def read(self, name: str) -> str:
         """The text of one of its files. Raises SettingError if it is absent or cannot be read."""
         return _read(self.path / name)
 
+    def read_json(self, name: str) -> dict[str, Any]:
+        """One of its JSON files. Raises SettingError if it is absent, damaged, or names code."""
+        return _read_json(self.path / name)
+
+    @property
+    def sampling_rate(self) -> int:
+        """Samples a second that a network for sounds wants. Raises SettingError if its preprocessor does not say."""
+        rate = self.read_json(PREPROCESSOR).get("sampling_rate")
+        if not isinstance(rate, int) or not 1_000 <= rate <= 192_000:
+            raise SettingError(f"The model's {PREPROCESSOR} does not say its sampling rate", got=repr(rate))
+        return rate
+
+    def fingerprint(self) -> str:
+        """SHA-256 over all of its files that matter, hex: the same model has the same one, wherever it lies."""
+        digest = hashlib.sha256()
+        for path in sorted(self.path.iterdir()):
+            if path.suffix == ".safetensors" or path.name in THAT_MATTER:
+                digest.update(f"{path.name}|{path.stat().st_size}|".encode())
+                with path.open("rb") as file:
+                    while block := file.read(1 << 22):
+                        digest.update(block)
+        return digest.hexdigest()
+
 
 def find_model(start_from: str) -> ModelFolder:
-    """A folder, or a Hugging Face name whose files are in the local cache.
+    """A folder, a run's folder whose trunk was written out, or a Hugging Face name whose files are in the local cache.
 
     Raises:
         SettingError: there is none, it lacks a file, or it is of a kind that cannot be a start.
         MissingExtra: the libraries for pretrained networks are not installed.
     """
-    need_transformers()
     folder = Path(start_from)
-    if not folder.is_dir():
+    if is_run(folder):
+        folder = folder / RUN_AS_MODEL
+        if not folder.is_dir():
+            raise SettingError(
+                "This folder is a run, and no network is in it yet that another could start from", got=start_from
+            )
+    elif not folder.is_dir():
+        need_transformers()
         folder = _in_cache(start_from)
     config = _config(folder)
+    if config["model_type"] != OWN:
+        need_transformers()
     if not any((folder / name).is_file() for name in WEIGHTS):
         found = sorted(
             path.name for path in folder.iterdir() if path.suffix in (".bin", ".pt", ".pth", ".h5", ".msgpack")
@@ -64,7 +115,36 @@ def find_model(start_from: str) -> ModelFolder:
             got=shorten(found) or str(folder),
             fix="Take a model that has model.safetensors.",
         )
-    return ModelFolder(folder, config)
+    return ModelFolder(folder, config, config["medium"] if config["model_type"] == OWN else KINDS[config["model_type"]])
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run's, not a model's."""
+    return (folder / "settings.json").is_file() and not (folder / "config.json").is_file()
+
+
+def cached_models(medium: Medium) -> list[str]:
+    """The names of the models in the local Hugging Face cache that could be a start for such cells, the smallest first."""
+    sizes: dict[str, int] = {}
+    for name in _cached_names():
+        try:
+            if (model := find_model(name)).medium == medium:
+                sizes[name] = sum(path.stat().st_size for path in model.path.glob("*.safetensors"))
+        except (SettingError, MissingExtra, OSError):
+            continue
+    return sorted(sizes, key=lambda name: (sizes[name], name))
+
+
+def _cached_names() -> Iterator[str]:
+    try:
+        from huggingface_hub import constants
+    except ImportError:
+        return
+    folder = Path(constants.HF_HUB_CACHE)
+    if not folder.is_dir():
+        return
+    for path in folder.glob("models--*"):
+        yield path.name.removeprefix("models--").replace("--", "/", 1)
 
 
 def need_transformers() -> None:
@@ -99,30 +179,51 @@ def _in_cache(name: str) -> Path:
 
 def _config(folder: Path) -> dict[str, Any]:
     """The parts of config.json that say what the network is. Raises SettingError for what cannot be a start."""
-    if (folder / "settings.json").is_file() and not (folder / "config.json").is_file():
+    if (folder / "adapter_config.json").is_file():
         raise SettingError(
-            "This folder is a run; a start is a model's folder with config.json", got=str(folder),
-            fix="Give the model that the run started from.",
+            "This folder holds an adapter for another model, not a whole one", got=str(folder),
+            fix="Merge it into its model, save that, and give its folder.",
         )  # fmt: skip
-    text = _read(folder / "config.json")
-    try:
-        config = json.loads(text)
-        kind = config["model_type"]
-    except (ValueError, KeyError, TypeError):
-        raise SettingError("The model's config.json is damaged", got=str(folder), fix="Download it again.") from None
-    if naming := [key for key in NAMES_CODE if config.get(key)]:
-        raise SettingError(
-            "This model comes with code of its own, which is not run", got=f"{shorten(naming)} in config.json",
-            fix="Take a model whose architecture is part of transformers.",
-        )  # fmt: skip
+    config = _read_json(folder / "config.json")
+    kind = config.get("model_type")
+    if not isinstance(kind, str) or (kind == OWN and config.get("medium") not in ("image", "sound", "text")):
+        raise SettingError("The model's config.json is damaged", got=str(folder), fix="Download it again.")
     if config.get("quantization_config"):
         raise SettingError("This model's weights are quantised", got=str(folder), fix="Take the full model.")
-    if kind not in TEXT_MODELS or config.get("is_decoder"):
+    if (kind not in KINDS and kind != OWN) or config.get("is_decoder"):
         raise SettingError(
-            "A network of this kind cannot be a start yet", got=str(kind),
-            fix=f"Known are encoders of texts: {', '.join(TEXT_MODELS)}.",
+            "A network of this kind cannot be a start yet", got=kind,
+            fix=f"Known are encoders: {', '.join(sorted(KINDS))}.",
         )  # fmt: skip
     return {key: value for key, value in config.items() if key not in NO_MATTER_OF_WEIGHTS and not key.startswith("_")}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises SettingError if it is absent, damaged, or names code."""
+    text = _read(path)
+    try:
+        content: dict[str, Any] = json.loads(text)
+        naming = sorted(_naming_code(content))
+    except (ValueError, RecursionError):
+        raise SettingError(f"The model's {path.name} is damaged", got=str(path), fix="Download it again.") from None
+    if not isinstance(content, dict):
+        raise SettingError(f"The model's {path.name} is damaged", got=str(path), fix="Download it again.")
+    if naming:
+        raise SettingError(
+            "This model comes with code of its own, which is not run", got=f"{shorten(naming)} in {path.name}",
+            fix="Take a model whose architecture is part of transformers.",
+        )  # fmt: skip
+    return content
+
+
+def _naming_code(content: Any) -> set[str]:
+    """The keys, however deep, that name code to run."""
+    if isinstance(content, Mapping):
+        own = {key for key in NAMES_CODE if content.get(key)}
+        return own.union(*(_naming_code(value) for value in content.values()))
+    if isinstance(content, list):
+        return set[str]().union(*(_naming_code(value) for value in content))
+    return set()
 
 
 def _read(path: Path) -> str:

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 import nudgenet
 from nudgenet import bookkeeping
 from nudgenet.data.batches import subset
-from nudgenet.data.features import CategoryFeature, MediaFeature
+from nudgenet.data.features import CategoryFeature
 from nudgenet.data.media import media_paths, readable
 from nudgenet.data.prepare import Preparation
+from nudgenet.data.starts import MediaFeature
 from nudgenet.data.texts import TextFeature, weigh_terms
 from nudgenet.exhibits import galleries
 from nudgenet.explanations import mark_worst
@@ -40,6 +41,7 @@ from nudgenet.training.budget import AFTERWARDS
 from nudgenet.training.loop import evaluate, in_user_units
 from nudgenet.training.objectives import Objective
 from nudgenet.training.place import rows_at_once
+from nudgenet.training.pretrained import recommend_start
 from nudgenet.training.state import State
 from nudgenet.watching.curves import overfit_since
 from nudgenet.watching.verdict import verdict
@@ -101,8 +103,7 @@ def conclude(
         unread = subset(data.test, torch.zeros(0, dtype=torch.long))
         arrays = {name: as_arrays(table, part) for name, part in {"train": train, "test": unread, **parts}.items()}
         # On the pixels of images, trees cost minutes and are never the best answer; of texts alone they see nothing.
-        is_sound = data.shape.image is not None and data.shape.image.medium == "sound"
-        names = ALL_BASELINES if is_table(data) or is_sound else ("majority", "mean", "linear")
+        names = ALL_BASELINES if is_table(data) or data.shape.medium == "sound" else ("majority", "mean", "linear")
         fitted = fit_baselines(kind, arrays, num_classes=len(table.task.classes), seed=settings.seed, names=names)
         for baseline in fitted:
             baselines.append(baseline)
@@ -261,7 +262,7 @@ def answers_of(network: nn.Module, part: Part, objective: Objective, data: Prepa
 def is_table(data: Prepared) -> bool:
     """Whether there are columns besides an image, a sound or texts."""
     shape = data.shape
-    return (shape.image is None and shape.text is None) or shape.num_numbers + len(shape.cardinalities) > 0
+    return shape.medium is None or shape.num_numbers + len(shape.cardinalities) > 0
 
 
 def affordable(data: Prepared, settings: Settings, log: Log) -> Part:
@@ -282,7 +283,7 @@ def as_arrays(table: Table, part: Part) -> TableArrays:
     """A part as the baselines take it: the same prepared rows that the network sees."""
     numbers, categories = part.inputs["numbers"].cpu().numpy(), part.inputs["categories"].cpu().numpy()
     if (media := table.preparation.media) is not None:
-        numbers = np.hstack([numbers, media.pooled(part.inputs["images"])])
+        numbers = np.hstack([numbers, media.pooled(part.inputs[media.input])])
     terms = None
     if (text := table.prepared.shape.text) is not None:
         terms = weigh_terms(part.inputs, text)
@@ -310,7 +311,7 @@ def judge(
                 losses = row_losses(table.task.kind, *pair)
                 on_terms = baseline.name == "linear" and data.shape.text is not None
                 reference["terms" if on_terms else baseline.name] = float(losses.mean())
-    return verdict(
+    judged = verdict(
         epochs,
         baseline_loss=no_skill_loss(state, data),
         kind=table.task.kind,
@@ -323,6 +324,8 @@ def judge(
         chosen={**settings.model_dump(), **asdict(plan), **asdict(choose_capacity(data.shape, settings))},
         num_validation=len(data.validation),
     )
+    start = recommend_start(data.shape, settings)
+    return judged if start is None else replace(judged, advice=(start, *judged.advice))
 
 
 def no_skill_loss(state: State, data: Prepared) -> float:
@@ -378,9 +381,7 @@ def input_positions(preparation: Preparation) -> dict[str, list[tuple[str, int |
             positions[feature.column] = [("categories", num_categories)]
             num_categories += 1
         elif isinstance(feature, MediaFeature):
-            positions[feature.column] = [
-                ("images", channel) for channel in range(feature.shape.channels * feature.shape.windows)
-            ]
+            positions[feature.column] = [(feature.input, slice(None))]
         elif isinstance(feature, TextFeature):
             positions[feature.column] = [(name, texts[feature.column]) for name in ("tokens", "token_weights")]
         else:

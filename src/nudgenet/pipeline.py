@@ -23,6 +23,7 @@ from nudgenet.data.prepare import learn, prepare_batches
 from nudgenet.data.split import split
 from nudgenet.data.typed import BATCH_ROWS
 from nudgenet.errors import RunError, SettingError, UserError, did_you_mean
+from nudgenet.exporting import ready_to_start
 from nudgenet.job import Job, Log, Table
 from nudgenet.models import find_model
 from nudgenet.networks import NETWORKS
@@ -112,14 +113,17 @@ def resume(
     if store.is_done:
         return Run(store)
     job = Job(observer or somebody(), stop or StopSignal(), objective, step)
+    settings = Run(store).settings
     bookkeeping.check_own_functions(store, job.own_functions)
+    bookkeeping.check_start(store, settings)
     with stop_on_signals(job.stop) if stop is None else nullcontext(), watched_by(job.observer):
-        return work(None, Run(store).settings, job, store)
+        return work(None, settings, job, store)
 
 
 def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Run:
     """From a source to a finished run: a new one, or (source None) one that goes on from where it was interrupted."""
     began = time.perf_counter()
+    ready_to_start(settings)
     job.observer.stage(f"Reading {source}" if isinstance(source, str | Path) else "Reading the data")
     if isinstance(where, Wanted):
         log = Log(job.observer)

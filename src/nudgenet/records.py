@@ -117,6 +117,7 @@ class ImageShape:
 
     center, spread: of each channel in training, on a scale from 0 to 1.
     windows: pictures of one row, which stand in place of further channels; its answer is the mean of theirs.
+    model: the config, as JSON, of the pretrained network that looks at them; "" for a fresh one.
     """
 
     channels: int
@@ -126,6 +127,20 @@ class ImageShape:
     spread: tuple[float, ...]
     windows: int = 1
     medium: Medium = "image"
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class SoundShape:
+    """The sounds that a pretrained network hears: `samples` of each, `rate` a second.
+
+    model: its config as JSON. extractor: its preprocessor's settings, as JSON.
+    """
+
+    samples: int
+    rate: int
+    model: str
+    extractor: str
 
 
 @dataclass(frozen=True)
@@ -152,6 +167,19 @@ class Shape:
     num_rows: int  # training rows
     image: ImageShape | None = None
     text: TextShape | None = None
+    sound: SoundShape | None = None
+
+    @property
+    def medium(self) -> Medium | None:
+        """What it takes in besides the cells of a table."""
+        if self.image is not None:
+            return self.image.medium
+        return "sound" if self.sound is not None else "text" if self.text is not None else None
+
+    @property
+    def model(self) -> str:
+        """The config, as JSON, of the pretrained network that is started from; "" without one."""
+        return next((part.model for part in (self.text, self.image, self.sound) if part and part.model), "")
 
 
 @dataclass(frozen=True)
@@ -160,7 +188,8 @@ class Part:
 
     inputs: name -> tensor. Tables: "numbers" float32 (rows, num_numbers) and "categories" int64
         (rows, num_categories); either may have zero columns. With images also "images" uint8 (rows,
-        channels, height, width); with sounds uint8 (rows, windows, pitches, moments).
+        channels, height, width); with sounds uint8 (rows, windows, pitches, moments), or "waves" int16
+        (rows, samples), where -32,768 stands for nothing (a sound has ended), for a pretrained network.
         With texts also "tokens" int32 and "token_weights" float32, both (rows, places), and while a pretrained
         network stays as it is "features" float32, what it says of them.
     targets: int64 (rows,) class index, or float32 (rows,) standardised.

@@ -82,7 +82,12 @@ class Settings(BaseModel):
     unfreeze: bool | None = Field(
         None, description="train the pretrained network's own knobs, too, after the outputs; else it stays as it is"
     )
-
+    lora: int | None = Field(
+        None,
+        ge=0,
+        le=256,
+        description="rank of the small products trained beside a pretrained network's knobs, in their place; 0: these themselves",
+    )
     frozen_epochs: int | None = Field(
         None,
         ge=0,  # what is recorded of a run without a pretrained trunk

@@ -14,6 +14,7 @@ from nudgenet.models import find_model
 from nudgenet.networks import NETWORKS, rebuild
 from nudgenet.networks.capacity import choose_capacity
 from nudgenet.networks.pretrained import PretrainedNetwork, load_trunk
+from nudgenet.networks.trunks import plain_weights
 from nudgenet.records import Shape, TextShape
 from nudgenet.settings import Settings
 from nudgenet.training.optimizers import make_optimizer, set_learning_rate
@@ -57,12 +58,12 @@ def test_features_are_the_mean_of_what_the_library_gives(folder: Path) -> None:
     network = built(folder, shape_for(folder))
     tokens = tokens_for([12, 3, 7, 1])
     with torch.no_grad():
-        found = network.read(tokens)
+        found = network.read({"tokens": tokens})
         model = transformers.AutoModel.from_pretrained(folder).eval()
         for row, length in enumerate([12, 3, 7, 1]):
             alone = model(input_ids=tokens[row : row + 1, :length].long() - 1).last_hidden_state.mean(dim=1)
             torch.testing.assert_close(found[row], F.layer_norm(alone, alone.shape[1:])[0], atol=1e-4, rtol=1e-4)
-    with_gradients = network.read(tokens)
+    with_gradients = network.read({"tokens": tokens})
     torch.testing.assert_close(with_gradients.detach(), found, atol=1e-4, rtol=1e-4)
     assert with_gradients.requires_grad
 
@@ -70,13 +71,16 @@ def test_features_are_the_mean_of_what_the_library_gives(folder: Path) -> None:
 def test_two_columns_share_a_trunk_and_features_stand_for_tokens(folder: Path) -> None:
     network = built(folder, shape_for(folder, (12, 6), num_numbers=2))
     one, two = tokens_for([5, 9]), tokens_for([4, 2], 6)
-    vocabulary = (network.text.num_terms - 1) // 2
+    assert network.shape.text is not None
+    vocabulary = (network.shape.text.num_terms - 1) // 2
     tokens = torch.cat([one, torch.where(two > 0, two + vocabulary, 0)], dim=1)
     inputs = {"tokens": tokens, "numbers": torch.randn(2, 2), "categories": torch.zeros(2, 0, dtype=torch.int64)}
     with torch.no_grad():
-        features = network.read(tokens)
+        features = network.read({"tokens": tokens})
         single = built(folder, shape_for(folder))
-        torch.testing.assert_close(features, torch.cat([single.read(one), single.read(two)], dim=1))
+        torch.testing.assert_close(
+            features, torch.cat([single.read({"tokens": one}), single.read({"tokens": two})], dim=1)
+        )
         cached = network({**inputs, "features": features, "tokens": torch.zeros_like(tokens)})
         torch.testing.assert_close(network(inputs), cached)
         assert not torch.allclose(cached, network({**inputs, "features": features, "numbers": torch.zeros(2, 2)}))
@@ -121,3 +125,33 @@ def test_a_pretrained_network_needs_a_start() -> None:
     shape = Shape(2, (), 1, 100)
     with pytest.raises(SettingError, match="needs a start"):
         NETWORKS["pretrained"](shape, choose_capacity(shape, Settings()), SETTINGS, torch.zeros(0, 3))
+
+
+def test_lora_leaves_the_trunk_and_can_be_added_to_it(folder: Path) -> None:
+    pytest.importorskip("peft")
+    shape = shape_for(folder)
+    settings = SETTINGS.model_copy(update={"lora": 2})
+    torch.manual_seed(0)
+    network = NETWORKS["pretrained"](shape, choose_capacity(shape, settings), settings, torch.zeros(0, 3)).eval()
+    assert isinstance(network, PretrainedNetwork)
+    load_trunk(network, find_model(str(folder)))
+    tokens = {"tokens": tokens_for([12, 3, 7])}
+    plain = built(folder, shape)
+    with torch.no_grad():
+        torch.testing.assert_close(network.read(tokens), plain.read(tokens))  # what is added is nothing at first
+    trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    added = {name for name in trained if name.startswith("trunk.")}
+    assert added and all(".lora_" in name for name in added) and {"direct.weight", "direct.bias"} <= trained
+    optimizer = make_optimizer(network, make_plan(settings, shape)[0])
+    counted = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    assert counted == {id(parameter) for name, parameter in network.named_parameters() if name in trained}
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if ".lora_" in name:
+                parameter.normal_(0.0, 0.1)
+        moved = network.read(tokens)
+        assert not torch.allclose(moved, plain.read(tokens), atol=1e-2)
+        plain.trunk.load_state_dict(plain_weights(network.trunk))
+        torch.testing.assert_close(plain.read(tokens), moved, atol=1e-4, rtol=1e-4)
+        again = rebuild(shape, settings, network.state_dict())
+        torch.testing.assert_close(again(tokens), network(tokens))

@@ -27,12 +27,14 @@ STREAM = 0xA09  # keeps these random numbers apart from those of the rows' order
 def augmented(batch: Batch, ways: Sequence[str], seed: int, step: int, share: float = 1.0) -> Batch:
     """The batch of training step `step` with its images varied; without images or ways, the batch itself.
 
+    What a pretrained network said of rows as they are ("features") is not what it would say of varied ones.
+
     Args:
         ways: of "flip", "shift", "cutout" and "colour", or of `SOUND_WAYS`.
         share: of the images or sounds that are varied, drawn at random; the others stay as they are.
     """
     images, tokens = batch.inputs.get("images"), batch.inputs.get("tokens")
-    if (images is None and tokens is None) or not ways:
+    if (images is None and tokens is None) or not ways or "features" in batch.inputs:
         return batch
     generator = torch.Generator().manual_seed((seed * 1_000_003 + step * 4_099 + STREAM) % 2**63)
     if images is None:

@@ -58,7 +58,7 @@ def check(raw: Raw, parts: Parts, columns: Sequence[Column], task: Task, shape: 
     if task.classes:
         warnings += _classes(targets[parts.train], task)
     num_inputs = shape.num_numbers + sum(shape.cardinalities)
-    if len(parts.train) < num_inputs and shape.image is None:
+    if len(parts.train) < num_inputs and shape.image is None and shape.sound is None:
         warnings.append(
             f"Only {len(parts.train):,} training rows for {num_inputs:,} inputs: "
             "the network can learn them by heart, so more rows or fewer columns would help"

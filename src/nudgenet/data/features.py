@@ -14,9 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nudgenet.data.cells import YES_NO, parse_dates, parse_levels, parse_numbers
-from nudgenet.data.images import ImageFeature
 from nudgenet.data.plain import is_plain
-from nudgenet.data.sounds import SoundFeature
+from nudgenet.data.starts import MediaFeature
 from nudgenet.data.texts import TextFeature
 from nudgenet.records import CellFormat, Column
 
@@ -184,7 +183,6 @@ class DateFeature:
         return f"{np.datetime64(self.low, 'us').astype('datetime64[D]')} to {np.datetime64(self.high, 'us').astype('datetime64[D]')}"
 
 
-MediaFeature = ImageFeature | SoundFeature
 Feature = NumberFeature | CategoryFeature | DateFeature | MediaFeature | TextFeature
 
 

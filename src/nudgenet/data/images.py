@@ -22,7 +22,9 @@ from torch import Tensor
 
 from nudgenet.data.decoding import decode_all, resize
 from nudgenet.data.media import Decoded, contents, field, is_media, kept, light, room
+from nudgenet.data.pixels import Pixels, read_pixels
 from nudgenet.errors import ColumnError, SourceError
+from nudgenet.models import find_model
 from nudgenet.records import Column, Decision, ImageShape
 from nudgenet.settings import Settings
 
@@ -46,7 +48,14 @@ POOLED = 200  # patches
 
 def cap_of(settings: Settings) -> int:
     """The pixels that an image's shorter side keeps when it is decoded; training and prediction must agree on it."""
-    return max(DEFAULT_SIDE, settings.image_size or 0)
+    wanted = settings.image_size
+    if (
+        wanted is None
+        and settings.start_from is not None
+        and (model := find_model(settings.start_from)).medium == "image"
+    ):
+        wanted = read_pixels(model).cap
+    return max(DEFAULT_SIDE, wanted or 0)
 
 
 # --- cells ----------------------------------------------------------------------------------------
@@ -144,6 +153,7 @@ class ImageFeature:
     """A column of images, all brought to one size.
 
     center, spread: mean and standard deviation of each channel in the training images, from 0 to 1.
+    pixels, model: how a pretrained network wants them, and its config as JSON; None and "" for a fresh one.
     """
 
     column: str
@@ -154,11 +164,14 @@ class ImageFeature:
     spread: tuple[float, ...]
     has_missing: bool = False
     kind: Literal["image"] = "image"
+    input: Literal["images"] = "images"
+    pixels: Pixels | None = None
+    model: str = ""
 
     @property
     def shape(self) -> ImageShape:
         """What the network must take in."""
-        return ImageShape(self.channels, self.height, self.width, self.center, self.spread)
+        return ImageShape(self.channels, self.height, self.width, self.center, self.spread, model=self.model)
 
     def encode(self, cells: pa.ChunkedArray, rows: np.ndarray) -> Tensor:
         """Pixels of the named rows, uint8 (rows, channels, height, width); what could not be decoded is black.
@@ -175,7 +188,9 @@ class ImageFeature:
             for at in range(0, len(rows), AT_ONCE):
                 for chunk in cells.take(pa.array(rows[at : at + AT_ONCE])).chunks:
                     pictures = list(pictures_of(chunk))
-                    same = all(p is not None and p.shape[:2] == (self.height, self.width) for p in pictures)
+                    same = self.pixels is None and all(
+                        p is not None and p.shape[:2] == (self.height, self.width) for p in pictures
+                    )
                     fitted = map(self._fitted, pictures) if same else pool.map(self._fitted, pictures)
                     for row, picture in enumerate(fitted, start=begin):
                         if picture is not None:
@@ -200,7 +215,9 @@ class ImageFeature:
         """uint8 (channels, height, width)."""
         if picture is None:
             return None
-        if picture.shape[:2] != (self.height, self.width):
+        if self.pixels is not None:
+            picture = self.pixels.fit(picture)
+        elif picture.shape[:2] != (self.height, self.width):
             picture = resize(picture, self.height, self.width)
         if picture.shape[2] > self.channels:  # colour in a run that learned from grey images: its brightness
             picture = (picture @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)[:, :, None]

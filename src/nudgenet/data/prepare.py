@@ -26,20 +26,18 @@ from nudgenet.data.features import (
     CategoryFeature,
     DateFeature,
     Feature,
-    MediaFeature,
     NumberFeature,
     learn_category,
     learn_date,
     learn_number,
 )
-from nudgenet.data.images import learn_images
 from nudgenet.data.media import light
 from nudgenet.data.oddities import Oddities
-from nudgenet.data.sounds import learn_sounds
+from nudgenet.data.starts import MediaFeature, learn_media
 from nudgenet.data.texts import TextFeature, encode_texts, learn_text, text_shape
 from nudgenet.data.typed import BATCH_ROWS
 from nudgenet.errors import ColumnError, RunError, shorten
-from nudgenet.records import Column, Decision, Part, Parts, Prepared, Raw, Shape, Task
+from nudgenet.records import Column, Decision, ImageShape, Part, Parts, Prepared, Raw, Shape, SoundShape, Task
 from nudgenet.settings import Settings
 
 FORMAT_VERSION = 1
@@ -107,9 +105,12 @@ class Preparation:
 
     def shape(self, num_rows: int) -> Shape:
         """What a network for `num_rows` training rows must take in and give out."""
-        image = self.media.shape if self.media else None
+        seen = self.media.shape if self.media else None
+        image = seen if isinstance(seen, ImageShape) else None
+        sound = seen if isinstance(seen, SoundShape) else None
         text = text_shape(self._text_features)
-        return Shape(len(self.number_names), self.cardinalities, len(self.task.classes) or 1, num_rows, image, text)
+        outputs = len(self.task.classes) or 1
+        return Shape(len(self.number_names), self.cardinalities, outputs, num_rows, image, text, sound)
 
     def apply(self, raw: Raw) -> tuple[dict[str, torch.Tensor], list[str]]:
         """Inputs for every row, in order (see `records.Part.inputs`), and warnings that count and name.
@@ -139,7 +140,7 @@ class Preparation:
         for feature in self.features:
             cells = table.column(feature.column)
             if isinstance(feature, MediaFeature):
-                inputs["images"] = feature.encode(cells, np.arange(len(cells)))
+                inputs[feature.input] = feature.encode(cells, np.arange(len(cells)))
                 continue
             if isinstance(feature, TextFeature):
                 continue
@@ -164,7 +165,7 @@ class Preparation:
             "categories": torch.empty(num_rows, len(self.category_names), dtype=torch.int64),
         }
         if self.media is not None:
-            tables["images"] = self.media.space(num_rows)
+            tables[self.media.input] = self.media.space(num_rows)
         if text := text_shape(self._text_features):
             tables["tokens"] = torch.zeros(num_rows, text.places, dtype=torch.int32)
             tables["token_weights"] = torch.zeros(num_rows, text.places)
@@ -272,7 +273,6 @@ def learn(
         if column.kind == "number":
             features.append(learn_number(column, parse_numbers(cells, column.format)[0]))
         elif column.kind in ("image", "sound"):
-            learn_media = learn_images if column.kind == "image" else learn_sounds
             feature, more = learn_media(column, raw.table.column(column.name), parts.train, settings)
             features.append(feature)
             decisions += more

@@ -19,6 +19,7 @@ from nudgenet.data.audio import MAX_SECONDS, Clip, decode_sound, need_sounds, re
 from nudgenet.data.media import Decoded, contents, decode_files, field, is_media, kept, light, room
 from nudgenet.data.spectrogram import FAINTEST, choose_bands, log_mel, window_samples
 from nudgenet.errors import ColumnError
+from nudgenet.models import find_model
 from nudgenet.records import Column, Decision, ImageShape
 from nudgenet.settings import Settings
 
@@ -48,6 +49,9 @@ AT_ONCE = 1 << 23  # samples that are made into pictures in one go
 
 def cap_of(settings: Settings) -> int:
     """The samples a second that a sound keeps when it is decoded; training and prediction must agree on it."""
+    if settings.sound_rate is None and settings.start_from is not None:
+        model = find_model(settings.start_from)
+        return model.sampling_rate if model.medium == "sound" else DEFAULT_RATE
     return settings.sound_rate or DEFAULT_RATE
 
 
@@ -110,6 +114,7 @@ class SoundFeature:
     rate: samples a second that all are brought to. hop: samples from one frame to the next.
     low, high: decibels that become 0 and 255, from the training sounds.
     center, spread: mean and standard deviation of the training pictures, from 0 to 1.
+    model: the config, as JSON, of the earlier network of ours that is started from; "" for a fresh one.
     """
 
     column: str
@@ -124,11 +129,13 @@ class SoundFeature:
     spread: float = 1.0
     has_missing: bool = False
     kind: Literal["sound"] = "sound"
+    input: Literal["images"] = "images"
+    model: str = ""
 
     @property
     def shape(self) -> ImageShape:
         """What the network must take in."""
-        return ImageShape(1, self.bands, self.frames, (self.center,), (self.spread,), self.windows, "sound")
+        return ImageShape(1, self.bands, self.frames, (self.center,), (self.spread,), self.windows, "sound", self.model)
 
     @property
     def num_samples(self) -> int:

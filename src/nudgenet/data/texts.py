@@ -23,6 +23,8 @@ from nudgenet.data.columns import as_set
 from nudgenet.data.documents import texts_of
 from nudgenet.data.tokens import TokenFeature, learn_tokens
 from nudgenet.data.words import EDGE, Words, in_rows, pieces_of, split_words
+from nudgenet.errors import SettingError
+from nudgenet.models import OWN, TERMS, ModelFolder, find_model
 from nudgenet.records import CellFormat, Column, Decision, TextShape
 from nudgenet.settings import Settings
 
@@ -137,6 +139,7 @@ class SequenceFeature:
     """A text as its words in order; a word that training did not know becomes the longest known pieces of it.
 
     terms: the first is `PIECE` alone, for what cannot even be built from pieces; then words, and pieces behind `PIECE`.
+    model: the config, as JSON, of the earlier network of ours that is started from; "" for a fresh one.
     """
 
     column: str
@@ -145,6 +148,7 @@ class SequenceFeature:
     places: int
     has_missing: bool = False
     kind: Literal["sequence"] = "sequence"
+    model: str = ""
 
     def encode(self, cells: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
         """(tokens int32, weights float32: 1 for a token, 0 beyond the text's end), both (rows, places)."""
@@ -188,9 +192,10 @@ def text_shape(features: Sequence[TextFeature]) -> TextShape | None:
         return None
     num_terms = FIRST + sum(len(feature.terms) for feature in features)
     columns = tuple(feature.places for feature in features)
-    if isinstance(features[0], TokenFeature):
-        return TextShape("pretrained", num_terms, sum(columns), columns, features[0].model)
-    return TextShape(features[0].kind, num_terms, sum(columns))
+    first = features[0]
+    if not isinstance(first, BagFeature) and first.model:
+        return TextShape("pretrained", num_terms, sum(columns), columns, first.model)
+    return TextShape(first.kind, num_terms, sum(columns))
 
 
 def encode_texts(features: Sequence[TextFeature], table: pa.Table) -> dict[str, Tensor]:
@@ -228,6 +233,9 @@ def learn_text(
         num_texts: columns of free text, which share the places.
     """
     if settings.start_from is not None:
+        model = find_model(settings.start_from)
+        if model.kind == OWN and model.medium == "text":
+            return _as_read_before(column, model)
         return learn_tokens(column, cells, settings.start_from, num_texts)
     places = max(32, MOST_PLACES // num_texts)
     some = cells.take(
@@ -251,6 +259,18 @@ def learn_text(
         Decision(f"text `{column.name}`", _in_words(feature), _why(feature, len(cells)), _otherwise(feature)),
         Decision(f"length of `{column.name}`", f"{fitting} {noun}", why, ""),
     ]
+
+
+def _as_read_before(column: Column, model: ModelFolder) -> tuple[SequenceFeature, list[Decision]]:
+    """The words that an earlier network of ours knows."""
+    told = model.read_json(TERMS)
+    try:
+        terms, places = tuple(map(str, told["terms"])), int(told["places"])
+    except (KeyError, TypeError, ValueError):
+        raise SettingError(f"The model's {TERMS} is damaged", got=str(model.path)) from None
+    feature = SequenceFeature(column.name, column.format, terms, places, model=model.packed_config)
+    why = "the words that the earlier network was trained on"
+    return feature, [Decision(f"text `{column.name}`", _in_words(feature), why, as_set(f"ignore={column.name}"))]
 
 
 def wants_order(settings: Settings, num_rows: int) -> bool:

@@ -88,9 +88,14 @@ def learn_tokens(
         SettingError: there is no such model, or it has no tokenizer.
     """
     model = find_model(start_from)
+    if model.medium != "text":
+        raise SettingError(
+            f"The pretrained network is for {model.medium}s, and the column `{column.name}` holds texts", got=start_from,
+            fix="Give one for texts, or leave --from away.",
+        )  # fmt: skip
     most = min(max(32, MOST_PLACES // num_texts), longest_text(model))
     lines = tuple(model.read("tokenizer.json").split("\n"))
-    feature = TokenFeature(column.name, column.format, lines, json.dumps(model.config, sort_keys=True), most)
+    feature = TokenFeature(column.name, column.format, lines, model.packed_config, most)
     some = np.unique(np.linspace(0, len(cells) - 1, min(len(cells), LEARNED_FROM)).astype(np.int64))
     lengths = feature.lengths(cells.take(pa.array(some)))
     fitting = min(most, max(8, 8 * int(np.ceil(np.quantile(lengths, COVERED) / 8))))

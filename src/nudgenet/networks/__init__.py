@@ -84,13 +84,14 @@ def build_transformer(shape: Shape, capacity: Capacity, settings: Settings, piec
 
 def build_pretrained(shape: Shape, capacity: Capacity, settings: Settings, pieces: Tensor) -> nn.Module:
     """A pretrained network's architecture, its weights still random; see `networks.pretrained`."""
-    if shape.text is None or shape.text.kind != "pretrained":
+    if not shape.model:
         raise SettingError("The network `pretrained` needs a start", fix="Add --from MODEL, or leave `network` away.")
     return PretrainedNetwork(
         shape,
         lambda whole: build_ensemble(whole, capacity, settings, pieces),
         dropout=capacity.dropout,
         precision=torch.bfloat16 if settings.precision == "bfloat16" else torch.float32,
+        lora=settings.lora or 0,
     )
 
 

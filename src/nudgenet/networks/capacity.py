@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from nudgenet.models import OWN
 from nudgenet.networks import transformer
 from nudgenet.networks.convnet import choose_stages, multiply_adds
 from nudgenet.records import Decision, Shape
@@ -32,12 +33,10 @@ class Capacity:
 
     def multiply_adds(self, shape: Shape) -> int:
         """Multiplications with addition in one row's forward pass, embeddings counted as two numbers each."""
+        if shape.model:
+            return _of_trunk(shape)
         if shape.image is not None:
             return multiply_adds(shape.image, self.width, self.layers)
-        if shape.text is not None and shape.text.kind == "pretrained":
-            config = json.loads(shape.text.model)
-            width, layers = (int(config.get(name) or 0) for name in ("hidden_size", "num_hidden_layers"))
-            return transformer.multiply_adds(width, layers, shape.text.places)
         if shape.text is not None and shape.text.kind == "sequence":
             return transformer.multiply_adds(self.width, self.layers, shape.text.places)
         sizes = [shape.num_numbers + 2 * len(shape.cardinalities)] + [self.width] * self.layers + [shape.num_outputs]
@@ -61,7 +60,7 @@ def choose_capacity(shape: Shape, settings: Settings) -> Capacity:
     figures behind the numbers stand in benchmarks/LOG.md.
     """
     rows, outputs = shape.num_rows, shape.num_outputs
-    if shape.image is not None:
+    if shape.image is not None and not shape.model:
         return Capacity(
             layers=choose_stages(shape.image) if settings.layers is None else settings.layers,
             # Twice the width is three times the time: for the last per cent, not for the first ninety.
@@ -97,6 +96,23 @@ def choose_capacity(shape: Shape, settings: Settings) -> Capacity:
     )
 
 
+def _of_trunk(shape: Shape) -> int:
+    """About how many multiplications with addition a pretrained trunk needs for a row: enough to choose threads by."""
+    config = json.loads(shape.model)
+    if config["model_type"] == OWN and shape.image is not None:
+        return shape.image.windows * multiply_adds(shape.image, int(config["width"]), int(config["layers"]))
+    width = int(config.get("hidden_size") or config.get("width") or (config.get("hidden_sizes") or [768])[-1])
+    layers = int(config.get("num_hidden_layers") or config.get("layers") or 12)
+    if shape.text is not None:
+        tokens = shape.text.places
+    elif shape.image is not None:
+        tokens = shape.image.height * shape.image.width // int(config.get("patch_size") or 16) ** 2
+    else:
+        assert shape.sound is not None
+        tokens = max(1, shape.sound.samples // 320)  # what the convolutions before it leave of a sound
+    return transformer.multiply_adds(width, layers, tokens)
+
+
 def explain_capacity(capacity: Capacity, shape: Shape, num_parameters: int, settings: Settings) -> list[Decision]:
     """The capacity in words, with the knobs that the network really has."""
     as_set = settings.layers is not None and settings.width is not None
@@ -125,11 +141,12 @@ def explain_capacity(capacity: Capacity, shape: Shape, num_parameters: int, sett
 
 def describe_layers(capacity: Capacity, shape: Shape) -> str:
     """`2 layers of 32`, or `8 small networks with 2 layers of 128 each`."""
+    if shape.model:
+        config = json.loads(shape.model)
+        return f"a pretrained {config['model_type'] if config['model_type'] != OWN else config['network'] + ' of ours'}"
     if shape.image is not None:
         channels = f"{capacity.width} to {capacity.width << capacity.layers} channels"
         return f"{1 + 3 * capacity.layers} convolutions in {capacity.layers} stages, {channels}"
-    if shape.text is not None and shape.text.kind == "pretrained":
-        return f"a pretrained {json.loads(shape.text.model)['model_type']}"
     if shape.text is not None and shape.text.kind == "sequence":
         return f"{capacity.layers} blocks of attention, {capacity.width} numbers for each word"
     if capacity.layers == 0:

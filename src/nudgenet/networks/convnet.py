@@ -93,11 +93,11 @@ class ConvNet(nn.Module):
         self.stem_norm = nn.BatchNorm2d(width)
         self.stages = nn.Sequential(*(Stage(width << stage, width << (stage + 1)) for stage in range(num_stages)))
         self.dropout = nn.Dropout(dropout)
-        num_features = width << num_stages
+        self.num_features = width << num_stages
         self.embedding = CategoryEmbedding(shape.cardinalities) if shape.cardinalities else None
         num_beside = shape.num_numbers + (self.embedding.num_features if self.embedding else 0)
         self.beside = nn.Linear(num_beside, BESIDE) if num_beside else None
-        self.output = nn.Linear(num_features + (BESIDE if num_beside else 0), shape.num_outputs)
+        self.output = nn.Linear(self.num_features + (BESIDE if num_beside else 0), shape.num_outputs)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:

@@ -1,44 +1,49 @@
-"""A network that was trained on the texts of half the world, with outputs of its own on top.
+"""A network that was trained on half the world's texts, images or sounds, with outputs of its own on top.
 
-The trunk (an encoder from `transformers`) turns tokens into vectors, whose mean is what is known of a text: its
-features. They speak to the outputs directly; where a table has other columns, a small network reads both together.
+The trunk (an encoder from `transformers`, or that of an earlier run) turns a row into a vector, its features: of texts
+the mean over the tokens, of images and sounds what the architecture's own head is told. They speak to the outputs
+directly; where a table has other columns, a small network reads both together.
 While the trunk stays as it was, its features of a row never change: they come in as an input, computed once.
 Sources: Devlin et al., BERT, arXiv 1810.04805; Reimers & Gurevych, Sentence-BERT, arXiv 1908.10084 (the mean).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from nudgenet.errors import SettingError
-from nudgenet.models import ModelFolder, need_transformers
-from nudgenet.records import Shape, TextShape
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from nudgenet.models import ModelFolder
+from nudgenet.networks.convnet import ConvNet
+from nudgenet.networks.hearing import hear
+from nudgenet.networks.transformer import Transformer
+from nudgenet.networks.trunks import add_lora, build_trunk, depths, load_weights
+from nudgenet.records import ImageShape, Shape
 
 AT_ONCE = 2**13  # tokens of one pass without gradients
+EPSILON = 1e-12  # keeps a normalisation from dividing by zero, and counts for nothing else
+ROWS_AT_ONCE = 16  # images or sounds of one pass without gradients
 
 
 class PretrainedNetwork(nn.Module):
-    """{"tokens", "numbers", "categories"} -> float32 (rows, num_outputs), or (rows, members, num_outputs).
+    """{"tokens", "images" or "waves", "numbers", "categories"} -> float32 (rows, num_outputs), or (rows, members, num_outputs).
 
-    With the input "features", float32 (rows, num_features), as `read` gave them, tokens are not looked at.
+    With the input "features", float32 (rows, num_features), as `read` gave them, the trunk is not asked.
 
     Args:
         build_rest: a network for a table of this shape, used if there are numbers or categories: they and the features.
         precision: of the trunk's matrix products while training.
+        lora: the rank of what is trained beside the trunk's own weights; 0: these themselves are.
     """
+
+    center: Tensor
+    spread: Tensor
 
     def __init__(
         self,
@@ -47,25 +52,31 @@ class PretrainedNetwork(nn.Module):
         *,
         dropout: float = 0.0,
         precision: torch.dtype = torch.float32,
+        lora: int = 0,
     ) -> None:
         super().__init__()
-        if shape.text is None or shape.text.kind != "pretrained":
-            raise ValueError("a PretrainedNetwork needs texts in a pretrained network's tokens")
-        self.text, self.precision = shape.text, precision
-        self.trunk = build_trunk(shape.text)
-        config: Any = self.trunk.config
-        self.num_layers, num_features = int(config.num_hidden_layers), int(config.hidden_size) * len(shape.text.columns)
+        if not shape.model:
+            raise ValueError("a PretrainedNetwork needs the config of a pretrained network")
+        self.shape, self.precision, self.lora = shape, precision, lora
+        self.trunk = build_trunk(shape.model)
+        num_features = num_features_of(self.trunk) * (len(shape.text.columns) if shape.text else 1)
+        self.register_buffer("center", torch.zeros(num_features))
+        self.register_buffer("spread", torch.ones(num_features))
         self.dropout = nn.Dropout(dropout)
         self.direct = nn.Linear(num_features, shape.num_outputs)
         with torch.no_grad():
             self.direct.weight.zero_()
         is_table = shape.num_numbers + len(shape.cardinalities) > 0
-        whole = replace(shape, num_numbers=shape.num_numbers + num_features, text=None)
+        whole = replace(shape, num_numbers=shape.num_numbers + num_features, text=None, image=None, sound=None)
         self.rest = build_rest(whole) if is_table else None
+        if lora:
+            add_lora(self.trunk, lora)
+        names = [name for name, _ in self.trunk.named_parameters()]
+        self._depths = {f"trunk.{name}": depth for name, depth in depths(names).items()}
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        features = inputs["features"] if "features" in inputs else self.read(inputs["tokens"])
-        features = self.dropout(features)
+        features = inputs["features"] if "features" in inputs else self.read(inputs)
+        features = self.dropout((features - self.center) / self.spread)
         direct: Tensor = self.direct(features)
         if self.rest is None:
             return direct
@@ -73,11 +84,44 @@ class PretrainedNetwork(nn.Module):
         outputs: Tensor = self.rest({"numbers": numbers, "categories": inputs["categories"]})
         return outputs + (direct.unsqueeze(1) if outputs.ndim == 3 else direct)
 
-    def read(self, tokens: Tensor) -> Tensor:
-        """What is known of the texts of each row, float32 (rows, num_features): of every column mean 0 and variance 1."""
-        ends = list(accumulate(self.text.columns))
-        columns = [tokens[:, end - places : end] for end, places in zip(ends, self.text.columns, strict=True)]
-        vocabulary = (self.text.num_terms - 1) // len(columns)
+    def train(self, mode: bool = True) -> PretrainedNetwork:
+        """Batch normalisation keeps the means that it was pretrained with: a few rows' own ones would only shake it."""
+        super().train(mode)
+        for part in self.trunk.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.eval()
+        return self
+
+    def standardise(self, features: Tensor) -> None:
+        """From here on features are brought to mean 0 and variance 1 as these have, float32 (rows, num_features)."""
+        self.center.copy_(features.mean(dim=0))
+        spread = features.std(dim=0, correction=0)
+        self.spread.copy_(spread.clamp_min(max(1e-6, 0.01 * float(spread.median()))))
+
+    def read(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """What is known of each row's texts, image or sound, float32 (rows, num_features)."""
+        if self.shape.text is not None:
+            return self._read_texts(inputs["tokens"])
+        cells = inputs["images" if self.shape.image is not None else "waves"]
+        if torch.is_grad_enabled():
+            return self._look(cells)
+        parts = [self._look(some) for some in torch.split(cells, ROWS_AT_ONCE)]
+        return torch.cat(parts) if parts else cells.new_zeros(0, len(self.center), dtype=torch.float32)
+
+    def _look(self, cells: Tensor) -> Tensor:
+        with self._coarse():
+            if self.shape.image is not None:
+                return see(self.trunk, self.shape.image, cells).float()
+            assert self.shape.sound is not None
+            return hear(self.trunk, self.shape.sound, cells).float()
+
+    def _read_texts(self, tokens: Tensor) -> Tensor:
+        """Of every column mean 0 and variance 1."""
+        text = self.shape.text
+        assert text is not None
+        ends = list(accumulate(text.columns))
+        columns = [tokens[:, end - places : end] for end, places in zip(ends, text.columns, strict=True)]
+        vocabulary = (text.num_terms - 1) // len(columns)
         # Each column's tokens have numbers of their own; the trunk knows but one vocabulary.
         own = [torch.where(column > 0, (column - 1) % vocabulary + 1, 0) for column in columns]
         return torch.cat([self._in_pieces(column) for column in own], dim=1)
@@ -88,7 +132,7 @@ class PretrainedNetwork(nn.Module):
             return self._mean(tokens)
         lengths = (tokens > 0).sum(dim=1)
         order = lengths.argsort(stable=True)
-        found = torch.empty(len(tokens), self.direct.in_features // len(self.text.columns))
+        found = torch.empty(len(tokens), num_features_of(self.trunk))
         begin = 0
         while begin < len(order):
             count = max(1, AT_ONCE // max(1, int(lengths[order[begin]])))
@@ -103,84 +147,75 @@ class PretrainedNetwork(nn.Module):
         mask = tokens > 0
         longest = max(1, int(mask.sum(dim=1).max())) if len(tokens) else 1
         tokens, mask = tokens[:, :longest], mask[:, :longest]
-        coarse = self.training and self.precision != torch.float32
-        with torch.autocast("cpu", self.precision, enabled=True) if coarse else _as_it_is():
+        with self._coarse():
+            if isinstance(self.trunk, Transformer):
+                mean = self.trunk.read(tokens).float()
+                return F.layer_norm(mean, mean.shape[1:], eps=EPSILON)
             vectors = self.trunk(
                 input_ids=(tokens - 1).clamp_min(0).long(), attention_mask=mask.long()
             ).last_hidden_state
         kept = mask.unsqueeze(2)
         mean = (vectors.float() * kept).sum(dim=1) / kept.sum(dim=1).clamp_min(1)
-        return F.layer_norm(mean, mean.shape[1:])
+        return F.layer_norm(mean, mean.shape[1:], eps=EPSILON)
+
+    @contextmanager
+    def _coarse(self) -> Iterator[None]:
+        """Matrix products are rounded while training, if the network was built so."""
+        if not self.training or self.precision == torch.float32:
+            yield
+            return
+        with torch.autocast("cpu", self.precision):
+            yield
 
     def depth_of(self, name: str) -> int | None:
         """How many layers of the trunk stand between a parameter and the outputs; None: it is not the trunk's."""
-        if not name.startswith("trunk."):
-            return None
-        words = name.split(".")
-        for above, word in pairwise(words):
-            if above in ("layer", "layers") and word.isdigit():
-                return self.num_layers - 1 - int(word)
-        return self.num_layers if "embeddings" in words else 0
+        return self._depths.get(name)
 
 
-def build_trunk(text: TextShape) -> nn.Module:
-    """The architecture that a config describes, with random weights."""
-    need_transformers()
-    with quiet_transformers():
-        from transformers import AutoConfig, AutoModel
+def see(trunk: nn.Module, image: ImageShape, images: Tensor) -> Tensor:
+    """What a pretrained trunk knows of images uint8 (rows, channels, height, width), as its own head would be told."""
+    if isinstance(trunk, ConvNet):
+        views = torch.split(images, image.channels, dim=1)
+        return torch.stack([trunk.pooled(trunk.maps(view)) for view in views]).mean(dim=0)
+    center, spread = (255 * torch.tensor(values).view(1, -1, 1, 1) for values in (image.center, image.spread))
+    given = {"pixel_values": (images.float() - center) / spread}
+    told: Any = trunk(**given)
+    config: Any = trunk.config
+    if config.model_type.startswith("convnext"):
+        pooled: Tensor = told.pooler_output
+        return pooled
+    vectors: Tensor = told.last_hidden_state
+    if config.model_type == "dinov2":
+        return torch.cat([vectors[:, 0], vectors[:, 1:].mean(dim=1)], dim=1)
+    return vectors[:, 0]
 
-        config = dict(json.loads(text.model))
-        try:
-            described = AutoConfig.for_model(config.pop("model_type"), **config)
-            if described.model_type == "modernbert":
-                described.reference_compile = False  # compiling takes minutes here, and differs between machines
-            trunk: Any = AutoModel.from_config(described, trust_remote_code=False)
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise SettingError("The model's config.json does not describe a network", got=str(error)[:200]) from None
-    if getattr(trunk, "pooler", None) is not None:
-        trunk.pooler = None  # a layer for another purpose; the mean needs none
-    built: nn.Module = trunk.float()
-    return built
+
+def num_features_of(trunk: nn.Module) -> int:
+    """Numbers that a trunk knows of a row, or of one of its texts."""
+    if isinstance(trunk, ConvNet):
+        return trunk.num_features
+    if isinstance(trunk, Transformer):
+        return trunk.norm.normalized_shape[0]
+    config: Any = trunk.config
+    if config.model_type.startswith("convnext"):
+        return int(config.hidden_sizes[-1])
+    return int(config.hidden_size) * (2 if config.model_type == "dinov2" else 1)
 
 
 def load_trunk(network: nn.Module, model: ModelFolder) -> None:
-    """Give a network's trunk the weights that lie in a model's folder, in place.
+    """Give a network's trunk the weights that lie in a model's folder, in place; other networks are left alone.
 
     Raises:
         SettingError: the weights do not fit the config, or are damaged.
     """
     if not isinstance(network, PretrainedNetwork):
         return
-    with quiet_transformers(), torch.random.fork_rng(devices=[]):
-        from transformers import AutoModel
-
-        try:
-            loaded = AutoModel.from_pretrained(
-                model.path, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
-            )
-            weights = loaded.state_dict()
-            network.trunk.load_state_dict({name: weights[name] for name in network.trunk.state_dict()})
-        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0][:200]
-            raise SettingError("The model's weights cannot be read", got=f"{model.path}: {reason}") from None
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No progress bars and no advice on standard error from the library, for a while."""
-    from transformers.utils import logging
-
-    before, had_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if had_bar:
-            logging.enable_progress_bar()
-
-
-@contextmanager
-def _as_it_is() -> Iterator[None]:
-    yield
+    trunk = network.trunk
+    if network.lora:  # they go into a trunk as it was written, and from there into the one with more beside it
+        trunk = build_trunk(network.shape.model)
+    load_weights(trunk, model)
+    if network.lora:
+        weights = trunk.state_dict()
+        own = network.trunk.state_dict()
+        plain = {name: name.replace(".base_layer.", ".") for name in own if ".lora_" not in name}
+        network.trunk.load_state_dict({name: weights[found] for name, found in plain.items()}, strict=False)

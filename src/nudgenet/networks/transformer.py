@@ -103,13 +103,18 @@ class Transformer(nn.Module):
         return torch.cat(answers)
 
     def _answer(self, inputs: Mapping[str, Tensor], places: Tensor) -> Tensor:
-        features = self._read(inputs["tokens"][:, places], places)
+        features = self._mean(inputs["tokens"][:, places], places)
         if self.beside is not None:
             features = torch.cat([features, self.beside(self._table(inputs)).relu()], dim=1)
         outputs: Tensor = self.output(self.dropout(features))
         return outputs
 
-    def _read(self, tokens: Tensor, places: Tensor) -> Tensor:
+    def read(self, tokens: Tensor) -> Tensor:
+        """What is known of texts int32 (rows, places), float32 (rows, width)."""
+        places = self._longest(tokens)
+        return self._mean(tokens[:, places], places)
+
+    def _mean(self, tokens: Tensor, places: Tensor) -> Tensor:
         """The mean of what the tokens of each text became, float32 (rows, width).
 
         A first token of its own is always there: an empty text has something to look at, too.

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nudgenet.data.features import MediaFeature, NumberFeature
+from nudgenet.data.features import NumberFeature
 from nudgenet.data.prepare import Preparation
+from nudgenet.data.starts import MediaFeature
 from nudgenet.errors import ColumnError, did_you_mean
 from nudgenet.networks.anatomy import attention_of, gradients, layers_of, watch
 from nudgenet.networks.convnet import ConvNet

@@ -35,7 +35,7 @@ def item(opened: OpenedRun, part: str, index: int) -> Response:
             raise BadRequest("Rows of this run are plain tables")
         cells = cells_of(opened, part, [index])[0]
         return PlainTextResponse("\n\n".join(cells.get(column, "") for column in preparation.texts))
-    if media.shape.medium == "image":
+    if media.kind == "image":
         return Response(picture(rows.inputs["images"][index].numpy()), media_type="image/png")
     row = int(rows.rows[index])
     return Response(sound(opened, row), media_type="audio/wav")

@@ -16,9 +16,9 @@ from nudgenet import bookkeeping
 from nudgenet.data.batches import subset
 from nudgenet.data.columns import encode_target
 from nudgenet.data.documents import texts_of
-from nudgenet.data.features import MediaFeature
 from nudgenet.data.media import light_table, medium_of, readable
 from nudgenet.data.oddities import Oddities
+from nudgenet.data.starts import MediaFeature
 from nudgenet.errors import ColumnError, RunError, did_you_mean
 from nudgenet.page.context import BadRequest
 from nudgenet.page.opened import At, Moment, OpenedRun

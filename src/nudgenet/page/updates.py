@@ -153,7 +153,7 @@ def one_row(state: State, row: Row, member: int, opened: OpenedRun) -> Done:
     network = trained_alike(state.network)
     if isinstance(network, PretrainedNetwork) and state.epoch < plan.frozen_epochs:
         with torch.no_grad():  # so far the trunk stays as it is
-            features = network.read(batch.inputs["tokens"])
+            features = network.read(batch.inputs)
         batch = replace(batch, inputs={**batch.inputs, "features": features})
     set_learning_rate(state.optimizer, plan.learning_rate_at(state.step, state.stopping.cuts))
     try:

@@ -37,7 +37,7 @@ def settle(settings: Settings, data: Prepared) -> tuple[Settings, list[Decision]
     Raises:
         SettingError: the network that was asked for takes no images, or they cannot be varied in such a way.
     """
-    if data.shape.image is None:
+    if data.shape.image is None or data.shape.model:
         return settings, []
     given, medium = settings.model_fields_set, data.shape.image.medium
     if "network" in given and settings.network != "convnet":

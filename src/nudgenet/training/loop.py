@@ -71,7 +71,8 @@ def fit(
     while not state.is_over and not stop.reason:
         if state.epoch == plan.frozen_epochs > 0 and not state.cursor:  # from here on a pretrained trunk learns, too
             state.stopping.begin_again(plan.patience)
-            state.network.load_state_dict(state.best_weights or state.network.state_dict())
+            for own in filter(None, (state.network, state.average)):
+                own.load_state_dict(state.best_weights or own.state_dict())
         if state.epoch >= plan.frozen_epochs and "features" in data.train.inputs:
             data = without_features(data)
             train = training_sample(data, plan.seed)

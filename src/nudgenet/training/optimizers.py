@@ -54,6 +54,8 @@ def make_optimizer(network: nn.Module, plan: Plan) -> Optimizer:
         raise SettingError(f"There is no optimizer `{plan.optimizer}`", fix=did_you_mean(plan.optimizer, OPTIMIZERS))
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}  # by depth in the trunk (-1: fresh), and whether decayed
     for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:  # the trunk's own weights, where only what stands beside them is trained
+            continue
         depth = network.depth_of(name) if isinstance(network, PretrainedNetwork) else None
         is_decayed = parameter.ndim >= 2 and "bias" not in name
         groups.setdefault((-1 if depth is None else depth, not is_decayed), []).append(parameter)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, replace
 
 from nudgenet.data.batches import num_steps
 from nudgenet.errors import SettingError, did_you_mean
+from nudgenet.models import OWN
 from nudgenet.networks.capacity import ENSEMBLES
 from nudgenet.records import Decision, Shape
 from nudgenet.settings import Settings
@@ -19,7 +21,10 @@ CONVNET_LEARNING_RATES = {"sgd": 1e-1, "adam": 3e-3, "adamw": 3e-3}
 CONVNET_BATCH = 128  # rows: with more, an epoch is hardly faster, and has fewer steps
 PRETRAINED_BATCH = 32
 PRETRAINED_LEARNING_RATES = {"sgd": 1e-1, "adam": 2e-3, "adamw": 2e-3}  # of the fresh knobs on top
+SECOND_RATE = 0.25  # of it, once the trunk learns, too: by then the outputs are nearly right
 TRUNK_RATE = 0.05  # of the learning rate of fresh knobs: what a pretrained trunk knows is nearly right
+OWN_TRUNK_RATE = 0.3  # of a small network of ours: it knows less, and what it learns next is much like what it learned
+TRUNK_WARMUP = 0.15  # share of the trunk's turn in which its rate rises
 EFFORTS = {"quick": 0.4, "default": 1.0, "best": 1.5}  # times the usual number of epochs
 PLAIN_UNTIL, ALL_VARIED_FROM = 0.1, 0.4  # of a training: when the first rows are varied, and when all are
 ENSEMBLE_MEMORY = 0.98  # of the averaged weights: about 50 steps
@@ -47,6 +52,7 @@ class Plan:
     precision: str = "float32"  # of the matrix products, in the steps and for the curves
     frozen_epochs: int = 0  # the first ones, in which a pretrained trunk stays as it is
     trunk_rate: float = 0.0  # times the learning rate: that of a pretrained trunk's last layer
+    second_rate: float = 1.0  # times the learning rate, once the trunk learns, too
 
     @property
     def first_patience(self) -> int:
@@ -67,7 +73,11 @@ class Plan:
         progress = (
             step / begun if step < begun else (step - begun) / (end - begun)
         )  # each phase has a course of its own
-        rate = self.learning_rate * SCHEDULES[self.schedule](progress, self.warmup)
+        is_second = begun > 0 and step >= begun
+        warmup = max(self.warmup, TRUNK_WARMUP) if is_second else self.warmup
+        rate = (
+            self.learning_rate * SCHEDULES[self.schedule](progress, warmup) * (self.second_rate if is_second else 1.0)
+        )
         return rate * PLATEAU_CUT**cuts if self.schedule == "plateau" else rate
 
 
@@ -84,8 +94,8 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
     rows = shape.num_rows
     is_ensemble = settings.network in ENSEMBLES and settings.layers != 0
     predicts_numbers = shape.num_outputs == 1
-    is_convnet = shape.image is not None
-    is_pretrained = shape.text is not None and shape.text.kind == "pretrained"
+    is_pretrained = bool(shape.model)
+    is_convnet = shape.image is not None and not is_pretrained
     largest = CONVNET_BATCH if is_convnet else PRETRAINED_BATCH if is_pretrained else rows
     batch_size = min(rows, settings.batch_size or min(choose_batch_size(rows), largest))
     steps = num_steps(rows, batch_size)
@@ -95,7 +105,9 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
             got=f"{rows // steps} of {rows}",
             fix="Use --set batch_size=32 or --set normalisation=layer.",
         )
-    usual = choose_convnet_epochs(rows) if is_convnet else choose_epochs(rows, steps, is_ensemble)
+    usual = (
+        choose_convnet_epochs(rows) if is_convnet or is_small_trunk(shape) else choose_epochs(rows, steps, is_ensemble)
+    )
     epochs = settings.epochs or max(1, round(EFFORTS[settings.effort] * usual))
     # Classes are soon learned by heart, and the curve says so. That of numbers jumps until the nudges get small.
     patience = settings.patience or max(8, epochs // (2 if is_ensemble and predicts_numbers else 4))
@@ -126,7 +138,7 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
         augment=settings.augment or (),
     )
     if is_pretrained:
-        plan = _in_two_phases(plan, settings)
+        plan = _in_two_phases(plan, settings, is_small=is_small_trunk(shape))
         epochs, patience = plan.epochs, plan.patience
     averaging = Decision(
         "averaging", f"weights over the last {1 / (1 - usual_memory):,.0f} steps or so",
@@ -154,11 +166,15 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
     ]
 
 
-def _in_two_phases(plan: Plan, settings: Settings) -> Plan:
-    """First the outputs, cheaply, on what the trunk says of each row once and for all; then a few passes for all of it."""
+def _in_two_phases(plan: Plan, settings: Settings, *, is_small: bool) -> Plan:
+    """First the outputs, cheaply, on what the trunk says of each row once and for all; then a few passes for all of it.
+
+    is_small: the trunk is one of ours, for which many passes over rows that are varied each time are no cost.
+    """
     steps, effort = plan.steps_per_epoch, EFFORTS[settings.effort]
     outputs = max(5, round(effort * min(60, max(10, 3_000 / steps))))
-    trunk = max(2, round(effort * min(10, max(4, 1_500 / steps)))) if settings.unfreeze else 0
+    passes = plan.epochs if is_small else max(2, round(effort * min(10, max(4, 1_500 / steps))))
+    trunk = passes if settings.unfreeze else 0
     if settings.epochs:
         outputs = min(outputs, max(1, settings.epochs // 2)) if trunk else settings.epochs
     if settings.frozen_epochs is not None:
@@ -167,9 +183,15 @@ def _in_two_phases(plan: Plan, settings: Settings) -> Plan:
         plan,
         epochs=settings.epochs or outputs + trunk,
         frozen_epochs=outputs,
-        trunk_rate=TRUNK_RATE,
-        patience=settings.patience or 3,
+        trunk_rate=OWN_TRUNK_RATE if is_small else TRUNK_RATE,
+        second_rate=1.0 if is_small else SECOND_RATE,
+        patience=settings.patience or max(3, trunk),  # its rate rises first and ends near zero: it may take all of that
     )
+
+
+def is_small_trunk(shape: Shape) -> bool:
+    """Whether the start is a network of convolutions of ours."""
+    return shape.image is not None and bool(shape.model) and json.loads(shape.model)["model_type"] == OWN
 
 
 def choose_batch_size(num_rows: int) -> int:
@@ -196,8 +218,9 @@ def choose_convnet_epochs(num_rows: int) -> int:
 def _why_rate(settings: Settings, shape: Shape) -> str:
     if settings.learning_rate:
         return "as set"
-    if shape.text is not None and shape.text.kind == "pretrained":
-        return f"for the outputs; {TRUNK_RATE:.0%} of it for the pretrained network's last layer, less for deeper ones"
+    if shape.model:
+        share = OWN_TRUNK_RATE if is_small_trunk(shape) else SECOND_RATE * TRUNK_RATE
+        return f"for the outputs; {share:.0%} of it for the pretrained network's last layer, less for deeper ones"
     if settings.network in ENSEMBLES and settings.layers != 0:
         return "the value that served ensembles best on other tables"
     if shape.image is not None:

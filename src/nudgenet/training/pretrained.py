@@ -1,7 +1,8 @@
 """A start from a pretrained network: its features first, then its own knobs, where rows suffice.
 
 For the first epochs the trunk stays as it is: what it says of every row is computed once, and only the outputs learn.
-Then it is trained, too, with rates that fall from layer to layer: what lies deep is about language, and right already.
+Then it is trained, too, with rates that fall from layer to layer: what lies deep is about language, light or sound as
+such, and right already. Of very large trunks only small products beside their weights are trained (LoRA).
 The best epoch of both is kept, so training the trunk must show on the validation rows that it helps.
 Sources: Howard & Ruder, ULMFiT, arXiv 1801.06146 (rates by layer); Kumar et al., arXiv 2202.10054 (outputs first).
 """
@@ -9,54 +10,117 @@ Sources: Howard & Ruder, ULMFiT, arXiv 1801.06146 (rates by layer); Kumar et al.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
+from nudgenet.data.batches import shuffled, subset
+from nudgenet.data.pixels import read_pixels
 from nudgenet.errors import SettingError
+from nudgenet.models import OWN, cached_models, find_model
 from nudgenet.networks.pretrained import PretrainedNetwork
-from nudgenet.records import Decision, Part, Prepared
-from nudgenet.settings import Settings
+from nudgenet.networks.trunks import build_trunk
+from nudgenet.records import Advice, Decision, Part, Prepared, Shape
+from nudgenet.settings import AUGMENTATIONS, Settings
+from nudgenet.training.plan import is_small_trunk
 from nudgenet.training.state import State
 
-FEWEST_ROWS = 2_000  # training rows from which on the trunk is trained, too; with 524 it brought nothing (LOG.md)
+# Training rows from which on the trunk is trained, too; with 524 texts it brought nothing (LOG.md).
+FEWEST_ROWS = 2_000
+FEWEST_FOR_OWN = 20  # the same for a small network of ours: it knows less, has fewer knobs, and costs little (LOG.md)
+LARGE = 100_000_000  # knobs of a trunk from which on only what stands beside them is trained
+RANK = 8  # of that
+UNPROVEN = {"flip", "pitch"}  # ways to vary rows that change what some of them mean
+EMA = 0.95  # memory of the averaged weights of a small trunk; few rows make few steps
+STANDARDISED_BY = 2_000  # training rows, at most, that say what is usual among features
 
 
 def settle_pretrained(settings: Settings, data: Prepared) -> tuple[Settings, list[Decision]]:
     """The settings with what suits a pretrained start filled in where nothing was set; others unchanged.
 
     Raises:
-        SettingError: there is nothing that a pretrained network could read.
+        SettingError: there is nothing that a pretrained network could take in.
     """
     if settings.start_from is None:
         return settings, []
-    if data.shape.text is None:
+    shape, model = data.shape, find_model(settings.start_from)
+    if not shape.model:
+        cells = {"text": "free text", "image": "images", "sound": "sounds"}[model.medium]
         raise SettingError(
-            "A pretrained start is for texts, and there is no column of free text",
-            fix="Leave --from away, or name the column: --set kinds=COLUMN:text.",
+            f"This pretrained start is for {model.medium}s, and there is no column of {cells}",
+            fix=f"Leave --from away, or name the column: --set kinds=COLUMN:{model.medium}.",
         )
     rows = len(data.train)
-    unfreeze = settings.unfreeze if settings.unfreeze is not None else rows >= FEWEST_ROWS
-    settings = settings.model_copy(update={"network": "pretrained", "augment": (), "unfreeze": unfreeze})
+    is_own = model.kind == OWN
+    fewest = FEWEST_FOR_OWN if is_own else FEWEST_ROWS
+    unfreeze = settings.unfreeze if settings.unfreeze is not None else rows >= fewest
+    habits: dict[str, Any] = {"network": "pretrained", "unfreeze": unfreeze}
+    habits["augment"] = settings.augment or ()
+    if is_small_trunk(shape) and unfreeze:  # others have seen more variety than could be made up
+        assert shape.image is not None
+        if settings.augment is None:
+            left_out = UNPROVEN | (set() if shape.image.windows > 1 else {"crop"})
+            habits["augment"] = tuple(way for way in AUGMENTATIONS[shape.image.medium] if way not in left_out)
+        habits["ema"] = settings.ema if "ema" in settings.model_fields_set else EMA
+    if model.medium == "image":  # predictions must be decoded alike, also when the model is gone
+        habits["image_size"] = read_pixels(model).cap
+    elif model.medium == "sound":
+        habits["sound_rate"] = model.sampling_rate
+    num_knobs = count_knobs(shape.model)
+    habits["lora"] = settings.lora if settings.lora is not None else RANK if unfreeze and num_knobs >= LARGE else 0
+    settings = settings.model_copy(update=habits)
     if unfreeze:
         chosen, other = "outputs first, then all of it, the deeper the slower", "--set unfreeze=false"
         why = f"{rows:,} training rows can teach it more, and the validation rows tell whether that helped"
     else:
         chosen, other = "as it is, only the outputs learn", "--set unfreeze=true"
-        why = f"{rows:,} training rows are too few to change millions of knobs with"
-    return settings, [Decision("pretrained network", f"{settings.start_from}: {chosen}", why, other)]
+        why = f"{rows:,} training rows are too few to change {num_knobs:,} knobs with"
+    decisions = [Decision("pretrained network", f"{settings.start_from}: {chosen}", why, other)]
+    if settings.lora:
+        chosen = f"small products of rank {settings.lora} beside its knobs are trained (LoRA)"
+        why = f"all of its {num_knobs:,} knobs would take several times the memory and time, and rarely do better"
+        decisions.append(Decision("large trunk", chosen, why, "--set lora=0"))
+    return settings, decisions
+
+
+def recommend_start(shape: Shape, settings: Settings) -> Advice | None:
+    """A pretrained network on this machine that could read these rows, if the run did without one."""
+    medium = shape.medium
+    if medium is None or settings.start_from is not None:
+        return None
+    names = cached_models(medium)
+    if not names:
+        return None
+    more = f" ({len(names) - 1} more in the cache)" if len(names) > 1 else ""
+    text = f"Try --from {names[0]}{more}: this network, which is on this machine, has learned from far more {medium}s."
+    return Advice(text, "start_from", names[0])
+
+
+def count_knobs(packed_config: str) -> int:
+    """The knobs of the trunk that a config describes; nothing is allocated for them."""
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        return sum(parameter.numel() for parameter in build_trunk(packed_config).parameters())
 
 
 def read_ahead(state: State, data: Prepared) -> Prepared:
     """The data with what the trunk says of every training and validation row, as long as it stays as it is."""
     network = state.network
-    if not isinstance(network, PretrainedNetwork) or state.epoch >= state.plan.frozen_epochs:
+    if not isinstance(network, PretrainedNetwork):
         return data
     network.eval()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=state.plan.precision == "bfloat16"):
-        train, validation = (with_features(network, part) for part in (data.train, data.validation))
-    return replace(data, train=train, validation=validation)
+        if state.epoch < state.plan.frozen_epochs:
+            train, validation = (with_features(network, part) for part in (data.train, data.validation))
+            data = replace(data, train=train, validation=validation)
+        if state.step == 0 and data.shape.text is None:
+            few = subset(data.train, shuffled(len(data.train), state.plan.seed, 0)[:STANDARDISED_BY])
+            features = few.inputs["features"] if "features" in few.inputs else network.read(few.inputs)
+            for own in (network, state.average):
+                if isinstance(own, PretrainedNetwork):
+                    own.standardise(features)
+    return data
 
 
 def with_features(network: PretrainedNetwork, part: Part) -> Part:
     """A part with the input "features": see `PretrainedNetwork`."""
-    return replace(part, inputs={**part.inputs, "features": network.read(part.inputs["tokens"])})
+    return replace(part, inputs={**part.inputs, "features": network.read(part.inputs)})
