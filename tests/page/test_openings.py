@@ -212,6 +212,7 @@ def test_the_real_batch_is_the_step_that_the_training_took(page: Any) -> None:
     step = middle_of(page, "binary")
     where = {"layer": "layer2", "neuron": 3, "mode": "exact"}
     found = asked(page, "binary", "update", step=step, batch="real", **where)
+    assert found["averaged"] == (nudgenet.load("binary", page.context.runs).settings.ema > 0)
     assert found["at"]["exact"] and found["batch"] == "real"
     recorded = Store(page.context.runs / "binary").batches()
     place = recorded["step"].tolist().index(step + 1)
@@ -220,7 +221,7 @@ def test_the_real_batch_is_the_step_that_the_training_took(page: Any) -> None:
         and found["update"]["gradient_norm"] == recorded["gradient_norm"][place]
     )
     assert found["update"]["learning_rate"] == recorded["learning_rate"][place]
-    now, then = (asked(page, "binary", "neuron", step=one, **where) for one in (step, step + 1))
+    now, then = (asked(page, "binary", "update", step=one, **where)["forward"] for one in (step, step + 1))
     before = {term["name"]: term["weight"] for term in now["terms"]}
     after = {term["name"]: term["weight"] for term in then["terms"]}
     compared = 0

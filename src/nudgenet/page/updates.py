@@ -20,7 +20,7 @@ from nudgenet.networks.anatomy import trained_alike, watch
 from nudgenet.networks.pretrained import PretrainedNetwork
 from nudgenet.networks.watched import Knobs, Layer
 from nudgenet.page.context import BadRequest
-from nudgenet.page.neurons import View, neuron_of, terms_of, view
+from nudgenet.page.neurons import View, neuron_as_json, neuron_of, terms_of, view
 from nudgenet.page.opened import At, Mode, Moment, OpenedRun, own
 from nudgenet.page.rows import Row, at_of
 from nudgenet.records import Batch
@@ -226,7 +226,11 @@ def as_json(
     after: dict[str, Entries],
     done: Done,
 ) -> dict[str, Any]:
-    """See `open_update`."""
+    """See `open_update`.
+
+    averaged: a running average of the weights that are trained is what answers, so `forward`, the neuron in the network
+        that is trained, is not quite the one that `open_neuron` shows.
+    """
     knobs, bias = layer.weights(neuron), layer.bias(neuron)
     order = view.sum_of(layer, neuron).order.tolist()
     names = [term["name"] for term in terms_of(view, layer, neuron, view.sum_of(layer, neuron))]
@@ -246,6 +250,8 @@ def as_json(
         "layer": layer.name,
         "neuron": neuron,
         "batch": "row" if done.seen is not None else "real",
+        "averaged": state.average is not None,
+        "forward": neuron_as_json(view, layer, neuron, title),
         "loss": done.loss,
         "backward": backward,
         "update": {
