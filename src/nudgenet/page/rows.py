@@ -324,7 +324,7 @@ def list_rows(
         key = ("judged", part, moment.at.step, moment.at.why)
         judged = opened.remembered(key, lambda: judge(opened, moment, part))
         targets = part_of_run(opened, part).targets[torch.from_numpy(judged.places)]
-        truths = [truth_of(opened, target) for target in targets.split(1)]
+        truths = [truth_of(opened, target.reshape(1)) for target in targets]
         labels = [label_of(opened, answer) for answer in judged.answers]
         kept = np.flatnonzero(sought.holds(opened, part, judged.places, truths, labels))
         total = len(kept)
