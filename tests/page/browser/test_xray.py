@@ -18,6 +18,8 @@ from nudgenet.pipeline import reopen
 from nudgenet.records import Batch
 from nudgenet.run import Run
 from nudgenet.runs.store import Store
+from nudgenet.training.place import Place, working_at
+from nudgenet.training.replay import replay
 
 NASTY = '<img src=x onerror="window.hacked=1">'
 
@@ -328,6 +330,37 @@ def test_one_update_on_your_own_row_is_pytorchs(page: Page, flowers: Opened) -> 
     shrunk = before * (1 - decay[0] * decay[1]) if decay else before
     assert after == pytest.approx(shrunk - rate * mean / (size**0.5 + small), rel=1e-5, abs=1e-7)
     assert before != after
+
+
+def test_where_weights_are_averaged_an_update_shows_those_that_it_moves(page: Page, flowers: Opened) -> None:
+    open_run(page, "flowers")
+    page.get_by_label("Time in the training, in steps").focus()
+    page.keyboard.press("Home")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    settled(page)
+    panel = open_neuron(page, "layer2", 1)
+    why = panel.get_by_text("Answers come from the running average of the weights")
+    terms, store = panel.locator("table.terms tbody tr"), Store(flowers.run.path)
+    table, state = reopen(flowers.run)
+    with working_at(Place(1)):
+        replay(state, table.prepared, store.snapshots.load(0), 3)
+    assert state.average is not None
+
+    def weights_shown() -> list[float]:
+        return [row[1] for row in map(cells, terms.all()) if len(row) == 3]
+
+    def of(network: torch.nn.Module) -> set[float]:
+        return set(network.weights[1][0, 1].tolist())  # type: ignore[index]
+
+    assert set(weights_shown()) <= of(state.average) and not set(weights_shown()) & of(state.network)
+    expect(why).to_be_hidden()
+    panel.get_by_role("button", name="4 Update").click()
+    expect(why).to_be_visible()
+    panel.get_by_role("button", name="1 Forward").click()
+    assert set(weights_shown()) <= of(state.network)
+    open_neuron(page, "layer2", 2)  # its update has not been walked
+    expect(why).to_be_hidden()
 
 
 def test_the_real_batch_can_be_looked_at(page: Page) -> None:

@@ -35,6 +35,13 @@ export function mountNeuron(container, run, store, cleanup) {
   );
   container.append(frame.element);
   let stage = "forward";
+  let answered = null; // {found, state} of the network that answers, and
+  let walked = null; // of the next update: with averaged weights, what is moved is not quite what answers
+
+  function draw() {
+    const apart = walked?.found.averaged && walking.every((key) => walked.state[key] === answered?.state[key]);
+    forward.show(apart ? walked.found.forward : answered.found, apart);
+  }
 
   function go(name) {
     store.set({ stage: name });
@@ -50,14 +57,16 @@ export function mountNeuron(container, run, store, cleanup) {
     forward.plot.tangent(null);
   }
 
-  const keys = ["step", "mode", "row", "member", "layer", "neuron"];
+  const walking = ["step", "row", "member", "layer", "neuron"];
+  const keys = [...walking, "mode"];
   const opened = (state) => state.row && state.layer !== null && state.layer !== undefined && { layer: state.layer, neuron: state.neuron };
   follow(frame, store, keys, {
     cleanup,
     ask: (state, signal) => opened(state) && request.post("neuron", question(state, opened(state)), { signal }),
-    show(found) {
+    show(found, state) {
       replace(frame.heading, `Neuron ${found.layer}[${found.neuron}]`);
-      forward.show(found);
+      answered = { found, state };
+      draw();
     },
   });
   follow(frame, store, [...keys, "stage", "batch"], {
@@ -66,7 +75,11 @@ export function mountNeuron(container, run, store, cleanup) {
       if (!opened(state) || (state.stage ?? "forward") === "forward") return null;
       return request.post("update", question(state, { ...opened(state), batch: state.batch ?? "row" }), { signal });
     },
-    show: (found) => steps.show(found, store.state),
+    show(found, state) {
+      steps.show(found, store.state);
+      walked = { found, state };
+      if (answered) draw();
+    },
   });
   cleanup.add(store.subscribe((_, changed) => changed.has("stage") && showStage()));
   frame.element.addEventListener("keydown", (event) => {
@@ -97,6 +110,7 @@ function forwardView() {
   const equation = h("p", { class: "equation" });
   const rows = numbersTable("The weighted sum", ["What comes in", both("Input", "x"), both("Weight", "w"), both("Input × weight", "x · w")], { className: "terms" });
   const plot = kinkPlot(kinkName);
+  const apart = h("p", { class: "about averaged", hidden: true }, "Answers come from the running average of the weights; an update moves the weights themselves. Here are these, so the sum is not quite the network view’s.");
   const total = h("p", { class: "total" });
   const code = copyable("", "Copy arithmetic");
   const about = h(
@@ -106,7 +120,8 @@ function forwardView() {
   );
   const element = h("div", {}, about, h("div", { class: "two" }, h("div", { class: "frame" }, rows.element, total), plot.element));
 
-  function show(found) {
+  function show(found, isApart) {
+    apart.hidden = !isApart;
     replace(equation, equationOf(found));
     rows.fill([
       ...found.terms.map(({ name, input, weight, product }) => [name, { value: input }, { value: weight }, { value: product }]),
@@ -139,7 +154,7 @@ function forwardView() {
     plot.travel(90 * cells.length + 420);
   }
 
-  return { element, equation, python: folded("The same arithmetic in Python", code), plot, show, animate };
+  return { element, equation: h("div", equation, apart), python: folded("The same arithmetic in Python", code), plot, show, animate };
 }
 
 function equationOf(found) {
@@ -223,19 +238,20 @@ function lossWords(found, mine, said) {
     { class: "filled" },
     h("p", { class: "about" }, both(["The ", term("loss"), " says how wrong the answer is: 0 would be perfect. Everything that follows makes it smaller."], "L, as the training minimises it: with label smoothing, class weights and all.")),
     h("p", { class: "big" }, "loss ", data(found.loss, 4)),
-    h("p", {}, mine ? rowWords(said) : "The mean over the rows of the batch that the training took next."),
+    h("p", {}, mine ? rowWords(said, found.averaged) : "The mean over the rows of the batch that the training took next."),
   );
 }
 
 /** Truth and answer of your row, which the loss compares. */
-function rowWords(said) {
+function rowWords(said, averaged) {
   if (!said || said.truth === null || said.truth === undefined) return "Your row alone.";
   const { truth, outputs, answer, members } = said;
+  const network = averaged ? "The running average of this network" : "This network";
   const own = outputs.find(({ name }) => name === String(truth))?.probability;
   if (own === null || own === undefined) return ["Your row alone: the truth is ", data(truth), ", the answer ", data(answer.value), "."];
   const whole = answer.probabilities?.find((one) => one.class === truth)?.probability;
   return [
-    `Your row alone: the truth is ${truth}. This network gives it `,
+    `Your row alone: the truth is ${truth}. ${network} gives it `,
     data(own),
     members > 1 && whole !== undefined && [`, all ${number(members)} together `, data(whole)],
     both(". Being sure and right costs nothing, being sure and wrong costs much.", ". −ln p of the true class, averaged over the networks."),
