@@ -237,11 +237,11 @@ def states_of(opened: OpenedRun, chosen: Chosen, room: int, progress: Progress) 
     best = packed_state(opened, chosen, None, told)
     while 3 * len(best["packed"]) > room and len(chosen.rows) > 2:
         chosen = replace(chosen, rows=chosen.rows[::2], resolved=chosen.resolved[::2])
-        told = Told(progress, (1 + count) * len(chosen.rows))
+        told.total = told.done + (1 + count) * len(chosen.rows)
         best = packed_state(opened, chosen, None, told)
     room -= len(best["packed"]) + sum(map(len, chosen.pictures.values()))
     count = max(0, min(count, int(room // (1.1 * len(best["packed"])))))
-    told.total = (1 + count) * len(chosen.rows)
+    told.total = told.done + count * len(chosen.rows)
     states = [best, *(packed_state(opened, chosen, steps[place], told) for place in spread(len(steps), count))]
     return sorted(states, key=lambda state: (state["step"], not state["best"])), chosen
 
@@ -320,7 +320,7 @@ def row_of(
     def updated(batch: str) -> list[dict[str, Any]]:
         return updates.open_updates(opened, step, "exact", row, FIRST_MEMBER, chosen.neurons, batch)
 
-    found = {
+    found: dict[str, Any] = {
         "network": answer(lambda: open_network(opened, moment, row, FIRST_MEMBER, (), chosen.shown)),
         "whatif": answer(lambda: insights.what_if(opened, moment, row)),
         "responsible": answer(lambda: insights.responsible(opened, moment, row, FIRST_MEMBER)),
