@@ -133,6 +133,7 @@ def test_wrong_wishes_are_answered_and_the_socket_goes_on(own_page: Any) -> None
             '{"watch": "nowhere"}',
             '{"watch": "../binary"}',
             '{"watch": "binary", "epoch": "x"}',
+            f'{{"watch": "binary", "epoch": 0, "step": {10**30}}}',
         ):
             socket.send_text(wish)
             assert set(socket.receive_json()) == {"error"}, wish

@@ -365,6 +365,7 @@ def test_filters_are_the_first_layers_weights(page: Any) -> None:
         ("network", {"row": ROW, "mode": "rough"}, "nearest"),
         ("neuron", {"row": ROW, "layer": "layer9", "neuron": 0}, "no such layer"),
         ("neuron", {"row": ROW, "layer": "layer1", "neuron": "0"}, "no such neuron"),
+        ("neuron", {"row": ROW, "layer": "layer1", "neuron": True}, "no such neuron"),
         ("update", {"row": ROW, "layer": "layer1", "neuron": 0, "batch": "mine"}, "real"),
         ("update", {"row": {"values": {"area": "3"}}, "layer": "layer1", "neuron": 0}, "true answer"),
         ("network", {"row": {"values": {"area": "3"}, "truth": "maybe"}}, "none of the classes"),

@@ -139,7 +139,9 @@ def test_damaged_runs_do_not_take_the_list_down(own_page: Any) -> None:
     rows = {row["name"]: row for row in own_page.get("runs")["runs"]}
     assert set(rows) == {"binary", "multiclass", "regression"}
     assert all(row["problem"] and "\n" not in row["problem"] for row in rows.values())
-    assert "damaged" in own_page.error("GET", "runs/binary")
+    for content in ("{", "[]", "null"):
+        (runs / "binary" / "settings.json").write_text(content)
+        assert "damaged" in own_page.error("GET", "runs/binary")
 
 
 def test_names_are_text(own_page: Any) -> None:

@@ -106,6 +106,9 @@ def test_wrong_questions(page: Any) -> None:
     for query in ("from=x", "to=nan", "points=many"):
         assert "must be a number" in page.error("GET", f"runs/binary/series?{query}")
     assert "must be a number" in page.error("GET", "runs/binary/health?step=first")
+    steps = page.get("runs/binary/health")["steps"]
+    assert page.get("runs/binary/health?step=1e30")["step"] == steps[-1]
+    assert page.get("runs/binary/health?step=-1e30")["layers"] == []
 
 
 def epochs(number: int, *, first: int = 1, num_metrics: int = 9) -> list[Epoch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +24,7 @@ def test_a_folder(page: Any, tmp_path: Path) -> None:
     assert entries["photos"]["folder"] and not entries["b.CSV"]["folder"] and entries["b.CSV"]["size"] == 8
     assert [name for name, entry in entries.items() if not entry["openable"]] == ["notes.md"]
     assert page.get(f"files?path={quote(str(tmp_path / 'b.CSV'))}")["path"] == str(tmp_path), "a file's own folder"
+    assert page.get(f"files?path={quote(str(tmp_path / 'photos' / '..'))}")["path"] == str(tmp_path)
     assert page.get("files?path=/")["parent"] is None
 
 
@@ -69,4 +71,8 @@ def test_what_cannot_be_opened_is_one_line(page: Any, tmp_path: Path) -> None:
     assert "no such file" in page.error("GET", f"files?path={quote(str(tmp_path / 'gone'))}")
     assert "no such file" in page.error("GET", f"peek?path={quote(str(tmp_path / 'gone.csv'))}")
     page.error("GET", "files?path=%00")
+    os.mkfifo(tmp_path / "pipe.csv")
+    for endless in ("/dev/zero", str(tmp_path / "pipe.csv")):
+        assert "neither a file nor a folder" in page.error("GET", f"peek?path={quote(endless)}")
+        assert "neither a file nor a folder" in page.error("POST", "start", {"source": endless})
     assert "one SELECT" in page.error("GET", "peek?path=" + quote("SELECT 1; SELECT 2"))

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nudgenet.page.context import Context
 
 MOST_KEPT = 16  # runs whose curves stay in memory: 20 MB each at 100,000 epochs with 20 metrics
+FURTHEST = 2**53  # no run has as many steps; SQLite's numbers end at 2**63
 MOST_POINTS, USUAL_POINTS = 20_000, 800
 PER_BATCH = {"loss": "batch_loss", "gradient_norm": "batch_gradient_norm", "learning_rate": "batch_learning_rate"}
 COUNTS = ("epoch", "step")
@@ -265,7 +266,9 @@ def routes(context: Context) -> list[BaseRoute]:
     def health_of(request: Request) -> dict[str, Any]:
         store = context.store(request.path_params["name"])
         wanted = number_of(request.query_params, "step", np.inf)
-        return health(store, context.histories.of(store), None if np.isinf(wanted) else int(wanted))
+        return health(
+            store, context.histories.of(store), None if np.isinf(wanted) else int(np.clip(wanted, 0, FURTHEST))
+        )
 
     return [
         Route("/api/runs/{name}/series", reading(curves_of)),

@@ -28,6 +28,7 @@ from nudgenet.data.read import find_file, is_query, name_of
 from nudgenet.errors import RunError, did_you_mean
 from nudgenet.page.beside import future_folder
 from nudgenet.page.context import BadRequest, NoSuchRun, posting, reading
+from nudgenet.page.sources import source_at
 from nudgenet.records import Source
 from nudgenet.runs.store import Store
 from nudgenet.settings import Settings, make_settings
@@ -187,7 +188,7 @@ def wished(body: Mapping[str, Any]) -> tuple[Source, dict[str, Any]]:
     settings = make_settings(**given)
     if is_query(named):
         return Source("query", "query", named.strip(), ""), given_settings(settings)
-    path = find_file(named.strip())
+    path = source_at(named.strip())
     return Source("file", name_of(path), str(path), ""), given_settings(settings)
 
 

@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from nudgenet.errors import RunError
 from nudgenet.page.context import BadRequest, NoSuchRun, as_json, parse_object
-from nudgenet.page.curves import health_rows
+from nudgenet.page.curves import FURTHEST, health_rows
 from nudgenet.page.runs import Stamp, stamp_of, state_of
 from nudgenet.run import Run
 from nudgenet.runs.store import Store
@@ -131,7 +131,8 @@ class Feed:
         name, epoch, step = wish.get("watch"), wish.get("epoch") or 0, wish.get("step") or 0
         if name is None:
             return None
-        if not (isinstance(name, str) and isinstance(epoch, int) and isinstance(step, int)):
+        known = all(isinstance(count, int) and 0 <= count <= FURTHEST for count in (epoch, step))
+        if not isinstance(name, str) or not known:
             raise BadRequest("`watch` is a run's name, `epoch` and `step` are whole numbers", got=str(dict(wish))[:80])
         return Watch(self.context.store(name), epoch, step)
 

@@ -123,7 +123,7 @@ def view(opened: OpenedRun, moment: Moment, row: Row, member: int) -> View:
 def neuron_of(found: View, layer: Any, neuron: Any) -> tuple[Layer, int]:
     """The neuron that a request means. Raises BadRequest if there is none."""
     chosen = found.layer(layer)
-    if not isinstance(neuron, int) or not 0 <= neuron < chosen.num_neurons:
+    if not isinstance(neuron, int) or isinstance(neuron, bool) or not 0 <= neuron < chosen.num_neurons:
         raise BadRequest(f"There is no such neuron in {layer}", got=str(neuron), fix=f"It has {chosen.num_neurons}.")
     return chosen, neuron
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from nudgenet.observer import Silent
 from nudgenet.page.context import BadRequest, as_json, parse_object
 from nudgenet.page.insights import Axis, number_axis, prepared_back
 from nudgenet.page.opened import Workshop, give_way
+from nudgenet.page.sources import source_at
 from nudgenet.page.toys import toy
 from nudgenet.pipeline import begin, prepare_table
 from nudgenet.records import Label, Part, Raw
@@ -101,7 +101,7 @@ def rows_of(wanted: Mapping[str, Any], context: Context) -> tuple[Callable[[], t
         names = run.preparation.names
         reading: Callable[[Settings], tuple[Raw, int]] = lambda settings: bookkeeping.read_again(store, settings)  # noqa: E731
     else:
-        path = Path(str(data.get("path", ""))).expanduser()
+        path = source_at(str(data.get("path", "")))
         names = tuple(read(path, Settings()).table.column_names)
         reading = partial(read_with_test, path)
     more["target"] = data.get("target") or more.get("target")

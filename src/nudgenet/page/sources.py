@@ -36,7 +36,7 @@ def files_in(path: str) -> dict[str, Any]:
     Raises:
         SourceError: there is no such folder, or it may not be read.
     """
-    folder = find_file(path) if path.strip() else Path.cwd()
+    folder = find_file(path).resolve() if path.strip() else Path.cwd()
     if not folder.is_dir():
         folder = folder.parent
     try:
@@ -69,13 +69,21 @@ def _entries(folder: Path) -> Iterator[dict[str, Any]]:
         }
 
 
+def source_at(named: str) -> Path:
+    """The file or folder that a person chose. Raises SourceError if it is neither: a device never ends, a pipe never comes."""
+    path = find_file(named)
+    if not (path.is_file() or path.is_dir()):
+        raise SourceError("That is neither a file nor a folder", got=named)
+    return path
+
+
 def peek(source: str) -> dict[str, Any]:
     """The columns of a source, with a few cells of each; of a large one, as far as its first rows show them.
 
     Raises:
         SourceError: it cannot be read.
     """
-    if not is_query(source) and (folder := find_file(source)).is_dir():
+    if not is_query(source) and (folder := source_at(source)).is_dir():
         return _peek_into(folder)
     if is_query(source):
         raw, is_whole = read(source, Settings()), True

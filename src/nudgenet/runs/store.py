@@ -118,7 +118,7 @@ class Store:
         try:
             content: dict[str, Any] = json.loads((self.path / name).read_bytes())
             version = content.pop("format")
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise RunError(
                 "This run's folder is damaged", got=f"{self.path / name}: {error}", fix="Train again."
             ) from None
