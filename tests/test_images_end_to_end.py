@@ -11,7 +11,7 @@ from PIL import Image
 
 import nudgenet
 from conftest import write_pictures
-from nudgenet.errors import DataWarning, Interrupted, MissingExtra, SettingError
+from nudgenet.errors import DataWarning, Interrupted, MissingExtra, SettingError, SourceError
 from nudgenet.observer import Silent
 from nudgenet.predictions import predict_table
 from nudgenet.run import Run
@@ -69,6 +69,21 @@ def test_a_folder_is_predicted_file_by_file(run: Run, shapes: Path, tmp_path: Pa
     assert table["prediction"].to_pylist()[3] is None and table["probability_disc"].to_pylist()[3] is None
     assert table["error"].to_pylist()[:3] == [None] * 3 and "damaged" in table["error"].to_pylist()[3]
     assert any("1 file" in warning for warning in warnings)
+
+
+def test_a_single_file_is_predicted_as_in_its_folder(run: Run, shapes: Path, tmp_path: Path) -> None:
+    of_folder, _ = predict_table(run, shapes / "disc")
+    alone, _ = predict_table(run, shapes / "disc" / "003.png")
+    assert alone["path"].to_pylist() == ["003.png"]
+    row = of_folder["path"].to_pylist().index("003.png")
+    assert alone["probability_disc"][0].as_py() == pytest.approx(of_folder["probability_disc"][row].as_py(), abs=1e-6)
+    (tmp_path / "half.png").write_bytes((shapes / "disc" / "003.png").read_bytes()[:100])
+    with pytest.raises(SourceError, match=r"`half.png` cannot be used .*damaged"):
+        run.predict(tmp_path / "half.png")
+    with pytest.raises(SourceError, match=r"no file in it holds an image \(got a.txt: is a text"):
+        (tmp_path / "texts").mkdir()
+        (tmp_path / "texts" / "a.txt").write_text("some words")
+        run.predict(tmp_path / "texts")
 
 
 def test_arrays_are_predicted_as_their_files_are(run: Run, shapes: Path) -> None:

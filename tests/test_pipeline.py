@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -315,6 +315,9 @@ def test_baselines_learn_from_as_many_rows_as_a_time_limit_allows() -> None:
         log = Log(Silent())
         rows = affordable(data, make_settings(time_limit=time_limit), log)
         assert len(rows) == expected and len(log.decisions) == (expected < len(data.train))
+    # Of a picture they are shown some 200 brightnesses: as costly as 200 columns more.
+    pictures = replace(data, shape=replace(data.shape, image=ImageShape(3, 64, 64, (0.5,) * 3, (0.2,) * 3)))
+    assert len(affordable(pictures, make_settings(time_limit=0.5), Log(Silent()))) == 1_000
 
 
 def test_a_time_limit_that_is_over_at_once(houses: Path, tmp_path: Path) -> None:

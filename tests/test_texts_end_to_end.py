@@ -12,7 +12,7 @@ import pytest
 
 import nudgenet
 from conftest import FILLING, KIND, UNKIND
-from nudgenet.errors import Interrupted, SettingError
+from nudgenet.errors import Interrupted, SettingError, SourceError
 from nudgenet.explanations import occlude
 from nudgenet.observer import Silent
 from nudgenet.predictions import predict_table
@@ -86,6 +86,16 @@ def test_a_table_with_texts(run: Run) -> None:
     assert "pairs of words" in chosen["text `review`"] and chosen["varied texts"] == "words"
     importance = run._store.result("importance")
     assert importance[0][0] == "review" and importance[0][1] > 0.3 and len(importance) == 3
+
+
+def test_a_single_text_and_a_folder_of_tables(run: Run, letters: Run, documents: Path, tmp_path: Path) -> None:
+    of_folder, _ = predict_table(letters, documents / "glad")
+    alone, _ = predict_table(letters, documents / "glad" / "003.txt")
+    row = of_folder["path"].to_pylist().index("003.txt")
+    assert alone.slice(0, 1).to_pylist()[0]["prediction"] == of_folder["prediction"][row].as_py()
+    (tmp_path / "rows.csv").write_text("minutes,seat\n1,front\n")
+    with pytest.raises(SourceError, match=r"rows of a table are needed here.*`review`"):
+        run.predict(tmp_path)
 
 
 @pytest.mark.parametrize("network", ["bag", "transformer"])

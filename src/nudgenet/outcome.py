@@ -17,6 +17,7 @@ import nudgenet
 from nudgenet import bookkeeping
 from nudgenet.data.batches import subset
 from nudgenet.data.features import CategoryFeature
+from nudgenet.data.images import POOLED
 from nudgenet.data.media import media_paths, readable
 from nudgenet.data.prepare import Preparation
 from nudgenet.data.starts import MediaFeature
@@ -271,7 +272,8 @@ def affordable(data: Prepared, settings: Settings, log: Log) -> Part:
     if settings.time_limit is None:
         return data.train
     cells = settings.time_limit * AFTERWARDS / 2 * BASELINE_CELLS_PER_S
-    num_rows = max(1_000, int(cells / (shape.num_outputs * max(1, shape.num_numbers + len(shape.cardinalities)))))
+    num_columns = shape.num_numbers + len(shape.cardinalities) + (POOLED if shape.medium in ("image", "sound") else 0)
+    num_rows = max(1_000, int(cells / (shape.num_outputs * max(1, num_columns))))
     if len(data.train) <= num_rows:
         return data.train
     why = f"all {len(data.train):,} would not fit into the time limit"

@@ -255,8 +255,8 @@ class Run:
     @property
     def _reading(self) -> Settings:
         header, media = None if self._data["has_header"] else self.settings.header, self.preparation.media
-        if media is None:  # a folder to read holds texts, if anything
-            return Settings(header=header, kinds=dict.fromkeys(self.preparation.texts, "text"))
+        if media is None:
+            return Settings(header=header, kinds={self._files: "text"} if self._files else {})
         return Settings(
             header=header,
             kinds={media.column: media.kind},

@@ -197,8 +197,24 @@ def test_a_missing_file_names_a_near_one(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_images_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="no sub-folders with images"):
+    with pytest.raises(SourceError, match="a folder without any files"):
         read(tmp_path, Settings())
+    (tmp_path / "a.jpg").write_bytes(b"")
+    with pytest.raises(SourceError, match=r"lie in no sub-folders.*got `a.jpg`"):
+        read(tmp_path, Settings())
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(SourceError, match=rf"or one table: {tmp_path.name}/rows.csv"):
+        read(tmp_path, Settings())
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            (tmp_path / name / f"{number}.txt").write_text(f"{name} {number}")
+    (tmp_path / "a" / "gone.txt").symlink_to(tmp_path / "nowhere")
+    said = [decision.chosen for decision in read(tmp_path, Settings()).decisions if "skipped" in decision.what]
+    assert len(said) == 1 and "a/gone.txt" in said[0] and "No such file" in said[0]
 
 
 @pytest.mark.parametrize("name", ["x\0y.csv", "a" * 5000])

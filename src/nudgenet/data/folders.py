@@ -14,7 +14,7 @@ import pyarrow as pa
 from nudgenet.data.files import READ_FILES, most_common_medium
 from nudgenet.data.frames import GIVEN_TARGET
 from nudgenet.data.idx import find_idx, read_idx
-from nudgenet.data.media import field, intact, light, skipped, what_it_is
+from nudgenet.data.media import intact, light, skipped, what_it_is
 from nudgenet.data.typed import Reading
 from nudgenet.errors import SourceError, shorten
 from nudgenet.records import Decision, Medium
@@ -23,6 +23,8 @@ from nudgenet.settings import Settings
 LABEL = "label"  # the other column is called what it holds: image or sound
 PARTS = {"train": 0, "training": 0, "validation": 1, "val": 1, "valid": 1, "dev": 1, "test": 2, "testing": 2}
 MIN_CLASSES = 2
+TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".json", ".xlsx", ".gz")  # what a folder of tables is known by
+PER_CLASS = "Give a folder with one sub-folder of images, sounds or texts per class"
 OPENED = 40  # files that are opened to tell what a folder holds
 
 
@@ -38,17 +40,18 @@ def read_folder(folder: Path, settings: Settings, columns: Sequence[str] | None 
     """
     if columns is None and find_idx(folder):
         return read_idx(folder)
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, folder))
+    files = sorted(path for path in folder.rglob("*") if _is_named(path) and not _is_hidden(path, folder))
+    if columns is not None and LABEL not in columns and _is_for_a_table(files, settings):
+        raise SourceError(
+            f"`{folder.name}` is a folder of files, and the rows of a table are needed here",
+            fix=f"Give a table's file with the columns {shorten(columns)}.",
+        )
     roots = _parts(folder) if columns is None else {}
     part_of = {path: _part_of(path, folder, roots) for path in files}
     files.sort(key=lambda path: part_of[path][0])  # train, then validation, then test; by name within
     in_class = [path for path in files if columns is not None or part_of[path][1] is not None]
     if not in_class:
-        raise SourceError(
-            f"`{folder.name}` is a folder, and it holds no sub-folders with images or sounds",
-            got=shorten([path.name for path in files], 3) or "an empty folder",
-            fix="Give a folder with one sub-folder of images or sounds per class, or a table's file.",
-        )
+        raise _without_classes(folder, files, columns is not None)
     names = [str(path.relative_to(folder)) for path in in_class]
     medium = _medium(folder, in_class, settings)
     cells = READ_FILES[medium](names, lambda number: in_class[number].read_bytes(), settings)
@@ -62,6 +65,32 @@ def read_folder(folder: Path, settings: Settings, columns: Sequence[str] | None 
     if columns is None and not counts[0]:
         raise SourceError(f"`{folder.name}` has no {medium}s to train on", fix="Put them into a folder `train`.")
     return Reading(table, tuple(decisions), given_validation=counts[1], given_test=counts[2])
+
+
+def _is_named(path: Path) -> bool:
+    """A file, or a link to one that is gone: that it cannot be read is said when it is decoded."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
+
+
+def _is_for_a_table(files: Sequence[Path], settings: Settings) -> bool:
+    """Whether no column could take files in, or only one of texts, and these are tables."""
+    media = [kind for kind in settings.kinds.values() if kind in READ_FILES]
+    are_tables = bool(files) and all(path.suffix.lower() in TABLES for path in files)
+    return not media or (media == ["text"] and are_tables)
+
+
+def _without_classes(folder: Path, files: Sequence[Path], is_prediction: bool) -> SourceError:
+    """Why nothing can be learned from a folder without sub-folders that hold files."""
+    if not files:
+        fix = "Give a folder of files, or a single one" if is_prediction else PER_CLASS
+        return SourceError(f"`{folder.name}` is a folder without any files", fix=f"{fix}.")
+    table = next((path for path in files if path.suffix.lower() in TABLES), None)
+    other = "the file of a table" if table is None else f"one table: {folder.name}/{table.name}"
+    return SourceError(
+        f"`{folder.name}` is a folder, and its files lie in no sub-folders, which would name their classes",
+        got=shorten([path.name for path in files], 3),
+        fix=f"{PER_CLASS}, or {other}.",
+    )
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:
@@ -95,9 +124,9 @@ def _medium(folder: Path, files: Sequence[Path], settings: Settings) -> Medium:
     if found is None:
         data = next((data for data in _bytes_of(files) if data), b"")
         raise SourceError(
-            f"No file in `{folder.name}` holds an image or a sound that can be opened",
+            f"No file in `{folder.name}` holds an image, a sound or a text that can be opened",
             got=f"{files[0].name} is {what_it_is(data) or 'neither'}" if data else "empty files",
-            fix="Folders of images or sounds can be read, one sub-folder per class.",
+            fix=f"{PER_CLASS}.",
         )
     return found
 
@@ -111,11 +140,12 @@ def _bytes_of(files: Sequence[Path]) -> Iterator[bytes]:
 def _check(folder: Path, table: pa.Table, medium: Medium, is_prediction: bool) -> None:
     fine = intact(table)
     if not fine.any():
-        errors = field(light(table.column(medium)), "error").drop_null()
+        first = light(table.column(medium))[0]
         raise SourceError(
-            f"`{folder.name}` is a folder, and no file in it holds {'an' if medium == 'image' else 'a'} {medium}", got=errors[0].as_py() if len(errors) else "no file",
-            fix="Folders of images or sounds can be read, one sub-folder per class.",
-        )  # fmt: skip
+            f"`{folder.name}` is a folder, and no file in it holds {'an' if medium == 'image' else 'a'} {medium}",
+            got=f"{first['path']}: {first['error']}",
+            fix=f"The network learned from {medium}s: give a folder of them." if is_prediction else f"{PER_CLASS}.",
+        )
     if is_prediction:
         return
     labels = table.column(LABEL).filter(pa.array(fine)).unique()

@@ -19,9 +19,10 @@ import pyarrow as pa
 
 from nudgenet.data.arff import read_arff
 from nudgenet.data.excel import read_excel
-from nudgenet.data.folders import read_folder
+from nudgenet.data.files import READ_FILES
+from nudgenet.data.folders import LABEL, TABLES, read_folder
 from nudgenet.data.frames import fingerprint, is_frame, read_arrays, read_frame
-from nudgenet.data.media import light_table, media_columns
+from nudgenet.data.media import field, light, light_table, media_columns, what_it_is
 from nudgenet.data.paths import with_media
 from nudgenet.data.pieces import read_delimited, read_pieces
 from nudgenet.data.typed import (
@@ -74,6 +75,8 @@ def read(source: Any, settings: Settings, *, columns: Sequence[str] | None = Non
         if path.is_dir():
             reading = READERS["folder"](path, settings, columns)
             return _raw(reading, Source("file", name_of(path), str(path), ""))
+        if columns is not None and (alone := read_alone(path, settings, columns)) is not None:
+            return _raw(alone, Source("file", name_of(path), str(path), ""))
         file = open_file(path)
         reading = READERS[kind_of_file(file)](file, settings, columns)
         return _raw(
@@ -93,6 +96,9 @@ def read_batches(source: Any, settings: Settings, *, columns: Sequence[str] | No
         path = find_file(source)
         if path.is_dir():
             yield _raw(READERS["folder"](path, settings, columns), Source("file", name_of(path), str(path), ""))
+            return
+        if columns is not None and (alone := read_alone(path, settings, columns)) is not None:
+            yield _raw(alone, Source("file", name_of(path), str(path), ""))
             return
         file = open_file(path)
         kind = kind_of_file(file)
@@ -172,6 +178,40 @@ LARGE_READERS: dict[str, Callable[[File, Settings, Sequence[str] | None], Iterat
     "text": read_pieces,
     "parquet": read_parquet_batches,
 }
+
+
+def read_alone(path: Path, settings: Settings, columns: Sequence[str]) -> Reading | None:
+    """A single image, sound or text as a table of one row, for a run that learned from such files; None for a table.
+
+    Args:
+        settings: their `kinds` name the column that files stand for, if the run has one.
+        columns: of the training data. A text may well look like a table: it is a text if the run learned from a folder.
+
+    Raises:
+        SourceError: it is such a file, and a damaged one.
+    """
+    medium = next((medium for medium in READ_FILES if medium in settings.kinds.values()), None)
+    if medium is None:
+        return None
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
+    except OSError:
+        return None  # said by `open_file`
+    if medium == "text":
+        if list(columns) != [medium, LABEL] or path.suffix.lower() in TABLES:
+            return None
+    elif what_it_is(head) == "a text":
+        return None
+    cells = READ_FILES[medium]([path.name], lambda _: path.read_bytes(), settings)
+    error = field(light(cells), "error")[0].as_py()
+    if error is None:
+        return Reading(pa.table({medium: cells}))
+    if what_it_is(head) == f"{'an' if medium == 'image' else 'a'} {medium}":
+        raise SourceError(
+            f"`{path.name}` cannot be used", got=error, fix=f"Give another {medium}, or a folder of them."
+        )
+    return None
 
 
 def is_query(source: Any) -> bool:
