@@ -27,6 +27,7 @@ from nudgenet.errors import Interrupted, RunError, SettingError, UserError
 from nudgenet.job import Log, Table
 from nudgenet.observer import Silent
 from nudgenet.outcome import affordable
+from nudgenet.records import ImageShape
 from nudgenet.runs.checkpoint import load_checkpoint
 from nudgenet.settings import make_settings
 from nudgenet.training.stopping import StopSignal
