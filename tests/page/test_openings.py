@@ -23,6 +23,7 @@ from nudgenet.runs.store import Store
 from nudgenet.training.loop import clip_gradients
 from nudgenet.training.objectives import make_objective
 from nudgenet.training.plan import make_plan
+from nudgenet.training.recorder import PROOF
 from nudgenet.training.state import part_of
 
 KINDS = ("binary", "multiclass", "regression")
@@ -411,6 +412,18 @@ def test_without_its_source_a_run_opens_on_its_snapshots(moved_page: Any) -> Non
         "POST", "runs/binary/update", {"row": row, "step": 0, "layer": "layer1", "neuron": 0, "batch": "real"}
     )
     assert moved_page.post("runs/binary/whatif", {"row": row})["columns"]
+
+
+def test_a_machine_that_rounds_otherwise_does_not_claim_to_be_exact(own_page: Any) -> None:
+    snapshots = Store(own_page.context.runs / "binary").snapshots
+    tensors, numbers = snapshots.load(PROOF)
+    name = next(name for name in tensors if name.startswith("network.") and tensors[name].is_floating_point())
+    tensors[name].view(-1)[0] = tensors[name].view(-1)[0].nextafter(torch.tensor(2.0))
+    snapshots.add(PROOF, tensors, numbers)
+    time = own_page.get("runs/binary/time")
+    assert not time["exact"] and "rounds otherwise" in time["why"]
+    found = asked(own_page, "binary", "network", step=middle_of(own_page, "binary"), mode="exact")
+    assert not found["at"]["exact"] and "rounds otherwise" in found["at"]["why"]
 
 
 def test_a_run_that_still_trains_is_open_as_far_as_it_has_come(own_page: Any) -> None:

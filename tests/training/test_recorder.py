@@ -20,7 +20,7 @@ from nudgenet.training.loop import fit
 from nudgenet.training.objectives import make_objective
 from nudgenet.training.place import Place, working_at
 from nudgenet.training.plan import make_plan
-from nudgenet.training.recorder import Ration, Recorder, Row
+from nudgenet.training.recorder import PROOF, Ration, Recorder, Row
 from nudgenet.training.state import State, pack, start
 
 
@@ -140,13 +140,13 @@ def test_time_is_rationed() -> None:
     assert ration.due == pytest.approx(22.0), "a hundredth of the time"
 
 
-def test_a_quick_training_keeps_its_first_and_last_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quick_training_keeps_its_first_steps_and_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SNAPSHOT_EVERY_S", 1e9)
     data, diary = make_prepared(), Memory()
     with working_at(Place(1)):
         state = begin(data)
         train(state, data, diary)
-    assert diary.steps() == [0, state.step] and len(diary.rows) == state.step and len(diary.looks) >= 1
+    assert diary.steps() == [0, PROOF, state.step] and len(diary.rows) == state.step and len(diary.looks) >= 1
 
 
 @pytest.mark.usefixtures("always")

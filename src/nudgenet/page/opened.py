@@ -32,7 +32,8 @@ from nudgenet.runs.checkpoint import load_checkpoint
 from nudgenet.runs.store import Store
 from nudgenet.training.objectives import Objective, make_objective
 from nudgenet.training.place import Place, working_at
-from nudgenet.training.replay import Snapshot, replay
+from nudgenet.training.recorder import PROOF
+from nudgenet.training.replay import Snapshot, agrees, replay
 from nudgenet.training.state import State, pack, part_of
 
 Mode = Literal["nearest", "exact"]
@@ -130,6 +131,7 @@ class OpenedRun:
         self.shape: Shape = TypeAdapter(Shape).validate_python(store.read_json("data.json")["shape"])
         self.place = Place(self.run.settings.threads or 1, self.run.settings.precision or "float32")
         self._origin: tuple[Table, State] | str | None = None  # a text: why the rows cannot be read again
+        self._alike: bool | None = None  # whether this machine computes as the one that trained; None: not known yet
         self._states: OrderedDict[int, Snapshot] = OrderedDict()
         self._network: nn.Module | None = None  # filled with the weights of whatever step was asked for last
         self._filled = -1
@@ -161,7 +163,17 @@ class OpenedRun:
             return str(error)
         trained = self.store.read_json("settings.json")["versions"]
         other = [name for name in ("torch", "numpy") if trained.get(name) != version(name)]
-        return f"this run was trained with other versions of {' and '.join(other)}" if other else ""
+        if other:
+            return f"this run was trained with other versions of {' and '.join(other)}"
+        return "" if self._computes_alike() else "this machine rounds otherwise than the one that trained it"
+
+    def _computes_alike(self) -> bool:
+        """Whether the first steps, computed again, are those of the training to the last bit; as far as they were kept."""
+        if self._alike is None and {0, PROOF} <= set(self.store.snapshots.steps()):
+            table, state = self.origin()
+            with working_at(self.place), suppress(RunError):  # a damaged one is noticed where it is needed
+                self._alike = agrees(state, table.prepared, own(self._load(0)), own(self._load(PROOF)))
+        return self._alike is not False
 
     @property
     def objective(self) -> Objective:

@@ -23,6 +23,9 @@ from nudgenet.training.vitals import copy_weights, measure, sample_of
 
 FLUSH_EVERY_S = 0.5
 SNAPSHOT_EVERY_S = 0.5  # of training, at most so long: what lies between two is computed again while somebody waits
+# From the first snapshot to the one after so many steps, whoever computes steps again proves that this machine computes
+# as the one that trained (`replay.agrees`). Not with a frozen trunk, whose first step first reads all rows.
+PROOF = 2
 SHARE = 0.01  # of the training time: what the snapshots may take, and what the health may take
 
 Row = tuple[int, int, float, float, float]  # step, epoch, loss, gradient norm, learning rate
@@ -97,7 +100,7 @@ class Recorder:
         if state.seconds - self._flushed > FLUSH_EVERY_S:
             self.flush()
         if cursor < state.plan.steps_per_epoch:  # else the epoch is judged first
-            if state.seconds > self._snapshots.due:
+            if self._is_due:
                 self._snap()
             self._prepare_for_health()
 
@@ -108,7 +111,7 @@ class Recorder:
         if self._before is not None:
             self._look(self._before)
         ends_frozen = self._state.epoch == self._state.plan.frozen_epochs > 0
-        if ends_frozen or self._state.seconds > self._snapshots.due:
+        if ends_frozen or self._is_due:
             self._snap(with_best=ends_frozen)  # the trunk's training begins with the best weights so far
         self._prepare_for_health()
 
@@ -124,6 +127,13 @@ class Recorder:
         self.flush()
         if self._diary is not None and self._state.step not in self._diary.snapshots.steps():
             self._snap()
+
+    @property
+    def _is_due(self) -> bool:
+        """Whether it is time for a snapshot."""
+        state, due = self._state, self._snapshots.due
+        is_proof = state.step == PROOF and state.plan.frozen_epochs == 0 and math.isfinite(due)
+        return is_proof or state.seconds > due
 
     def _prepare_for_health(self) -> None:
         """Before the last step of an epoch, where a look at the layers is due: how far will it move the weights?"""
@@ -152,7 +162,7 @@ class Recorder:
         tensors, numbers = pack(state)
         if not with_best:
             tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("best.")}
-        kept = [state.plan.frozen_epochs * state.plan.steps_per_epoch]
+        kept = [PROOF, state.plan.frozen_epochs * state.plan.steps_per_epoch]
         try:
             if not album.takes(sum(tensor.nbytes for tensor in tensors.values())):
                 self._snapshots.due = math.inf
