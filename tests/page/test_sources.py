@@ -72,6 +72,8 @@ def test_what_cannot_be_opened_is_one_line(page: Any, tmp_path: Path) -> None:
     assert "no such file" in page.error("GET", f"peek?path={quote(str(tmp_path / 'gone.csv'))}")
     page.error("GET", "files?path=%00")
     os.mkfifo(tmp_path / "pipe.csv")
+    (found,) = (one for one in page.get(f"files?path={quote(str(tmp_path))}")["entries"] if one["name"] == "pipe.csv")
+    assert not found["openable"]
     for endless in ("/dev/zero", str(tmp_path / "pipe.csv")):
         assert "neither a file nor a folder" in page.error("GET", f"peek?path={quote(endless)}")
         assert "neither a file nor a folder" in page.error("POST", "start", {"source": endless})

@@ -65,7 +65,7 @@ def _entries(folder: Path) -> Iterator[dict[str, Any]]:
             "name": entry.name,
             "folder": is_folder,
             "size": 0 if is_folder else size,
-            "openable": is_folder or TABLE_NAMES.search(entry.name) is not None,
+            "openable": is_folder or (entry.is_file() and TABLE_NAMES.search(entry.name) is not None),
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,19 @@ def test_a_deleted_run_comes_back(page: Page, runs_folder: Path) -> None:
 
 
 # One run.
+
+
+def test_a_damaged_run_says_so(page: Page, runs_folder: Path) -> None:
+    shutil.copytree(runs_folder / "houses", runs_folder / "damaged")
+    try:
+        (runs_folder / "damaged" / "settings.json").write_text("[]")
+        page.reload()
+        row = row_of(page, "damaged")
+        expect(row.locator(".badge")).to_have_text("damaged")
+        expect(row.locator(".problem")).to_contain_text("settings.json")
+        expect(row_of(page, "houses").locator(".problem")).to_have_count(0)
+    finally:
+        shutil.rmtree(runs_folder / "damaged")
 
 
 def test_the_curves_say_what_was_recorded(page: Page, runs_folder: Path) -> None:
