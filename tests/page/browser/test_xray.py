@@ -49,15 +49,20 @@ def cells(row: Locator) -> list[float]:
     return values(row)
 
 
+def plain(layer: str) -> str:
+    """The layer's name for people."""
+    return re.sub(r"^layer(\d+)$", r"layer \1", layer)
+
+
 def open_neuron(page: Page, layer: str, neuron: int) -> Locator:
     """The panel, with this neuron in it."""
     panel = page.locator("section.neuron")
     panel.scroll_into_view_if_needed()
     panel.get_by_label("Layer", exact=True).select_option(layer)
-    expect(panel.locator("h2")).to_have_text(re.compile(rf"Neuron {layer}\[0\]"))
+    expect(panel.locator("h2")).to_have_text(re.compile(rf"Neuron {plain(layer)} \[0\]"))
     panel.get_by_label("Neuron", exact=True).fill(str(neuron))
     page.keyboard.press("Enter")
-    expect(panel.locator("h2")).to_have_text(re.compile(rf"Neuron {layer}\[{neuron}\]"))
+    expect(panel.locator("h2")).to_have_text(re.compile(rf"Neuron {plain(layer)} \[{neuron}\]"))
     settled(page)
     return panel
 
@@ -113,6 +118,7 @@ def test_the_network_shows_what_pytorch_computes(page: Page, flowers: Opened) ->
         "aria-label", re.compile("layer 1 of 8 neurons, layer 2 of 8 neurons, 3 outputs")
     )
     page.locator("section.network").get_by_text("The same as tables").click()
+    expect(page.locator("section.network table", has_text="Neurons shown")).to_be_visible()
     shown = values(page.locator("section.network table", has_text="Neurons shown"))
     np.testing.assert_allclose(shown[1::2], torch.cat([first, second]), rtol=1e-6, atol=1e-7)
     chances = flowers.run.predict_proba(row_cells(flowers, 0))[0]
@@ -176,7 +182,7 @@ def test_the_network_is_one_tab_stop_with_arrow_keys(page: Page) -> None:
     number = re.search(r"layer 2, neuron (\d+)", words)[1]  # type: ignore[index]
     expect(page.locator("section.network .status")).to_have_text(words)
     page.keyboard.press("Enter")
-    expect(page.locator("section.neuron h2")).to_have_text(f"Neuron layer2[{number}]")
+    expect(page.locator("section.neuron h2")).to_have_text(f"Neuron layer 2 [{number}]")
     expect(page.locator("section.network .slot.chosen")).to_have_count(1)
 
 
@@ -198,6 +204,7 @@ def test_another_member_has_other_neurons(page: Page, flowers: Opened) -> None:
     page.keyboard.press("Enter")
     settled(page)
     page.locator("section.network").get_by_text("The same as tables").click()
+    expect(page.locator("section.network table", has_text="Neurons shown")).to_be_visible()
     expected = torch.cat([fired for _, _, fired in flowers.fired(member=1)[:2]])
     shown = values(page.locator("section.network table", has_text="Neurons shown"))
     np.testing.assert_allclose(shown[1::2], expected, rtol=1e-6, atol=1e-7)
@@ -425,9 +432,11 @@ def test_rows_are_found_by_text_and_worst_first(page: Page, runs_folder: Path) -
     open_run(page, "flowers")
     panel = page.locator("section.your-row")
     panel.get_by_text("Choose from a list").click()
-    panel.get_by_role("radio", name="worst first").check()
+    with page.expect_response(re.compile(r"/rows\?.*sort=worst")):
+        panel.get_by_role("radio", name="worst first").check()
     rows = panel.locator("table.rows tbody tr")
     expect(rows).to_have_count(10)
+    page.wait_for_timeout(50)  # what has come is drawn
     losses = [cells(row)[-1] for row in rows.all()]
     assert losses == sorted(losses, reverse=True)
     panel.get_by_label("Search").fill("yellow")
@@ -478,7 +487,7 @@ def test_from_an_error_to_the_neurons_and_to_what_excites_them(page: Page, flowe
     layer, number = re.search(r"layer (\d) \[(\d+)\]", first.inner_text()).groups()  # type: ignore[union-attr]
     first.click()
     page.locator("section.neuron").scroll_into_view_if_needed()
-    expect(page.locator("section.neuron h2")).to_have_text(f"Neuron layer{layer}[{number}]")
+    expect(page.locator("section.neuron h2")).to_have_text(f"Neuron layer {layer} [{number}]")
     blame.scroll_into_view_if_needed()
     expect(blame.locator("article")).to_have_count(9)
     settled(page)

@@ -9,9 +9,8 @@ export class ApiError extends Error {
   }
 }
 
-let source = null; // {get(path), post(path, body), picture(part, index)} of an exported file; null: the server
+let source = null; // {get(path), post(path, body), picture(part, index)} of an exported file: see exported.js
 
-/** Answers come from `other` instead of the server: see exported.js. */
 export function useSource(other) {
   source = other;
 }
@@ -21,20 +20,17 @@ export function isExported() {
   return source !== null;
 }
 
-/** A path's piece: a run's or a file's name, whatever it holds. */
 export function piece(name) {
   return encodeURIComponent(name);
 }
 
-/** `path?a=1&b=2`; what is null or undefined is left out. */
+/** `path?a=1&b=2`; what is null is left out. */
 export function withQuery(path, query = {}) {
-  const known = Object.entries(query).filter(([, value]) => value !== null && value !== undefined);
-  const text = new URLSearchParams(known.map(([name, value]) => [name, String(value)])).toString();
+  const text = new URLSearchParams(Object.entries(query).filter(([, value]) => value != null)).toString();
   return text ? `${path}?${text}` : path;
 }
 
-/** Where an image, a sound or a file of the server is. */
-export function address(path) {
+function address(path) {
   return new URL(`api/${path}`, document.baseURI).href;
 }
 
@@ -43,17 +39,15 @@ export function itemAddress(run, part, index) {
   return source ? source.picture(part, index) : address(withQuery(`runs/${piece(run)}/item`, { part, index }));
 }
 
-/** GET: the JSON answer. Raises ApiError with one plain line. `signal` of an AbortController ends it. */
+/** The JSON answer; raises ApiError with one plain line. `signal` of an AbortController ends it. */
 export function get(path, { signal = null } = {}) {
   return source ? source.get(path) : ask("GET", path, undefined, signal);
 }
 
-/** POST a JSON body. */
 export function post(path, body = {}, { signal = null } = {}) {
   return source ? source.post(path, body) : ask("POST", path, body, signal);
 }
 
-/** DELETE. */
 export function remove(path) {
   return ask("DELETE", path);
 }
@@ -85,16 +79,14 @@ async function ask(method, path, body, signal = null) {
 /** A WebSocket under /api/ that speaks JSON: `socket(path, {open, message, close})` -> {send(object), close()}. */
 export function socket(path, { open = () => {}, message = () => {}, close = () => {} } = {}) {
   const connection = new WebSocket(address(path).replace(/^http/, "ws"));
-  connection.addEventListener("open", () => open());
+  connection.addEventListener("open", open);
   connection.addEventListener("message", (event) => message(JSON.parse(event.data)));
-  connection.addEventListener("close", () => close());
+  connection.addEventListener("close", close);
   return {
     send(content) {
       if (connection.readyState === WebSocket.OPEN) connection.send(JSON.stringify(content));
     },
-    close() {
-      connection.close();
-    },
+    close: () => connection.close(),
   };
 }
 
@@ -104,8 +96,8 @@ const LONGEST_WAIT = 8000;
 /**
  * The live feed: one WebSocket for the whole page, which comes back quietly when it was lost.
  *
- * subscribe(fn) -> end: `fn(message)` for each of the server's messages, and {connected: bool} when that changes.
- * watch(name, {epoch, step}): the run whose news are wanted, and what is known of it; null: only the list of runs.
+ * subscribe(fn) -> end: `fn(message)` for the server's messages, and {connected: bool} when that changes.
+ * watch(name, known): the run whose news after {epoch, step} are wanted; null: only the list of runs.
  */
 export function liveFeed() {
   const listeners = new Set();

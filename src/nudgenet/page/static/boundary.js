@@ -1,33 +1,33 @@
 // Where the answer turns: a run's answers over two of its columns, the others held at your row's values.
 
 import { h, replace, table } from "./dom.js";
-import { number, percent, shortened } from "./format.js";
-import { drawCross, drawPoint, paintSurface } from "./maps.js";
-import { follow, labelled, lazily, ofRun, panel, picture, question, select } from "./panel.js";
+import { number, percent } from "./format.js";
+import { answerAt, axisChoices, mapWords, numberColumns, paintMap, picture } from "./maps.js";
+import { follow, lazily, ofRun, panel } from "./panel.js";
 
 const DRAGGED = 40; // points a side while the slider moves
 const RESTING = 80;
 
 /** The panel; only for runs with two number columns. */
 export function mountBoundary(container, run, store, cleanup) {
-  const numeric = (run.columns ?? []).filter(({ kind, used }) => kind === "number" && used !== false).map(({ name }) => name);
-  if (numeric.length < 2) return;
-  const frame = panel("Decision boundary", { className: "boundary" });
-  if (run.exported && !run.exported.axes) return;
-  const [x, y] = run.exported?.axes ?? numeric;
-  const chosen = { x, y };
-  let latest = null;
-  const drawing = picture("Decision boundary", 320, (context, width, height) => latest && paint(context, width, height, latest, chosen, store.state.cells), cleanup);
-  const axes = { x: h("p", { class: "axis-name" }), y: h("p", { class: "axis-name" }) };
-  const words = h("p", { class: "small soft" });
-  const numbers = lazily("The same as a table", () => latest && coarse(latest, chosen));
-  const pick = (axis) => {
-    const control = select(numeric.map((name) => [name, shortened(name, 30)]), chosen[axis], (name) => ((chosen[axis] = name), asked.refresh()));
-    return labelled(axis === "x" ? "Across" : "Up", control);
+  const numeric = numberColumns(run);
+  if (numeric.length < 2 || (run.exported && !run.exported.axes)) return;
+  const frame = panel("Decision boundary", "boundary");
+  const chosen = {};
+  const controls = h("div.controls", { hidden: Boolean(run.exported) });
+  const choose = ([x, y]) => {
+    Object.assign(chosen, { x, y });
+    replace(controls, axisChoices(numeric, chosen, () => asked.refresh()));
   };
+  let latest = null;
+  const drawing = picture("Decision boundary", 320, (context, width, height) => latest && paintMap(context, width, height, { ...latest, own: own() }), cleanup);
+  const own = () => [chosen.x, chosen.y].map((name) => Number.parseFloat(store.state.cells?.[name]));
+  const axes = { x: h("p.axis-name"), y: h("p.axis-name") };
+  const words = h("p.small.soft");
+  const numbers = lazily("The same as a table", () => latest && coarse(latest, chosen));
   frame.body.append(
-    h("p", { class: "about" }, "The answer for every pair of values; the other columns stay as in your row (the cross). The dark line is where the answer turns."),
-    h("div", { class: "controls", hidden: Boolean(run.exported) }, pick("x"), pick("y")),
+    h("p.about", "The answer for every pair of values; the other columns stay as in your row (the cross). The dark line is where the answer turns."),
+    controls,
     axes.y,
     drawing.canvas,
     axes.x,
@@ -35,55 +35,34 @@ export function mountBoundary(container, run, store, cleanup) {
     numbers.element,
   );
   container.append(frame.element);
+
+  /** The first time: the two columns that change the answer on your row most. */
+  async function telling(state, signal) {
+    const { columns } = await ofRun(run.name).ask("whatif", state, signal);
+    const known = columns.map(({ name }) => name).filter((name) => numeric.includes(name));
+    choose([...new Set([...known, ...numeric])]);
+  }
+
   const asked = follow(frame, store, ["step", "mode", "row", "member"], {
     cleanup,
     ask(state, signal) {
-      if (!state.row || chosen.x === chosen.y) return null;
-      return ofRun(run.name).post("boundary", question(state, { ...chosen, resolution: state.mode === "nearest" ? DRAGGED : RESTING }), { signal });
+      if (!state.row || (chosen.x && chosen.x === chosen.y)) return null;
+      const question = () => ofRun(run.name).ask("boundary", state, signal, { ...chosen, resolution: state.mode === "nearest" ? DRAGGED : RESTING });
+      return chosen.x ? question() : telling(state, signal).then(question);
     },
     show(found) {
       latest = { ...found, classes: found.classes?.length ? found.classes : null };
       drawing.draw();
       replace(axes.x, `${chosen.x}: ${number(found.x[0])} to ${number(found.x.at(-1))} →`);
       replace(axes.y, `↑ ${chosen.y}: ${number(found.y[0])} to ${number(found.y.at(-1))}`);
-      const text = summary(latest);
+      const text = mapWords(latest.grid, latest.classes);
       replace(words, text);
       drawing.canvas.setAttribute("aria-label", `Decision boundary over ${chosen.x} and ${chosen.y}. ${text}`);
       numbers.changed();
     },
   });
+  if (run.exported) choose(run.exported.axes);
   cleanup.add(store.subscribe((_, changed) => changed.has("cells") && drawing.draw()));
-}
-
-function range(grid, classes) {
-  if (classes) return { low: 0, high: 1 };
-  const values = grid.flat().filter((value) => value !== null);
-  return { low: Math.min(...values), high: Math.max(...values) };
-}
-
-function paint(context, width, height, found, chosen, cells) {
-  const { x, y, grid, classes, points } = found;
-  paintSurface(context, width, height, grid, { classes, ...range(grid, classes) });
-  const at = (value, axis, size) => ((value - axis[0]) / (axis.at(-1) - axis[0] || 1)) * size;
-  const numberOf = (truth) => Math.max(0, classes ? classes.indexOf(truth) : 0);
-  for (const point of points) drawPoint(context, at(point.x, x, width), height - at(point.y, y, height), numberOf(point.truth), 3.5, point.part !== "train");
-  const own = [Number.parseFloat(cells?.[chosen.x]), Number.parseFloat(cells?.[chosen.y])];
-  if (own.every(Number.isFinite)) drawCross(context, at(own[0], x, width), height - at(own[1], y, height));
-}
-
-function answerAt(value, classes) {
-  if (value === null) return null;
-  if (Array.isArray(value)) return classes[value.indexOf(Math.max(...value))];
-  return classes ? classes[value > 0.5 ? 1 : 0] : value;
-}
-
-/** How much of the picture each class holds, or the range of the numbers. */
-function summary({ grid, classes }) {
-  const all = grid.flat(1).map((value) => answerAt(value, classes));
-  if (!classes) return `Answers from ${number(Math.min(...all))} to ${number(Math.max(...all))}.`;
-  const shares = classes.map((name) => [name, all.filter((answer) => answer === name).length / all.length]);
-  const held = shares.sort((a, b) => b[1] - a[1]).slice(0, 4);
-  return `${held.map(([name, share]) => `${shortened(name, 20)} on ${percent(share, 0)}`).join(", ")} of the area.`;
 }
 
 function coarse({ x, y, grid, classes }, chosen) {

@@ -16,28 +16,24 @@ const LISTED = 8; // lines in the readout
 const EMPTY = { series: [], levels: [], marks: [], regions: [], cursor: null, kind: "linear", smoothing: 0, unit: { name: "step", divide: 1 } };
 
 /**
- * A chart in `element`.
- *
- * title: what it shows, for its summary. low: a low one. onWindow([from, to] | null): the window changed, for
- * fetching it in full. onPick(step): a click or Enter.
+ * title: what it shows. onWindow([from, to] | null): the window changed. onPick(step): a click or Enter.
  * update(model) with any of
  *   series   [{name, label, colour: "--train", dash: [6, 4], x, y, width, smoothed: false, total, shown, format}]
  *   levels   [{label, y}]      marks  [{x, y, label}]      regions  [{from, to, label}]
  *   cursor   step or null      kind   "linear" | "log"     smoothing  0 to below 1
  *   unit     {name: "epoch", divide: steps per epoch}: x is always in steps
- *   whole    [from, to] of everything, if the series do not show it
  */
 export function createChart({ title, low = false, onWindow = () => {}, onPick = null, format = number }) {
   const base = h("canvas", { "aria-hidden": "true" });
   const overlay = h("canvas", { "aria-hidden": "true" });
-  const readout = h("div", { class: "readout", hidden: true, "aria-hidden": "true" });
-  const help = h("span", { class: "unseen", id: uniqueId("help") }, HELP);
-  const stage = h("div", { class: "stage", tabindex: "0", role: "application", "aria-roledescription": "chart", "aria-describedby": help.id }, base, overlay, readout);
-  const legend = h("ul", { class: "legend" });
-  const thinned = h("span", {});
+  const readout = h("div.readout", { hidden: true, "aria-hidden": "true" });
+  const help = h("span.unseen", { id: uniqueId("help") }, HELP);
+  const stage = h("div.stage", { tabindex: "0", role: "application", "aria-roledescription": "chart", "aria-describedby": help.id }, base, overlay, readout);
+  const legend = h("ul.legend");
+  const thinned = h("span");
   const reset = button("Show all", () => setWindow(null), { class: "link", hidden: true });
-  const numbers = h("details", {}, h("summary", {}, "The numbers"));
-  const element = h("div", { class: low ? "chart low" : "chart" }, legend, stage, help, h("div", { class: "below" }, thinned, reset), numbers);
+  const numbers = h("details", h("summary", "The numbers"));
+  const element = h("div", { class: low ? "chart low" : "chart" }, legend, stage, help, h("div.below", thinned, reset), numbers);
 
   let model = EMPTY;
   let shown = []; // the series with their smoothed lines and colours
@@ -49,7 +45,7 @@ export function createChart({ title, low = false, onWindow = () => {}, onPick = 
 
   function whole() {
     const bounds = extent(model.series.map(({ x }) => ({ x, y: x }))) ?? [0, 1];
-    const [from, to] = model.whole ?? bounds;
+    const [from, to] = bounds;
     return to > from ? [from, to] : [from, from + 1];
   }
 
@@ -124,9 +120,9 @@ export function createChart({ title, low = false, onWindow = () => {}, onPick = 
     const ordered = shown.map((one) => found.find((reading) => reading.one === one)).filter(Boolean);
     replace(
       readout,
-      h("b", {}, position(at)),
-      ordered.slice(0, LISTED).map(({ one, y }) => h("span", {}, h("i", { style: { color: "inherit" } }, swatch(one, paint.of(one.colour), 16), ` ${one.label}`), (one.format ?? format)(y))),
-      ordered.length > LISTED && h("span", {}, `and ${ordered.length - LISTED} more`),
+      h("b", position(at)),
+      ordered.slice(0, LISTED).map(({ one, y }) => h("span", h("i", { style: { color: "inherit" } }, swatch(one, paint.of(one.colour), 16), ` ${one.label}`), (one.format ?? format)(y))),
+      ordered.length > LISTED && h("span", `and ${ordered.length - LISTED} more`),
     );
     const wide = readout.offsetWidth;
     const x = frame.sx(at);
@@ -151,7 +147,7 @@ export function createChart({ title, low = false, onWindow = () => {}, onPick = 
 
   function describe() {
     stage.setAttribute("aria-label", summary(title, model, format));
-    replace(legend, shown.map((one) => h("li", {}, swatch(one, `var(${one.colour})`), one.label)));
+    replace(legend, shown.map((one) => h("li", swatch(one, `var(${one.colour})`), one.label)));
     const [most] = model.series.filter(({ total, shown: points, x }) => total > (points ?? x.length)).sort((a, b) => b.total - a.total);
     replace(thinned, most ? `Shows ${number(most.shown ?? most.x.length)} of ${number(most.total)} points; the extremes are kept.` : "");
     if (numbers.open) fillTable();
@@ -160,7 +156,7 @@ export function createChart({ title, low = false, onWindow = () => {}, onPick = 
   function fillTable() {
     const caption = `${title}, each ${model.unit.name}`;
     const old = numbers.querySelector(".frame");
-    const frameOfTable = h("div", { class: "frame", tabindex: "0", role: "region", "aria-label": caption }, numbersTable(caption, model, format));
+    const frameOfTable = h("div.frame", { tabindex: "0", role: "region", "aria-label": caption }, numbersTable(caption, model, format));
     if (old) old.replaceWith(frameOfTable);
     else numbers.append(frameOfTable);
   }

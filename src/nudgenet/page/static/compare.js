@@ -2,8 +2,7 @@
 
 import { get, piece, withQuery } from "./api.js";
 import { createChart, swatch } from "./chart.js";
-import { append, h, replace, s, table } from "./dom.js";
-import { frame } from "./facts.js";
+import { append, frame, h, labelled, problem, replace, s, select, shareSlider, table, tick } from "./dom.js";
 import { ABSENT, METRICS, metricLabel, number, plural, score, settingText } from "./format.js";
 import { term } from "./glossary.js";
 import { verdictBadge } from "./runs.js";
@@ -11,8 +10,8 @@ import { makeScale, mergeWindow, padded } from "./scales.js";
 import { createCleanup } from "./state.js";
 
 const POINTS = 800;
-/** Kinds of lines: told apart by their dashes, too. */
-export const LOOKS = [
+// Kinds of lines: told apart by their dashes, too.
+const LOOKS = [
   { colour: "--line-1", dash: [] },
   { colour: "--line-2", dash: [7, 4] },
   { colour: "--line-3", dash: [2, 3] },
@@ -24,21 +23,21 @@ export const LOOKS = [
 /** The view at #/compare/A,B,C. */
 export async function mountCompare(container, app, names) {
   const cleanup = createCleanup();
-  append(container, h("div", { class: "head" }, h("h1", {}, `${plural(names.length, "run")} side by side`), h("p", { class: "soft" }, h("a", { href: "#/" }, "All runs"))));
+  append(container, h("div.head", h("h1", `${plural(names.length, "run")} side by side`), h("p.soft", h("a", { href: "#/" }, "All runs"))));
   if (names.length < 2) {
-    append(container, h("p", { class: "soft" }, "Tick two runs or more in the list of runs, then Compare."));
+    append(container, h("p.soft", "Tick two runs or more in the list of runs, then Compare."));
     return cleanup.end;
   }
-  const place = h("div", {}, h("p", { class: "soft" }, "Looking …"));
+  const place = h("div", h("p.soft", "Looking …"));
   container.append(place);
   app.feed.watch(null);
   try {
     const answer = await get(`compare?${names.map((name) => `runs=${piece(name)}`).join("&")}`);
-    const chartPanel = h("section", { class: "panel" }, h("h2", {}, "Curves"));
+    const chartPanel = h("section.panel", h("h2", "Curves"));
     replace(place, chartPanel, scoresPanel(answer), differencesPanel(answer));
     await curvesPanel(chartPanel, answer.runs, app, cleanup);
   } catch (error) {
-    replace(place, h("p", { class: "problem", role: "alert" }, error.message));
+    replace(place, problem(error));
   }
   return cleanup.end;
 }
@@ -46,7 +45,7 @@ export async function mountCompare(container, app, names) {
 async function curvesPanel(panel, runs, app, cleanup) {
   const view = { metric: "loss", part: "validation", kind: "linear", smoothing: 0 };
   const metrics = [...new Set(runs.map((run) => run.metric?.name).filter(Boolean))];
-  const controls = h("div", { class: "controls" });
+  const controls = h("div.controls");
   const chart = createChart({ title: "Validation loss", onWindow: () => draw() });
   append(panel, controls, chart.element);
   cleanup.add(chart.destroy);
@@ -84,22 +83,16 @@ async function curvesPanel(panel, runs, app, cleanup) {
     chart.update({ series, kind: view.kind, smoothing: view.smoothing, unit: { name: "epoch", divide: 1 } });
   }
 
-  const select = (label, options, key) => {
-    const element = h("select", { on: { change: () => set({ [key]: element.value }) } }, options.map(([value, words]) => h("option", { value }, words)));
-    return h("label", {}, label, element);
-  };
   const set = (values) => {
     Object.assign(view, values);
     draw();
   };
-  const log = h("input", { type: "checkbox", on: { change: () => set({ kind: log.checked ? "log" : "linear" }) } });
-  const amount = h("input", { type: "range", min: 0, max: 0.98, step: 0.02, value: 0, on: { input: () => set({ smoothing: Number(amount.value) }) } });
   append(
     controls,
-    select("Show", [["loss", "Loss"], ...metrics.map((name) => [name, metricLabel(name)])], "metric"),
-    select("on", [["validation", "validation rows"], ["train", "training rows"]], "part"),
-    h("label", {}, log, "log scale"),
-    h("label", {}, term("smoothing"), amount),
+    labelled("Show", select([["loss", "Loss"], ...metrics.map((name) => [name, metricLabel(name)])], "loss", (metric) => set({ metric }))),
+    labelled("on", select([["validation", "validation rows"], ["train", "training rows"]], "validation", (part) => set({ part }))),
+    tick("log scale", false, (log) => set({ kind: log ? "log" : "linear" })),
+    shareSlider(term("smoothing"), 0, (smoothing) => set({ smoothing })),
   );
   await draw();
 }
@@ -107,21 +100,20 @@ async function curvesPanel(panel, runs, app, cleanup) {
 function scoresPanel({ runs, tests }) {
   const names = [...new Set(runs.map((run) => run.metric?.name).filter(Boolean))];
   const rows = runs.map((run, index) => [
-    h("span", {}, lineKey(index), " ", h("a", { href: `#/run/${piece(run.name)}` }, run.name)),
+    h("span", lineKey(index), " ", h("a", { href: `#/run/${piece(run.name)}` }, run.name)),
     verdictBadge(run),
-    run.metric ? `${score(run.metric.name, run.metric.validation)}` : ABSENT,
+    run.metric ? score(run.metric.name, run.metric.validation) : ABSENT,
     run.metric && Number.isFinite(run.metric.test) ? score(run.metric.name, run.metric.test) : "unread",
     run.metric && Number.isFinite(run.metric.low) ? `${score(run.metric.name, run.metric.low)} to ${score(run.metric.name, run.metric.high)}` : ABSENT,
   ]);
   return h(
-    "section",
-    { class: "panel" },
-    h("h2", {}, "Scores"),
+    "section.panel",
+    h("h2", "Scores"),
     names.length === 1 && whiskers(runs, names[0]),
-    frame(table("Scores of the runs", ["run", "verdict", `validation ${metricLabel(names[0] ?? "score")}`, "test", "very likely between"], rows, { numeric: [2, 3, 4] }), "Scores"),
+    frame("Scores", table("Scores of the runs", ["run", "verdict", `validation ${metricLabel(names[0] ?? "score")}`, "test", "very likely between"], rows, { numeric: [2, 3, 4] })),
     tests?.length
-      ? h("ul", { class: "tests" }, tests.map(({ words, a, b }) => h("li", {}, h("strong", {}, `${a} and ${b}: `), words)))
-      : h("p", { class: "note" }, "These runs have no test rows in common, or did not read them: overlapping intervals would not tell which is better."),
+      ? h("ul.tests", tests.map(({ words, a, b }) => h("li", h("strong", `${a} and ${b}: `), words)))
+      : h("p.note", "These runs have no test rows in common, or did not read them: overlapping intervals would not tell which is better."),
   );
 }
 
@@ -148,19 +140,17 @@ function whiskers(runs, name) {
   });
   const label = `${metricLabel(name)} on the test rows with 95 % intervals, from ${score(name, low)} at the left to ${score(name, high)} at the right`;
   return h(
-    "div",
-    { class: "whiskers" },
+    "div.whiskers",
     s("svg", { width: "100%", height: 4 + 24 * known.length, overflow: "visible", role: "img", "aria-label": label }, lines),
-    h("div", { class: "row spread small soft" }, h("span", {}, score(name, low)), h("span", {}, metricLabel(name)), h("span", {}, score(name, high))),
+    h("div.row.spread.small.soft", h("span", score(name, low)), h("span", metricLabel(name)), h("span", score(name, high))),
   );
 }
 
 function differencesPanel({ runs, differences }) {
-  const rows = (differences ?? []).map(({ setting, values }) => [h("code", {}, setting), ...values.map((value) => settingText(value))]);
+  const rows = (differences ?? []).map(({ setting, values }) => [h("code", setting), ...values.map(settingText)]);
   return h(
-    "section",
-    { class: "panel" },
-    h("h2", {}, "What was set differently"),
-    rows.length ? frame(table("Settings that differ", ["setting", ...runs.map(({ name }) => name)], rows), "Settings that differ") : h("p", { class: "soft" }, "Nothing: they have the same settings."),
+    "section.panel",
+    h("h2", "What was set differently"),
+    rows.length ? frame("Settings that differ", table("Settings that differ", ["setting", ...runs.map(({ name }) => name)], rows)) : h("p.soft", "Nothing: they have the same settings."),
   );
 }

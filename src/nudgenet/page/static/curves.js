@@ -2,7 +2,7 @@
 
 import { get, piece, withQuery } from "./api.js";
 import { createChart } from "./chart.js";
-import { append, button, h, replace } from "./dom.js";
+import { append, button, folded, h, labelled, problem, replace, select, shareSlider, tick } from "./dom.js";
 import { MODELS, METRICS, capital, metricLabel, number, score } from "./format.js";
 import { term } from "./glossary.js";
 import { appended, mergeWindow, thin } from "./scales.js";
@@ -19,8 +19,8 @@ const FORKS = [
   { colour: "--line-5", dash: [10, 3, 2, 3] },
 ];
 
-/** What can be chosen to be shown, from the names that a run has. Pure. */
-export function subjects(available, detail) {
+/** What can be chosen to be shown, from the names that a run has. */
+function subjects(available, detail) {
   const has = new Set(available.map(({ name }) => name));
   const metrics = [...has].filter((name) => name.startsWith("validation_") && name !== "validation_loss").map((name) => name.slice(11));
   const found = [{ key: "loss", label: "Loss", lines: ["train_loss", "validation_loss"], batch: "batch_loss" }];
@@ -40,7 +40,6 @@ function lossIsLogLoss({ task, settings = {} }) {
   return task?.kind !== "regression" && usual && !settings.label_smoothing && settings.class_weights !== "balanced";
 }
 
-/** A line's words and looks by its name. */
 function lineOf(name, detail) {
   const plain = detail === "beginner";
   if (name.startsWith("batch_")) return { ...BATCH, label: plain ? "each step, on its batch" : `${metricLabel(name.slice(6))} of each batch` };
@@ -49,18 +48,13 @@ function lineOf(name, detail) {
   return { ...TRAIN, label: `${metricLabel(name)}, per epoch` };
 }
 
-/**
- * The panel with a run's curves. Returns {grow(message), overlay(fork), refresh(), redraw()}.
- *
- * toTries: brings the person to what to try.
- * grow: a message of the live feed. overlay: {name, label}, a fork to lie over the curves; call again as it grows.
- */
+/** The panel with a run's curves: {grow(message of the live feed), overlay({name, label} of a fork), refresh()}. */
 export function mountCurves(container, run, store, cleanup, toTries) {
   const view = { subject: "loss", kind: "linear", smoothing: 0, unit: "epoch", batches: false };
   const known = { available: [], series: new Map(), best_step: null, overfit_from_step: null, steps_per_epoch: run.plan?.steps_per_epoch || 1, baselines: {} };
   const forks = new Map(); // name -> {label, series: Map}
-  const controls = h("div", { class: "controls" });
-  const overfit = h("div", { class: "overfit-words", "aria-live": "polite" });
+  const controls = h("div.controls");
+  const overfit = h("div.overfit-words", { "aria-live": "polite" });
   const chart = createChart({
     title: "Loss",
     onWindow: (part) => (part ? fetchWindow(part) : restore()),
@@ -70,21 +64,24 @@ export function mountCurves(container, run, store, cleanup, toTries) {
   let windowed = null; // {from, to, series: Map} while a window is shown finer than the whole
   let asked = 0;
 
-  const subject = () => subjects(known.available, store.state.detail).find(({ key }) => key === view.subject) ?? subjects(known.available, store.state.detail)[0];
+  const subject = () => {
+    const all = subjects(known.available, store.state.detail);
+    return all.find(({ key }) => key === view.subject) ?? all[0];
+  };
   const names = () => {
     const { lines = [], batch = null } = subject() ?? {};
     return [...(view.batches && batch ? [batch] : []), ...lines];
   };
 
-  async function fetchSeries(run_name, wanted, window = {}) {
+  async function fetchSeries(name, wanted, window = {}) {
     if (!wanted.length) return { series: {} };
-    return get(withQuery(`runs/${piece(run_name)}/series`, { names: wanted.join(","), x: "step", points: POINTS, ...window }));
+    return get(withQuery(`runs/${piece(name)}/series`, { names: wanted.join(","), x: "step", points: POINTS, ...window }));
   }
 
   function take(answer, into) {
     for (const [name, series] of Object.entries(answer.series ?? {})) into.set(name, series);
     for (const key of ["available", "best_step", "overfit_from_step", "steps_per_epoch", "baselines"]) {
-      if (answer[key] !== undefined && answer[key] !== null) known[key] = answer[key];
+      if (answer[key] != null) known[key] = answer[key];
     }
   }
 
@@ -143,17 +140,18 @@ export function mountCurves(container, run, store, cleanup, toTries) {
       .map(([model, scores]) => ({ label: `${MODELS[model] ?? model} ${score(wanted, scores[wanted])}`, y: scores[wanted] }));
   }
 
+  const epochOf = (step) => number(Math.round(step / (known.steps_per_epoch || 1)));
+
   function draw() {
     const own = lines();
     const divide = view.unit === "epoch" ? known.steps_per_epoch || 1 : 1;
     const { key } = subject() ?? {};
     const validation = own.find(({ colour, quiet }) => colour === VALIDATION.colour && !quiet);
     const best = known.best_step;
-    const epochOf = (step) => Math.round(step / (known.steps_per_epoch || 1));
-    const last = Math.max(0, ...own.map(({ x }) => x[x.length - 1] ?? 0));
-    const marks = best && validation ? [{ x: best, y: validation.y[validation.x.indexOf(best)] ?? NaN, label: `best, epoch ${number(epochOf(best))}` }] : [];
+    const last = Math.max(0, ...own.map(({ x }) => x.at(-1) ?? 0));
+    const marks = best && validation ? [{ x: best, y: validation.y[validation.x.indexOf(best)] ?? NaN, label: `best, epoch ${epochOf(best)}` }] : [];
     const from = known.overfit_from_step;
-    const regions = from && ["loss", "log_loss"].includes(key) ? [{ from, to: Math.max(last, from), label: `overfitting since epoch ${number(epochOf(from))}` }] : [];
+    const regions = from && ["loss", "log_loss"].includes(key) ? [{ from, to: Math.max(last, from), label: `overfitting since epoch ${epochOf(from)}` }] : [];
     chart.update({
       series: own,
       levels: levels(),
@@ -175,21 +173,18 @@ export function mountCurves(container, run, store, cleanup, toTries) {
 
   function drawOverfit(from) {
     overfit.hidden = !from;
-    const epochOf = (step) => number(Math.round(step / (known.steps_per_epoch || 1)));
-    const state = [from, known.best_step, known.series.get("validation_loss")?.x.at(-1)].join();
+    const last = known.series.get("validation_loss")?.x.at(-1);
+    const state = [from, known.best_step, last].join();
     if (!from || overfit.dataset.state === state) return;
     overfit.dataset.state = state;
-    const last = known.series.get("validation_loss")?.x.at(-1);
     const said = (step) => `training ${number(valueAt("train_loss", step))}, validation ${number(valueAt("validation_loss", step))}`;
     replace(
       overfit,
-      h("p", {}, h("strong", {}, term("overfitting", "Overfitting"), ` since epoch ${epochOf(from)}.`), " The weights of the ", term("best epoch"), `, ${epochOf(known.best_step)}, are the ones that are kept.`),
-      h(
-        "details",
-        {},
-        h("summary", {}, "Why? The evidence"),
-        h("p", {}, "From there on the network still gets better on the rows that it trains on, and clearly worse on the validation rows, which it never sees: it learns its training rows by heart."),
-        h("p", {}, `Loss at epoch ${epochOf(known.best_step)}, the best: ${said(known.best_step)}. At epoch ${epochOf(last)}, the last: ${said(last)}.`),
+      h("p", h("strong", term("overfitting", "Overfitting"), ` since epoch ${epochOf(from)}.`), " The weights of the ", term("best epoch"), `, ${epochOf(known.best_step)}, are the ones that are kept.`),
+      folded(
+        "Why? The evidence",
+        h("p", "From there on the network still gets better on the rows that it trains on, and clearly worse on the validation rows, which it never sees: it learns its training rows by heart."),
+        h("p", `Loss at epoch ${epochOf(known.best_step)}, the best: ${said(known.best_step)}. At epoch ${epochOf(last)}, the last: ${said(last)}.`),
       ),
       run.advice?.length > 0 && button("What to try", toTries, { class: "link" }),
     );
@@ -200,25 +195,14 @@ export function mountCurves(container, run, store, cleanup, toTries) {
     const state = JSON.stringify([options, view.subject, store.state.detail]);
     if (controls.dataset.state === state) return; // what has the focus keeps it
     controls.dataset.state = state;
-    const select = h(
-      "select",
-      { "aria-label": "What is shown", on: { change: () => choose(select.value) } },
-      options.map(({ key, label }) => h("option", { value: key }, label)),
-    );
-    select.value = subject()?.key ?? "loss";
     const batch = subject()?.batch;
-    const tick = (label, checked, onChange) => {
-      const box = h("input", { type: "checkbox", checked, on: { change: () => onChange(box.checked) } });
-      return h("label", {}, box, label);
-    };
-    const amount = h("input", { type: "range", min: 0, max: 0.98, step: 0.02, value: view.smoothing, on: { input: () => set({ smoothing: Number(amount.value) }) } });
     replace(
       controls,
-      h("label", {}, "Show", select),
-      batch && tick("each batch", view.batches, (value) => set({ batches: value }, true)),
-      tick("log scale", view.kind === "log", (value) => set({ kind: value ? "log" : "linear" })),
-      tick("in steps", view.unit === "step", (value) => set({ unit: value ? "step" : "epoch" })),
-      h("label", {}, term("smoothing", "smoothing"), amount),
+      labelled("Show", select(options.map(({ key, label }) => [key, label]), subject()?.key, choose, { "aria-label": "What is shown" })),
+      batch && tick("each batch", view.batches, (batches) => set({ batches }, true)),
+      tick("log scale", view.kind === "log", (log) => set({ kind: log ? "log" : "linear" })),
+      tick("in steps", view.unit === "step", (steps) => set({ unit: steps ? "step" : "epoch" })),
+      shareSlider(term("smoothing"), view.smoothing, (smoothing) => set({ smoothing })),
     );
   }
 
@@ -236,7 +220,7 @@ export function mountCurves(container, run, store, cleanup, toTries) {
     for (const [name, { label }] of forks) overlay({ name, label });
   }
 
-  const refreshQuietly = () => refresh().catch((error) => replace(overfit, h("p", { class: "problem" }, error.message)));
+  const refreshQuietly = () => refresh().catch((error) => replace(overfit, problem(error)));
 
   function add(name, x, y) {
     if (!known.series.has(name) || !x.length) return;
@@ -246,7 +230,6 @@ export function mountCurves(container, run, store, cleanup, toTries) {
     known.series.set(name, { ...(grown.x.length > MOST_HELD ? thin(grown, MOST_HELD / 2) : grown), total });
   }
 
-  /** What the live feed brought: epochs and batches are appended, the best epoch moves. */
   function grow({ epochs = [], batches = null }) {
     const steps = epochs.map(({ step }) => step);
     for (const key of ["train_loss", "validation_loss", "learning_rate", "gradient_norm"]) add(key, steps, epochs.map((epoch) => epoch[key]));
@@ -263,7 +246,6 @@ export function mountCurves(container, run, store, cleanup, toTries) {
     else draw();
   }
 
-  /** A fork over the curves: what it has by now. */
   async function overlay({ name, label }) {
     const wanted = names().filter((one) => one.startsWith("validation_"));
     const { series } = await fetchSeries(name, wanted);
@@ -283,5 +265,5 @@ export function mountCurves(container, run, store, cleanup, toTries) {
       if (changed.has("dark")) chart.redraw();
     }),
   );
-  return { grow, overlay, refresh, redraw: chart.redraw };
+  return { grow, overlay, refresh };
 }

@@ -1,32 +1,39 @@
 // Building the page: elements, text and nothing that is parsed.
 //
-// Every string from the data (names of columns, classes, files, runs) becomes a text node or an attribute's
-// value, so it can never be markup. Styles are set through the CSSOM, because the page's policy forbids style
-// attributes in markup.
+// Every string from the data (names of columns, classes, files, runs) becomes a text node or an attribute's value, so
+// it can never be markup. Styles are set through the CSSOM: the page's policy forbids style attributes in markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 const PROPERTIES = new Set(["value", "checked", "selected", "disabled", "open", "hidden", "indeterminate", "readOnly"]);
 
 /**
- * An element.
+ * An element: `h("p.soft.small", {title: "x"}, children ...)`; the attributes may be left out.
  *
- * attributes: `class`; `style`: {"--share": 0.5, width: "3px"}; `data`: {name: text}; `on`: {click: listener};
- * a boolean property (`checked`, `hidden` ...) is set as a property; null, undefined and false leave an attribute
- * out; true gives an empty one; anything else becomes text.
- * children: nodes, strings, numbers, arrays of them; null, undefined and false are left out.
+ * attributes: `style`: {"--share": 0.5, width: "3px"}; `data`: {name: text}; `on`: {click: listener}; a boolean
+ * property (`checked`, `hidden` ...) is set as a property; null and false leave an attribute out, true gives an empty one.
+ * children: nodes, strings, numbers, arrays of them; null, undefined and booleans are left out.
  */
-export function h(tag, attributes = {}, ...children) {
-  return fill(document.createElement(tag), attributes, children);
+export function h(kind, ...content) {
+  return build((tag) => document.createElement(tag), kind, content);
 }
 
 /** An SVG element; as `h`. */
-export function s(tag, attributes = {}, ...children) {
-  return fill(document.createElementNS(SVG, tag), attributes, children);
+export function s(kind, ...content) {
+  return build((tag) => document.createElementNS(SVG, tag), kind, content);
 }
 
-function fill(element, attributes, children) {
-  append(element, children); // first: the value of a <select> must find its options
-  for (const [name, value] of Object.entries(attributes ?? {})) {
+function build(create, kind, [first, ...rest]) {
+  const [tag, ...classes] = kind.split(".");
+  const isChild = first == null || typeof first !== "object" || first instanceof Node || Array.isArray(first);
+  const element = create(tag);
+  if (classes.length) element.setAttribute("class", classes.join(" "));
+  append(element, isChild ? first : null, rest); // first: the value of a <select> must find its options
+  return isChild ? element : put(element, first);
+}
+
+/** The element with these attributes; see `h`. */
+export function put(element, attributes) {
+  for (const [name, value] of Object.entries(attributes)) {
     if (name === "on") {
       for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
     } else if (name === "style") {
@@ -35,7 +42,7 @@ function fill(element, attributes, children) {
       Object.assign(element.dataset, value);
     } else if (PROPERTIES.has(name) && name in element) {
       element[name] = value ?? "";
-    } else if (value !== null && value !== undefined && value !== false) {
+    } else if (value != null && value !== false) {
       element.setAttribute(name, value === true ? "" : String(value));
     }
   }
@@ -47,80 +54,91 @@ function setStyle(element, property, value) {
   else element.style[property] = value;
 }
 
-/** Appends nodes, texts, numbers and arrays of them; leaves out null, undefined and booleans. */
 export function append(element, ...children) {
   for (const child of children.flat(Infinity)) {
-    if (child === null || child === undefined || typeof child === "boolean") continue;
+    if (child == null || typeof child === "boolean") continue;
     element.append(child instanceof Node ? child : document.createTextNode(String(child)));
   }
   return element;
 }
 
-/** The element with these children in place of its own. */
 export function replace(element, ...children) {
   element.replaceChildren();
   return append(element, ...children);
 }
 
-/** A text with `code` between backticks, as our messages have it, as nodes. */
+/** A text with `code` between backticks, as our messages have it. */
 export function prose(text) {
   return String(text ?? "")
     .split(/`([^`]*)`/)
-    .map((piece, index) => (index % 2 ? h("code", {}, piece) : piece));
+    .map((piece, index) => (index % 2 ? h("code", piece) : piece));
 }
 
 /** A table: `head` of texts or nodes, `rows` of arrays of them; `numeric`: indices of columns of numbers. */
-export function table(caption, head, rows, { numeric = [], className = "", hideCaption = true } = {}) {
+export function table(caption, head, rows, { numeric = [], className = null, hideCaption = true } = {}) {
   const kind = (index) => (numeric.includes(index) ? "number" : null);
+  const cellOf = (cell, index) =>
+    index ? h("td", { class: kind(index), data: { label: head[index]?.textContent ?? head[index] } }, cell) : h("th", { scope: "row", class: kind(index) }, cell);
   return h(
     "table",
     { class: className },
     h("caption", { class: hideCaption ? "unseen" : null }, caption),
-    h("thead", {}, h("tr", {}, head.map((cell, index) => h("th", { scope: "col", class: kind(index) }, cell)))),
-    h(
-      "tbody",
-      {},
-      rows.map((row) =>
-        h(
-          "tr",
-          {},
-          row.map((cell, index) =>
-            index === 0
-              ? h("th", { scope: "row", class: kind(index) }, cell)
-              : h("td", { class: kind(index), data: { label: plain(head[index]) } }, cell),
-          ),
-        ),
-      ),
-    ),
+    h("thead", h("tr", head.map((cell, index) => h("th", { scope: "col", class: kind(index) }, cell)))),
+    h("tbody", rows.map((row) => h("tr", row.map(cellOf)))),
   );
 }
 
-function plain(cell) {
-  return cell instanceof Node ? cell.textContent : String(cell ?? "");
+/** What may be wider than the page scrolls inside its own frame, by keyboard, too. */
+export function frame(label, ...content) {
+  return h("div.frame", { tabindex: "0", role: "group", "aria-label": label }, content);
 }
 
-/** Folded content: <details> with a summary. */
 export function folded(title, ...content) {
-  return h("details", {}, h("summary", {}, title), ...content);
+  return h("details", h("summary", title), content);
 }
 
-/** A button. */
 export function button(label, onClick, attributes = {}) {
   return h("button", { type: "button", ...attributes, on: { click: onClick, ...attributes.on } }, label);
 }
 
 let nextId = 0;
 
-/** A fresh id, for `for=` and `aria-describedby`. */
 export function uniqueId(prefix = "id") {
   nextId += 1;
   return `${prefix}-${nextId}`;
 }
 
-/** Says a text to screen readers, politely. */
 export function announce(text) {
   const region = document.getElementById("announcer");
   if (region) region.textContent = text;
+}
+
+/** A line that says what is wrong: an Error, or words. */
+export function problem(what) {
+  return h("p.problem", { role: "alert" }, what.message ?? what);
+}
+
+export function oops(error) {
+  toast(error.message, { bad: true });
+}
+
+/** A <select> of [value, words] pairs. */
+export function select(options, chosen, onChoose, attributes = {}) {
+  const same = (value) => String(value) === String(chosen);
+  return h("select", { ...attributes, on: { change: (event) => onChoose(event.target.value) } }, options.map(([value, words]) => h("option", { value, selected: same(value) }, words)));
+}
+
+export function labelled(words, control) {
+  control.id ||= uniqueId("control");
+  return h("div.field", h("label", { for: control.id }, words), control);
+}
+
+export function tick(words, checked, onChange) {
+  return h("label", h("input", { type: "checkbox", checked, on: { change: (event) => onChange(event.target.checked) } }), words);
+}
+
+export function shareSlider(words, value, onInput) {
+  return h("label", words, h("input", { type: "range", min: 0, max: 0.98, step: 0.02, value, on: { input: (event) => onInput(Number(event.target.value)) } }));
 }
 
 /**
@@ -129,33 +147,19 @@ export function announce(text) {
  */
 export function toast(text, { label = "", action = null, seconds = 8, bad = false } = {}) {
   const holder = document.getElementById("toasts");
-  const close = () => {
-    clearTimeout(timer);
-    box.remove();
-  };
-  const wait = () => {
-    clearTimeout(timer);
-    timer = setTimeout(close, seconds * 1000);
-  };
-  const act = () => {
-    close();
-    action();
-  };
   let timer = 0;
+  const stay = () => clearTimeout(timer);
+  const close = () => (stay(), box.remove());
+  const wait = () => (stay(), (timer = setTimeout(close, seconds * 1000)));
   const box = h(
     "div",
     {
       class: bad ? "toast bad" : "toast",
       role: bad ? "alert" : "status",
-      on: {
-        mouseenter: () => clearTimeout(timer),
-        mouseleave: wait,
-        focusin: () => clearTimeout(timer),
-        focusout: wait,
-      },
+      on: { mouseenter: stay, mouseleave: wait, focusin: stay, focusout: wait },
     },
-    h("span", {}, text),
-    action && button(label, act),
+    h("span", text),
+    action && button(label, () => (close(), action())),
     button("×", close, { class: "quiet", "aria-label": "Close this message" }),
   );
   holder.append(box);
@@ -163,12 +167,11 @@ export function toast(text, { label = "", action = null, seconds = 8, bad = fals
   return close;
 }
 
-/** Copies a text; says so. Falls back to a selection where the clipboard is not available. */
-export async function copy(text) {
+async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    const area = h("textarea", { class: "unseen", readOnly: true, value: text });
+    const area = h("textarea.unseen", { readOnly: true, value: text });
     document.body.append(area);
     area.select();
     document.execCommand("copy");
@@ -179,15 +182,15 @@ export async function copy(text) {
 
 /** A line to copy (a command, a piece of Python) with its button; `.set(text)` changes it. */
 export function copyable(text, label = "Copy") {
-  const code = h("code", {}, text);
-  const element = h("div", { class: "copyable" }, h("pre", { tabindex: "0" }, code), button(label, () => copy(code.textContent)));
+  const code = h("code", text);
+  const element = h("div.copyable", h("pre", { tabindex: "0" }, code), button(label, () => copy(code.textContent)));
   element.set = (changed) => {
     code.textContent = changed;
   };
   return element;
 }
 
-/** A function that runs `action` once, `wait` milliseconds after its last call. */
+/** Runs `action` once, `wait` ms after the last call. */
 export function debounce(action, wait) {
   let timer = 0;
   return (...values) => {
@@ -196,21 +199,20 @@ export function debounce(action, wait) {
   };
 }
 
-/** A function that runs `action` at most once in `wait` milliseconds, and once more after its last call. */
+/** Runs `action` at most once in `wait` ms, and once more after the last call. */
 export function atMost(action, wait) {
   let [timer, before] = [0, -Infinity];
+  const run = () => {
+    timer = 0;
+    before = performance.now();
+    action();
+  };
   return () => {
-    if (timer) return;
-    const run = () => {
-      timer = 0;
-      before = performance.now();
-      action();
-    };
-    timer = setTimeout(run, Math.max(0, before + wait - performance.now()));
+    timer ||= setTimeout(run, Math.max(0, before + wait - performance.now()));
   };
 }
 
-/** A function that runs `action` at most once per frame, with the values of its last call. */
+/** Runs `action` at most once per frame, with the values of the last call. */
 export function perFrame(action) {
   let waiting = null;
   return (...values) => {
@@ -230,19 +232,17 @@ export function prefersStill() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
-/** Arrow keys inside a group of radio-like buttons: one tab stop, as a toolbar has. */
-export function choice(label, options, chosen, onChoose, className = "choice") {
+/** Radio buttons that look like one switch: one tab stop, arrow keys inside. */
+export function choice(label, options, chosen, onChoose) {
   const name = uniqueId("choice");
   return h(
-    "fieldset",
-    { class: className },
-    h("legend", { class: "unseen" }, label),
+    "fieldset.choice",
+    h("legend.unseen", label),
     options.map(([value, words]) =>
       h(
         "label",
-        {},
         h("input", { type: "radio", name, value, checked: value === chosen, on: { change: () => onChoose(value) } }),
-        h("span", {}, words),
+        h("span", words),
       ),
     ),
   );

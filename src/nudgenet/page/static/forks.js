@@ -2,7 +2,7 @@
 // and lays the fork's validation curve over the run's own. The test part stays unread.
 
 import { get, isExported, piece, post } from "./api.js";
-import { append, button, h, prose, replace, toast } from "./dom.js";
+import { append, button, h, oops, prose, replace } from "./dom.js";
 import { number, settingText } from "./format.js";
 import { term } from "./glossary.js";
 
@@ -12,13 +12,13 @@ const OVER = new Set(["done", "failed", "stopped"]);
 /** The panel with what to try; hidden where there is nothing. Returns {draw()}. */
 export function mountForks(container, run, curves, cleanup) {
   const forks = []; // {name, label, job, state, line, epochs, loss}
-  const list = h("ul", { class: "forks" });
-  const pieces = h("ul", { class: "advice" });
-  const intro = h("p", { class: "note" });
+  const list = h("ul.forks");
+  const pieces = h("ul.advice");
+  const intro = h("p.note");
   append(container, h("h2", { tabindex: "-1" }, "What to try"), intro, pieces, list);
 
   function draw() {
-    const advice = run.advice ?? run.verdict?.advice ?? [];
+    const advice = run.advice ?? [];
     container.hidden = !advice.length && !forks.length;
     const fine = run.verdict?.state === "good_fit";
     replace(intro, fine ? "It was stopped in time, so nothing must be done. These would make the overfitting come later:" : "Each button trains again with this one change, and lays the new curve over this one:");
@@ -27,9 +27,9 @@ export function mountForks(container, run, curves, cleanup) {
   }
 
   function adviceItem({ text, setting, value }) {
-    const possible = setting && value !== null && value !== undefined && !isExported() && run.state !== "live";
+    const possible = setting && value != null && !isExported() && run.state !== "live";
     const label = `${setting}=${settingText(value)}`;
-    return h("li", {}, h("span", {}, prose(text)), possible && button([`Try ${label}`], () => fork(setting, value, label), { disabled: forks.some((one) => one.label === label) }));
+    return h("li", h("span", prose(text)), possible && button(`Try ${label}`, () => fork(setting, value, label), { disabled: forks.some((one) => one.label === label) }));
   }
 
   async function fork(setting, value, label) {
@@ -41,14 +41,15 @@ export function mountForks(container, run, curves, cleanup) {
       follow(one);
     } catch (error) {
       forks.splice(forks.indexOf(one), 1);
-      toast(error.message, { bad: true });
+      oops(error);
       draw();
     }
   }
 
   async function follow(one) {
     try {
-      Object.assign(one, pick(await get(`jobs/${piece(one.job)}`), ["state", "line"]), { seen: (one.seen ?? 0) + 1 });
+      const { state, line } = await get(`jobs/${piece(one.job)}`);
+      Object.assign(one, { state, line });
       await look(one);
     } catch (error) {
       one.line = error.message;
@@ -68,7 +69,7 @@ export function mountForks(container, run, curves, cleanup) {
     try {
       await curves.overlay(one);
       const fresh = (await get("runs")).runs.find(({ name }) => name === one.name);
-      if (fresh) Object.assign(one, { epochs: fresh.epochs, score: fresh.metric });
+      if (fresh) one.epochs = fresh.epochs;
     } catch (error) {
       if (error.status !== 404) throw error;
     }
@@ -80,24 +81,19 @@ export function mountForks(container, run, curves, cleanup) {
       forks.map(({ name, label, state, line, epochs }) =>
         h(
           "li",
-          {},
-          h("strong", {}, label),
+          h("strong", label),
           " ",
           h("span", { class: state === "failed" ? "badge bad" : OVER.has(state) ? "badge good" : "badge live" }, state),
           " ",
           epochs ? `epoch ${number(epochs)} ` : "",
           name && [h("a", { href: `#/run/${piece(name)}` }, "Open"), " · ", h("a", { href: `#/compare/${[run.name, name].map(piece).join(",")}` }, "Compare")],
-          state === "failed" && h("p", { class: "small" }, line),
+          state === "failed" && h("p.small", line),
         ),
       ),
-      forks.length > 0 && h("li", { class: "note" }, "These are ", term("fork", "forks"), ": judge them by their validation curves above. Their test rows stay unread."),
+      forks.length > 0 && h("li.note", "These are ", term("fork", "forks"), ": judge them by their validation curves above. Their test rows stay unread."),
     );
   }
 
   draw();
   return { draw };
-}
-
-function pick(object, names) {
-  return Object.fromEntries(names.filter((name) => name in object).map((name) => [name, object[name]]));
 }

@@ -3,7 +3,6 @@
 export const ABSENT = "–";
 const MINUS = "−";
 
-/** What metrics are called, what they mean, and how they are shown. */
 export const METRICS = {
   accuracy: { label: "accuracy", meaning: "share of rows that it gets right", higher: true, share: true },
   auc: { label: "AUC", meaning: "how well it ranks the classes apart; 0.5 is guessing, 1 is perfect", higher: true, decimals: 3 },
@@ -34,15 +33,11 @@ export const MODELS = {
 
 export const TASKS = { binary: "one of two classes", multiclass: "one of several classes", regression: "a number" };
 
-/** Whether a value is a finite number. */
-export function isNumber(value) {
+function isNumber(value) {
   return typeof value === "number" && Number.isFinite(value);
 }
 
-/**
- * A number for people: `digits` significant digits, thousands separators, a true minus sign; a dash for what is
- * not there. Whole numbers are shown in full.
- */
+/** A number for people: `digits` significant ones, whole numbers in full, a true minus; a dash for what is not there. */
 export function number(value, digits = 3) {
   if (typeof value !== "number") return ABSENT;
   if (Number.isNaN(value)) return "not a number";
@@ -51,22 +46,25 @@ export function number(value, digits = 3) {
   if (Number.isInteger(value) && size < 1e15) return minus(value.toLocaleString("en-GB"));
   if (size >= 1e15 || size < 1e-4) return minus(value.toExponential(digits - 1).replace("e+", "e"));
   const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(size)));
-  return minus(value.toLocaleString("en-GB", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }));
+  return minus(local(value, decimals));
 }
 
-/** A number with exactly `decimals` decimals, for columns of numbers that stand below each other. */
-export function fixed(value, decimals = 3) {
+/** With exactly so many decimals. */
+export function local(value, decimals) {
+  return value.toLocaleString("en-GB", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+}
+
+function fixed(value, decimals = 3) {
   if (!isNumber(value)) return number(value);
-  const text = value.toLocaleString("en-GB", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  const text = local(value, decimals);
   return minus(/[1-9]/.test(text) ? text : text.replace("-", ""));
 }
 
-/** A float with every digit that tells it from its neighbours: for titles, copying and checking by hand. */
+/** A float with every digit that tells it from its neighbours, for checking by hand. */
 export function exact(value) {
   return typeof value === "number" ? String(value) : ABSENT;
 }
 
-/** A difference, with its sign. */
 export function signed(value, digits = 3) {
   const text = number(value, digits);
   return isNumber(value) && value > 0 ? `+${text}` : text;
@@ -81,7 +79,6 @@ export function percent(share, decimals = 1) {
   return `${minus(text)} %`;
 }
 
-/** A metric's value: shares as a percentage, others as a number. */
 export function score(name, value) {
   if (!isNumber(value)) return number(value);
   const metric = METRICS[name];
@@ -90,12 +87,10 @@ export function score(name, value) {
   return number(value);
 }
 
-/** The name of a metric for people; an unknown one keeps its own. */
 export function metricLabel(name) {
   return METRICS[name]?.label ?? String(name).replaceAll("_", " ");
 }
 
-/** 75.2 -> "1 min 15 s". */
 export function duration(seconds) {
   if (!isNumber(seconds)) return ABSENT;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
@@ -118,19 +113,16 @@ export function ago(moment, now = Date.now()) {
   return new Date(time).toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric" });
 }
 
-/** An ISO moment as a date and time. */
 export function when(moment) {
   const time = Date.parse(moment);
   if (Number.isNaN(time)) return String(moment ?? ABSENT);
   return new Date(time).toLocaleString("en-GB", { day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit" });
 }
 
-/** (1, "row") -> "1 row"; (2, "class", "classes") -> "2 classes". */
 export function plural(count, one, many = `${one}s`) {
   return `${number(count)} ${count === 1 ? one : many}`;
 }
 
-/** 1536 -> "1.5 KB". */
 export function bytes(size) {
   if (!isNumber(size)) return "";
   const units = ["B", "KB", "MB", "GB", "TB"];
@@ -145,15 +137,30 @@ export function shortened(text, limit = 40) {
   return line.length <= limit ? line : `${line.slice(0, limit - 1).trimEnd()}…`;
 }
 
-/** A setting's value as it is typed on the command line. */
 export function settingText(value) {
-  if (value === null || value === undefined) return "none";
-  if (Array.isArray(value)) return value.length ? value.join(",") : "none";
+  if (value == null) return "none";
+  if (Array.isArray(value)) return value.join(",") || "none";
   if (typeof value === "object") return Object.entries(value).map(([name, kind]) => `${name}:${kind}`).join(",") || "none";
   return String(value);
 }
 
-/** "log loss" -> "Log loss". */
+/** A layer's name for people: "layer1" is "layer 1", "stage2.first" is "stage 2, second convolution". */
+export function layerName(name) {
+  const [, kind, number = "", part = ""] = /^([a-z]+)(\d*)\.?(\w*)$/.exec(name) ?? [];
+  const words = LAYERS[`${kind}.${part}`] ?? LAYERS[kind];
+  return words ? words.replace("#", number) : String(name).replace(/([a-z])(\d)/, "$1 $2").replaceAll("_", " ");
+}
+
+const LAYERS = {
+  stem: "first convolution",
+  stage: "stage #, first convolution",
+  "stage.first": "stage #, second convolution",
+  "stage.second": "stage #, third convolution",
+  block: "block #, wide layer",
+  "block.told": "block #, what it passes on",
+  beside: "the table's neurons",
+};
+
 export function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -84,7 +84,7 @@ let tip = null; // the one tooltip of the page, made when it is first needed
 
 function show(event) {
   const element = event.currentTarget;
-  tip ??= h("div", { class: "tip", role: "tooltip", id: uniqueId("tip"), hidden: true });
+  tip ??= h("div.tip", { role: "tooltip", id: uniqueId("tip"), hidden: true });
   if (!tip.isConnected) document.body.append(tip);
   tip.textContent = element.dataset.meaning;
   tip.hidden = false;
@@ -122,13 +122,13 @@ export function explained(element, meaning) {
 export function term(name, words = name) {
   const meaning = GLOSSARY[name];
   if (!meaning) return document.createTextNode(words);
-  return explained(h("span", { class: "term", tabindex: "0" }, words), meaning);
+  return explained(h("span.term", { tabindex: "0" }, words), meaning);
 }
 
 /** The words page: every term. */
 export function mountWords(container) {
   const entries = Object.entries(GLOSSARY).sort(([a], [b]) => a.localeCompare(b, "en"));
-  const list = h("dl", { class: "words" }, entries.map(([name, meaning]) => h("div", {}, h("dt", {}, name), h("dd", {}, meaning))));
+  const list = h("dl.words", entries.map(([name, meaning]) => h("div", h("dt", name), h("dd", meaning))));
   const find = h("input", {
     type: "search",
     placeholder: "Find a word",
@@ -141,8 +141,8 @@ export function mountWords(container) {
     },
   });
   container.append(
-    h("div", { class: "head" }, h("h1", {}, "The words used here"), h("p", { class: "soft" }, "One line each, in plain English. Dotted words on the other pages show theirs when you point at them.")),
-    h("p", {}, find),
+    h("div.head", h("h1", "The words used here"), h("p.soft", "One line each, in plain English. Dotted words on the other pages show theirs when you point at them.")),
+    h("p", find),
     list,
   );
 }

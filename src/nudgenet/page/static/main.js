@@ -3,7 +3,7 @@
 // #/ runs · #/run/NAME · #/compare/A,B · #/new · #/playground · #/words
 
 import { get, isExported, liveFeed, useSource } from "./api.js";
-import { h, replace } from "./dom.js";
+import { h, problem, replace } from "./dom.js";
 import { createPreferences, preferenceSwitches } from "./theme.js";
 
 // Views are loaded when they are first opened: the first paint waits only for its own. Each module's function
@@ -20,7 +20,7 @@ const NAVIGATION = [["", "Runs"], ["new", "New training"], ["playground", "Playg
 const FILE_NAVIGATION = [["", "Run"], ["words", "Words"]];
 
 /** "#/compare/a%20b,c" -> {view: "compare", names: ["a b", "c"]}. */
-export function parseAddress(hash) {
+function parseAddress(hash) {
   const [, view = "", rest = ""] = /^#\/?([^/]*)\/?(.*)$/.exec(hash) ?? [];
   return { view, names: rest.split(",").filter(Boolean).map(decoded) };
 }
@@ -61,7 +61,7 @@ async function start() {
     end = null;
     showNavigation(asked.view);
     document.title = `${names.join(", ") || known.title} · nudgenet`;
-    const container = h("div", { class: "view" });
+    const container = h("div.view");
     try {
       const mount = await known.load();
       if (mine !== turn) return;
@@ -71,7 +71,7 @@ async function start() {
       else end = ended ?? null;
     } catch (error) {
       if (mine !== turn) return;
-      replace(main, h("p", { class: "problem", role: "alert" }, `This view could not be shown: ${error.message}`));
+      replace(main, problem(`This view could not be shown: ${error.message}`));
     }
     if (!first) {
       main.focus({ preventScroll: true }); // where a reader or a keyboard goes on
@@ -86,9 +86,9 @@ async function start() {
 
 function showNavigation(view) {
   const links = (isExported() ? FILE_NAVIGATION : NAVIGATION).map(([name, words]) =>
-    h("li", {}, h("a", { href: `#/${name}`, "aria-current": name === view ? "page" : null }, words)),
+    h("li", h("a", { href: `#/${name}`, "aria-current": name === view ? "page" : null }, words)),
   );
-  replace(document.getElementById("navigation"), h("ul", {}, links));
+  replace(document.getElementById("navigation"), h("ul", links));
 }
 
 // The skip link must move the focus, not the address.

@@ -4,34 +4,23 @@
 // an empty ring is silent): colour only repeats it. While only numbers change, no element is made anew.
 
 import { isExported } from "./api.js";
-import { folded, h, replace, s, table } from "./dom.js";
-import { number, plural, shortened, signed } from "./format.js";
+import { folded, h, labelled, put, replace, s, table } from "./dom.js";
+import { layerName, number, plural, shortened, signed } from "./format.js";
 import { term } from "./glossary.js";
-import { chance, data, follow, labelled, lazily, ofRun, panel, question } from "./panel.js";
+import { kinkName } from "./kink.js";
+import { chance, data, follow, lazily, ofRun, panel } from "./panel.js";
 
 const PITCH = 34; // from one neuron to the next below it
-const TOP = 44; // for the names of the layers
+const TOP = 52; // for the names of the layers
 const RING = 12;
 const BESIDE = 42; // where lines begin: behind the neuron's number
-const KINKS = { relu: "ReLU", gelu: "GELU", silu: "SiLU", tanh: "tanh", sigmoid: "sigmoid", none: "no kink" };
-
-/** What a kink is called. */
-export function kinkName(kink) {
-  return KINKS[kink] ?? kink;
-}
-
-/** "layer1" -> "layer 1". */
-export function layerName(layer) {
-  return String(layer).replace(/^layer(\d+)$/, "layer $1");
-}
-
 /** The panel with the network; choosing a neuron sets `layer` and `neuron` of the store. */
 export function mountNetwork(container, run, store, cleanup) {
-  const frame = panel("Network", { className: "wide network" });
+  const frame = panel("Network", "wide network");
   const unfolded = new Set();
-  const status = h("p", { class: "status" });
-  const answer = h("p", { class: "answer" });
-  const choose = (layer, neuron) => store.set({ layer, neuron, stage: store.state.stage ?? "forward" });
+  const status = h("p.status");
+  const answer = h("p.answer");
+  const choose = (layer, neuron) => store.set({ layer, neuron });
   const unfold = (name) => {
     unfolded[unfolded.has(name) ? "delete" : "add"](name);
     asked.refresh();
@@ -41,19 +30,18 @@ export function mountNetwork(container, run, store, cleanup) {
   let latest = null;
   const numbers = lazily("The same as tables", () => tables(latest));
   frame.body.append(
-    h("p", { class: "about for-beginner" }, "Each circle is a ", term("neuron"), ": it adds up what comes in, each times a ", term("weight"), ", plus a ", term("bias"), ". Click one to check its arithmetic."),
-    h("div", { class: "controls" }, members.element, answer),
+    h("p.about.for-beginner", "Each circle is a ", term("neuron"), ": it adds up what comes in, each times a ", term("weight"), ", plus a ", term("bias"), ". Click one to check its arithmetic."),
+    h("div.controls", members.element, answer),
     drawing.element,
-    h("div", { class: "key" }, key()),
+    h("div.key", key()),
     status,
     numbers.element,
   );
   container.append(frame.element);
 
-  const request = ofRun(run.name);
   const asked = follow(frame, store, ["step", "mode", "row", "member"], {
     cleanup,
-    ask: (state, signal) => state.row && request.post("network", question(state, { unfold: [...unfolded] }), { signal }),
+    ask: (state, signal) => state.row && ofRun(run.name).ask("network", state, signal, { unfold: [...unfolded] }),
     show(found) {
       latest = found;
       members.show(found);
@@ -64,11 +52,7 @@ export function mountNetwork(container, run, store, cleanup) {
       numbers.changed();
     },
   });
-  cleanup.add(
-    store.subscribe((state, changed) => {
-      if (changed.has("layer") || changed.has("neuron")) drawing.mark(state);
-    }),
-  );
+  cleanup.add(store.subscribe((state, changed) => (changed.has("layer") || changed.has("neuron")) && drawing.mark(state)));
   const size = new ResizeObserver(() => latest && drawing.show(latest, store.state));
   size.observe(drawing.element);
   cleanup.add(() => size.disconnect());
@@ -76,12 +60,9 @@ export function mountNetwork(container, run, store, cleanup) {
 
 /** What can be opened, for the neuron's panel; the first time, the strongest neuron is opened. */
 function tellLayers(store, { layers, outputs }) {
-  const openable = [...layers, { name: "output", neurons: outputs.length, kink: "none" }];
-  const known = store.state.layers?.map(({ name, neurons }) => `${name}${neurons}`).join();
-  if (known !== openable.map(({ name, neurons }) => `${name}${neurons}`).join()) {
-    store.set({ layers: openable.map(({ name, neurons, kink }) => ({ name, neurons, kink })) });
-  }
-  if (store.state.layer === null || store.state.layer === undefined) {
+  const openable = [...layers, { name: "output", neurons: outputs.length, kink: "none" }].map(({ name, neurons }) => ({ name, neurons }));
+  if (JSON.stringify(store.state.layers) !== JSON.stringify(openable)) store.set({ layers: openable });
+  if (store.state.layer === null) {
     const strongest = layers.at(-1)?.shown.reduce((best, one) => (Math.abs(one.fired) > Math.abs(best.fired) ? one : best));
     store.set({ layer: layers.at(-1)?.name ?? "output", neuron: strongest?.index ?? 0 });
   }
@@ -93,19 +74,18 @@ function answerWords({ answer, truth, loss, members }) {
     answer.label === undefined
       ? [data(answer.value), answer.unit ? ` ${answer.unit}` : "", together]
       : [shortened(answer.label), " (", chance(answer.probability), together, ")"];
-  const known = truth !== null && truth !== undefined;
   return [
     "Answer: ",
-    h("b", {}, said),
-    known && [" · truth: ", h("b", {}, typeof truth === "number" ? number(truth) : shortened(truth))],
-    loss !== null && loss !== undefined && [" · loss ", data(loss)],
+    h("b", said),
+    truth != null && [" · truth: ", h("b", typeof truth === "number" ? number(truth) : shortened(truth))],
+    loss != null && [" · loss ", data(loss)],
   ];
 }
 
 function memberChooser(store) {
   const input = h("input", { type: "number", min: 1, value: 1, step: 1, on: { change: () => set(Number(input.value) - 1) } });
-  const of = h("span", { class: "soft" });
-  const element = h("div", { class: "member", hidden: true }, labelled("Network", input), of);
+  const of = h("span.soft");
+  const element = h("div.member", { hidden: true }, labelled("Network", input), of);
   const set = (member) => store.set({ member: Math.max(0, Math.min(Number(input.max) - 1, Math.round(member) || 0)) });
   return {
     element,
@@ -119,15 +99,15 @@ function memberChooser(store) {
 }
 
 function key() {
-  const sample = (shape) => s("svg", { width: 26, height: 26, viewBox: "-13 -13 26 26", "aria-hidden": "true" }, s("circle", { class: "ring", r: RING }), s("path", shape));
+  const sample = (shape) => s("svg", { width: 26, height: 26, viewBox: "-13 -13 26 26", "aria-hidden": "true" }, s("circle.ring", { r: RING }), s("path", shape));
   const line = (kind) => s("svg", { width: 34, height: 10, "aria-hidden": "true" }, s("path", { class: `edge ${kind}`, d: "M0 5H34", "stroke-width": 3 }));
   return [
-    h("span", {}, sample({ class: "fill positive", d: shapeOf(1, 8) }), "fires"),
-    h("span", {}, sample({ class: "fill negative", d: shapeOf(-1, 8) }), "below zero"),
-    h("span", {}, sample({}), "silent"),
-    h("span", {}, line("positive"), "+ pushes up"),
-    h("span", {}, line("negative"), "− pushes down"),
-    h("span", { class: "soft" }, "thicker: larger input × weight"),
+    h("span", sample({ class: "fill positive", d: shapeOf(1, 8) }), "fires"),
+    h("span", sample({ class: "fill negative", d: shapeOf(-1, 8) }), "below zero"),
+    h("span", sample({}), "silent"),
+    h("span", line("positive"), "+ pushes up"),
+    h("span", line("negative"), "− pushes down"),
+    h("span.soft", "thicker: larger input × weight"),
   ];
 }
 
@@ -137,59 +117,53 @@ function shapeOf(value, radius) {
   return `M0 ${-radius}L${radius} 0L0 ${radius}L${-radius} 0Z`;
 }
 
-/** The columns of the picture, left to right: {name, title, items: [{kind, index, label, value, share, words}], folded}. */
+/** The columns of the picture, left to right: {name, title, about, items, folded: how many more, open, count: of slots}. */
 function columnsOf(found, unfolded) {
-  const strongest = (values) => Math.max(1e-12, ...values.map((value) => Math.abs(value)));
-  const inputs = found.columns.map((column, index) => ({
+  const inputs = found.columns.map((column, at) => ({
     kind: "input",
-    index: column.index ?? index,
+    index: column.index ?? at,
     label: column.name,
     value: column.text,
-    share: Math.sqrt(Math.min(1, column.share ?? 0)),
+    share: column.share ?? 0,
     sign: 1,
     words: `column ${column.name}: ${column.text}`,
   }));
-  const layers = found.layers.map((layer) => {
-    const most = strongest(layer.shown.map((neuron) => neuron.fired));
-    return {
-      name: layer.name,
-      title: layerName(layer.name),
-      about: `${number(layer.neurons)} · ${kinkName(layer.kink)}`,
-      folded: layer.folded,
-      open: unfolded.has(layer.name),
-      items: layer.shown.map(({ index, sum, fired }) => ({
-        kind: "neuron",
-        index,
-        value: number(fired, 2),
-        share: Math.sqrt(Math.abs(fired) / most),
-        sign: Math.sign(fired),
-        words: `${layerName(layer.name)}, neuron ${index}: sum ${number(sum)}, ${kinkName(layer.kink)} gives ${number(fired)}`,
-      })),
-    };
+  const layers = found.layers.map(({ name, neurons, kink, shown, folded: hidden }) => {
+    const most = Math.max(1e-12, ...shown.map(({ fired }) => Math.abs(fired)));
+    const items = shown.map(({ index, sum, fired }) => ({
+      kind: "neuron",
+      index,
+      value: number(fired, 2),
+      share: Math.abs(fired) / most,
+      sign: Math.sign(fired),
+      words: `${layerName(name)}, neuron ${index}: sum ${number(sum)}, ${kinkName(kink)} gives ${number(fired)}`,
+    }));
+    const [title, ...rest] = layerName(name).split(", ");
+    return { name, title, about: [...rest, `${number(neurons)} · ${kinkName(kink)}`], items, folded: hidden };
   });
   const outputs = found.outputs.map(({ index, name, output, probability }) => ({
     kind: "output",
     index,
     label: name,
-    value: probability === null || probability === undefined ? number(output) : chance(probability),
-    share: Math.sqrt(probability ?? 0.7),
+    value: probability == null ? number(output) : chance(probability),
+    share: probability ?? 0.5,
     sign: Math.sign(output),
-    words: `output ${name}: ${number(output)}${probability === null || probability === undefined ? "" : `, probability ${chance(probability)}`}`,
+    words: `output ${name}: ${number(output)}${probability == null ? "" : `, probability ${chance(probability)}`}`,
   }));
   const more = found.folded_columns ?? 0;
   return [
-    { name: "input", title: "inputs", about: plural(inputs.length + more, "column"), items: inputs, folded: more, open: unfolded.has("input") },
+    { name: "input", title: "inputs", about: [plural(inputs.length + more, "column")], items: inputs, folded: more },
     ...layers,
-    { name: "output", title: "outputs", about: "", items: outputs, folded: found.folded_outputs ?? 0, open: unfolded.has("output") },
-  ];
+    { name: "output", title: "outputs", about: [], items: outputs, folded: found.folded_outputs ?? 0 },
+  ].map((column) => ({ ...column, open: unfolded.has(column.name), count: column.items.length + (column.folded || unfolded.has(column.name) ? 1 : 0) }));
 }
 
 /** The SVG: `show` moves, relabels and reshapes what is there, and builds anew only when the numbers of things differ. */
 function createDrawing({ choose, unfold, unfolded, say }) {
-  const lines = s("g", { class: "edges", "aria-hidden": "true" });
-  const nodes = s("g", {});
+  const lines = s("g.edges", { "aria-hidden": "true" });
+  const nodes = s("g");
   const chart = s("svg", { role: "group", "aria-label": "Network" }, lines, nodes);
-  const element = h("div", { class: "stage" }, chart);
+  const element = h("div.stage", chart);
   const edges = []; // the pool of lines
   let columns = []; // {name, head, slots}
   let shape = "";
@@ -237,31 +211,23 @@ function createDrawing({ choose, unfold, unfolded, say }) {
     setFocus(Math.min(focus.column, columns.length - 1), 0);
   }
 
-  function buildColumn({ name, items, folded: hidden, open }, at) {
-    const head = s("text", { class: "head", "text-anchor": "middle", y: 14 }, s("tspan", {}), s("tspan", { class: "soft" }));
+  function buildColumn({ name, items, count }, at) {
+    const head = s("text.head", { "text-anchor": "middle", y: 14 }, s("tspan", { x: 0 }), s("tspan.soft", { x: 0, dy: 14 }), s("tspan.soft", { x: 0, dy: 14 }));
     const slots = items.map((item, index) => makeSlot(item.kind, name, at, index));
-    if (hidden || open) slots.push(makeSlot("fold", name, at, items.length));
+    if (count > items.length) slots.push(makeSlot("fold", name, at, items.length));
     return { name, head, slots };
   }
 
   function makeSlot(kind, column, at, index) {
-    const slot = { kind, column };
-    slot.ring = s("circle", { class: "ring", r: RING });
-    slot.shape = s("path", { class: "fill" });
-    slot.label = s("text", { class: "label" });
-    slot.value = s("text", { class: "value" });
-    const parts = kind === "fold" ? [s("rect", { class: "hit", x: -40, y: -14, width: 80, height: 28, rx: 6 }), slot.label] : [s("circle", { class: "halo", r: RING + 4 }), slot.ring, slot.shape, slot.label, slot.value];
+    const slot = { kind, column, ring: s("circle.ring", { r: RING }), shape: s("path.fill"), label: s("text.label"), value: s("text.value") };
+    const parts = kind === "fold" ? [s("rect.hit", { x: -40, y: -14, width: 80, height: 28, rx: 6 }), slot.label] : [s("circle.halo", { r: RING + 4 }), slot.ring, slot.shape, slot.label, slot.value];
     slot.group = s(
       "g",
       {
         class: `slot ${kind}`,
         role: kind === "input" ? "img" : "button",
         tabindex: "-1",
-        on: {
-          click: () => (setFocus(at, index), act(slot)),
-          focus: () => say(slot.words),
-          mouseenter: () => say(slot.words),
-        },
+        on: { click: () => (setFocus(at, index), act(slot)), focus: () => say(slot.words), mouseenter: () => say(slot.words) },
       },
       parts,
     );
@@ -270,7 +236,7 @@ function createDrawing({ choose, unfold, unfolded, say }) {
 
   function show(found, state) {
     const wanted = columnsOf(found, unfolded);
-    const now = wanted.map(({ name, items, folded: hidden, open }) => `${name}:${items.length}:${Boolean(hidden || open)}`).join();
+    const now = wanted.map(({ name, items, count }) => `${name}:${items.length}:${count}`).join();
     if (now !== shape) build(wanted);
     shape = now;
     const places = layOut(wanted);
@@ -285,26 +251,19 @@ function createDrawing({ choose, unfold, unfolded, say }) {
     const [left, right] = narrow ? [98, 76] : [210, 190];
     const width = Math.max(element.clientWidth, left + right + (wanted.length - 1) * (narrow ? 58 : 104));
     chart.classList.toggle("narrow", narrow);
-    const tallest = Math.max(...wanted.map(({ items, folded: hidden, open }) => items.length + (hidden || open ? 1 : 0)));
+    const tallest = Math.max(...wanted.map(({ count }) => count));
     const height = TOP + tallest * PITCH;
-    chart.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    chart.setAttribute("width", width);
-    chart.setAttribute("height", height);
-    return wanted.map(({ items, folded: hidden, open }, at) => {
-      const count = items.length + (hidden || open ? 1 : 0);
-      return { x: left + ((width - left - right) * at) / (wanted.length - 1), y: TOP + RING + 4 + ((tallest - count) * PITCH) / 2, letters: narrow ? 12 : 24 };
-    });
+    put(chart, { viewBox: `0 0 ${width} ${height}`, width, height });
+    return wanted.map(({ count }, at) => ({
+      x: left + ((width - left - right) * at) / (wanted.length - 1),
+      y: TOP + RING + 4 + ((tallest - count) * PITCH) / 2,
+      letters: narrow ? 12 : 24,
+    }));
   }
 
   function fillColumn(column, wanted, { x, y, letters }, side) {
-    const [title, about] = column.head.children;
     column.head.setAttribute("transform", `translate(${x} 0)`);
-    title.textContent = wanted.title;
-    about.textContent = wanted.about;
-    for (const [span, dy] of [[title, 0], [about, 14]]) {
-      span.setAttribute("x", 0);
-      span.setAttribute("dy", dy);
-    }
+    [...column.head.children].forEach((line, at) => (line.textContent = [wanted.title, ...wanted.about][at] ?? ""));
     column.at = new Map();
     column.slots.forEach((slot, row) => {
       slot.x = x;
@@ -325,12 +284,14 @@ function createDrawing({ choose, unfold, unfolded, say }) {
     for (const { from, to, product } of wanted) {
       const [start, end] = [of.get(from[0])?.at.get(from[1]), of.get(to[0])?.at.get(to[1])];
       if (!start || !end) continue;
-      const edge = (edges[used] ??= lines.appendChild(s("path", {})));
+      const edge = (edges[used] ??= lines.appendChild(s("path")));
       const middle = (start.x + end.x) / 2;
       const left = start.x + (start.kind === "input" || narrow ? RING : BESIDE);
-      edge.setAttribute("d", `M${left} ${start.y}C${middle} ${start.y} ${middle} ${end.y} ${end.x - RING} ${end.y}`);
-      edge.setAttribute("class", `edge ${product < 0 ? "negative" : "positive"}`);
-      edge.setAttribute("stroke-width", (0.75 + (4.25 * Math.abs(product)) / most).toFixed(2));
+      put(edge, {
+        d: `M${left} ${start.y}C${middle} ${start.y} ${middle} ${end.y} ${end.x - RING} ${end.y}`,
+        class: `edge ${product < 0 ? "negative" : "positive"}`,
+        "stroke-width": (0.75 + (4.25 * Math.abs(product)) / most).toFixed(2),
+      });
       edge.removeAttribute("display");
       used += 1;
     }
@@ -353,9 +314,11 @@ function createDrawing({ choose, unfold, unfolded, say }) {
 function fillSlot(slot, item, side, letters) {
   Object.assign(slot, { index: item.index, words: item.words });
   slot.group.setAttribute("aria-label", item.words);
-  const radius = item.sign === 0 ? 0 : 3 + (RING - 4) * Math.min(1, item.share);
-  slot.shape.setAttribute("d", radius ? shapeOf(item.sign, Number(radius.toFixed(2))) : "");
-  slot.shape.setAttribute("class", `fill ${item.kind === "input" ? "plain" : item.sign < 0 ? "negative" : "positive"}`);
+  const radius = item.sign === 0 ? 0 : 3 + (RING - 4) * Math.sqrt(Math.min(1, item.share));
+  put(slot.shape, {
+    d: radius ? shapeOf(item.sign, Number(radius.toFixed(2))) : "",
+    class: `fill ${item.kind === "input" ? "plain" : item.sign < 0 ? "negative" : "positive"}`,
+  });
   slot.ring.classList.toggle("silent", item.kind === "neuron" && item.sign === 0);
   const out = RING + 7;
   const sides = {
@@ -364,24 +327,18 @@ function fillSlot(slot, item, side, letters) {
     middle: [["label", 0, "middle", 0], ["value", out - 4, "start", 4]],
   };
   for (const [name, x, anchor, y] of sides[side]) {
-    slot[name].setAttribute("x", x);
-    slot[name].setAttribute("y", y);
-    slot[name].setAttribute("text-anchor", anchor);
+    put(slot[name], { x, y, "text-anchor": anchor });
+    const text = shortened(item[name], letters);
+    if (slot[name].textContent !== text) slot[name].textContent = text;
   }
-  const label = shortened(item.label ?? "", letters);
-  if (slot.label.textContent !== label) slot.label.textContent = label;
-  const value = shortened(item.value, letters);
-  if (slot.value.textContent !== value) slot.value.textContent = value;
 }
 
 function fillFold(slot, { name, folded: hidden, open, title }) {
   slot.words = hidden ? `${number(hidden)} more in ${title}: show them` : `Show only the strongest of ${title}`;
   slot.label.textContent = hidden ? `+${number(hidden)} more` : "fold";
-  slot.label.setAttribute("text-anchor", "middle");
-  slot.label.setAttribute("y", 5);
+  put(slot.label, { "text-anchor": "middle", y: 5 });
   slot.index = `${name} more`;
-  slot.group.setAttribute("aria-label", slot.words);
-  slot.group.setAttribute("aria-expanded", String(!hidden));
+  put(slot.group, { "aria-label": slot.words, "aria-expanded": String(!hidden) });
 }
 
 function summary({ layers, outputs, columns }) {

@@ -1,40 +1,30 @@
 // One neuron opened: its sum, its kink, and a real update walked through in four steps.
 
-import { append, button, choice, copyable, folded, h, prefersStill, replace } from "./dom.js";
-import { number, plural, signed } from "./format.js";
+import { append, button, choice, copyable, folded, frame, h, labelled, prefersStill, replace, select } from "./dom.js";
+import { capital, layerName, number, plural, signed } from "./format.js";
 import { term } from "./glossary.js";
-import { kinkPlot } from "./kink.js";
-import { kinkName, layerName } from "./network.js";
-import { both, data, factor, follow, labelled, numbersTable, ofRun, panel, question, select } from "./panel.js";
+import { kinkName, kinkPlot } from "./kink.js";
+import { both, data, factor, follow, numbersTable, ofRun, panel } from "./panel.js";
 
-const STAGES = [
-  ["forward", "Forward"],
-  ["loss", "Loss"],
-  ["backward", "Backward"],
-  ["update", "Update"],
-];
-
+const STAGES = ["forward", "loss", "backward", "update"];
 const OPTIMIZERS = { adamw: "AdamW", adam: "Adam", sgd: "SGD" };
 
 /** The panel with the neuron that the store's `layer` and `neuron` name. */
 export function mountNeuron(container, run, store, cleanup) {
-  const frame = panel("Neuron", { className: "wide neuron" });
-  const request = ofRun(run.name);
-  const chooser = neuronChooser(store, cleanup);
-  const buttons = STAGES.map(([name, words], index) => button(`${index + 1} ${words}`, () => go(name), { class: "stage-button" }));
+  const place = panel("Neuron", "wide neuron");
+  const buttons = STAGES.map((name, index) => button(`${index + 1} ${capital(name)}`, () => go(name)));
   const forward = forwardView();
   const steps = stepsView(store);
   const views = { forward: forward.element, loss: steps.loss, backward: steps.backward, update: steps.update };
   append(
-    frame.body,
-    chooser,
+    place.body,
+    neuronChooser(store, cleanup),
     forward.equation,
-    h("div", { class: "walk", role: "group", "aria-label": "One update in four steps" }, buttons),
+    h("div.walk", { role: "group", "aria-label": "One update in four steps" }, buttons),
     Object.values(views),
     forward.python,
   );
-  container.append(frame.element);
-  let stage = "forward";
+  container.append(place.element);
   let answered = null; // {found, state} of the network that answers, and
   let walked = null; // of the next update: with averaged weights, what is moved is not quite what answers
 
@@ -49,32 +39,31 @@ export function mountNeuron(container, run, store, cleanup) {
   }
 
   function showStage() {
-    stage = store.state.stage ?? "forward";
-    STAGES.forEach(([name], index) => {
-      buttons[index].setAttribute("aria-pressed", String(name === stage));
-      views[name].hidden = name !== stage;
+    STAGES.forEach((name, index) => {
+      const isHere = name === store.state.stage;
+      buttons[index].setAttribute("aria-pressed", String(isHere));
+      views[name].hidden = !isHere;
     });
-    forward.plot.tangent(null);
   }
 
   const walking = ["step", "row", "member", "layer", "neuron"];
   const keys = [...walking, "mode"];
-  const opened = (state) => state.row && state.layer !== null && state.layer !== undefined && { layer: state.layer, neuron: state.neuron };
-  follow(frame, store, keys, {
+  const ask = (path, state, signal, more) => {
+    const { row, layer, neuron } = state;
+    return row && layer !== null && ofRun(run.name).ask(path, state, signal, { layer, neuron, ...more });
+  };
+  follow(place, store, keys, {
     cleanup,
-    ask: (state, signal) => opened(state) && request.post("neuron", question(state, opened(state)), { signal }),
+    ask: (state, signal) => ask("neuron", state, signal),
     show(found, state) {
-      replace(frame.heading, `Neuron ${found.layer}[${found.neuron}]`);
+      replace(place.heading, `Neuron ${layerName(found.layer)} [${found.neuron}]`);
       answered = { found, state };
       draw();
     },
   });
-  follow(frame, store, [...keys, "stage", "batch"], {
+  follow(place, store, [...keys, "stage", "batch"], {
     cleanup,
-    ask(state, signal) {
-      if (!opened(state) || (state.stage ?? "forward") === "forward") return null;
-      return request.post("update", question(state, { ...opened(state), batch: state.batch ?? "row" }), { signal });
-    },
+    ask: (state, signal) => state.stage !== "forward" && ask("update", state, signal, { batch: state.batch }),
     show(found, state) {
       steps.show(found, store.state);
       walked = { found, state };
@@ -82,16 +71,16 @@ export function mountNeuron(container, run, store, cleanup) {
     },
   });
   cleanup.add(store.subscribe((_, changed) => changed.has("stage") && showStage()));
-  frame.element.addEventListener("keydown", (event) => {
+  place.element.addEventListener("keydown", (event) => {
     const typing = event.target.matches("input, select, textarea, pre");
-    if (!typing && !event.ctrlKey && !event.metaKey && !event.altKey && /^[1-4]$/.test(event.key)) go(STAGES[event.key - 1][0]);
+    if (!typing && !event.ctrlKey && !event.metaKey && !event.altKey && /^[1-4]$/.test(event.key)) go(STAGES[event.key - 1]);
   });
   showStage();
 }
 
 function neuronChooser(store, cleanup) {
-  const element = h("div", { class: "controls" });
-  const index = h("input", { type: "number", min: 0, step: 1, value: 0, on: { change: () => store.set({ neuron: Number(index.value) }) } });
+  const element = h("div.controls");
+  const index = h("input", { type: "number", min: 0, step: 1, on: { change: () => store.set({ neuron: Number(index.value) }) } });
   const show = ({ layers, layer, neuron }) => {
     if (!layers) return;
     const chosen = layers.find(({ name }) => name === layer) ?? layers.at(-1);
@@ -107,24 +96,23 @@ function neuronChooser(store, cleanup) {
 
 /** 0.8 x 1.2 + (-0.3) x 0.5 + ... + bias = sum -> kink -> fired, as one line, as a table and as a point on the kink. */
 function forwardView() {
-  const equation = h("p", { class: "equation" });
-  const rows = numbersTable("The weighted sum", ["What comes in", both("Input", "x"), both("Weight", "w"), both("Input × weight", "x · w")], { className: "terms" });
-  const plot = kinkPlot(kinkName);
-  const apart = h("p", { class: "about averaged", hidden: true }, "Answers come from the running average of the weights; an update moves the weights themselves. Here are these, so the sum is not quite the network view’s.");
-  const total = h("p", { class: "total" });
+  const equation = h("p.equation");
+  const rows = numbersTable("The weighted sum", ["What comes in", both("Input", "x"), both("Weight", "w"), both("Input × weight", "x · w")], "terms");
+  const plot = kinkPlot();
+  const apart = h("p.about.averaged", { hidden: true }, "Answers come from the running average of the weights; an update moves the weights themselves. Here are these, so the sum is not quite the network view’s.");
+  const total = h("p.total");
   const code = copyable("", "Copy arithmetic");
   const about = h(
-    "p",
-    { class: "about" },
+    "p.about",
     both(["A neuron adds up what comes in, each times its weight, and its bias; then the ", term("activation", "kink"), " bends the sum."], "z = Σ x·w + b; a = kink(z). The strongest terms are shown, the others are summed exactly."),
   );
-  const element = h("div", {}, about, h("div", { class: "two" }, h("div", { class: "frame" }, rows.element, total), plot.element));
+  const element = h("div", about, h("div.two", frame("The weighted sum", rows.element, total), plot.element));
 
   function show(found, isApart) {
     apart.hidden = !isApart;
     replace(equation, equationOf(found));
     rows.fill([
-      ...found.terms.map(({ name, input, weight, product }) => [name, { value: input }, { value: weight }, { value: product }]),
+      ...found.terms.map(({ name, input, weight, product }) => [inWords(name), { value: input }, { value: weight }, { value: product }]),
       ...(found.others.count ? [[plural(found.others.count, "other"), "", "", { value: found.others.sum }]] : []),
       ["bias", "", "", { value: found.bias }],
       Object.assign(["sum", "", "", { value: found.sum }], { className: "sum" }),
@@ -142,14 +130,13 @@ function forwardView() {
     if (!goal) return;
     cells.forEach((cell, index) => {
       const from = cell.getBoundingClientRect();
-      const ghost = h("span", { class: "ghost", "aria-hidden": "true" }, cell.textContent);
+      const ghost = h("span.ghost", { "aria-hidden": "true" }, cell.textContent);
       cell.append(ghost);
       const flight = ghost.animate(
         [{ transform: "none", opacity: 1 }, { transform: `translateY(${goal.top - from.top}px)`, opacity: 0.2 }],
         { duration: 420, delay: 90 * index, easing: "ease-in", fill: "both" },
       );
-      flight.onfinish = () => ghost.remove();
-      flight.oncancel = () => ghost.remove();
+      flight.onfinish = flight.oncancel = () => ghost.remove();
     });
     plot.travel(90 * cells.length + 420);
   }
@@ -157,52 +144,53 @@ function forwardView() {
   return { element, equation: h("div", equation, apart), python: folded("The same arithmetic in Python", code), plot, show, animate };
 }
 
+/** What comes in, by name: "stage1.first [3]" is the neuron of a layer, which has a name for people. */
+function inWords(name) {
+  const [, layer, rest] = /^([\w.]+)( \[\d+\].*)$/.exec(name) ?? [];
+  return layer ? layerName(layer) + rest : name;
+}
+
 function equationOf(found) {
-  const terms = found.terms.slice(0, 4).map(({ input, weight }) => [factor(input), " × ", factor(weight)]);
-  const shown = found.terms.slice(0, 4).reduce((sum, { product }) => sum + product, 0);
-  const rest = found.terms.length - 4 + found.others.count;
-  const folded = rest > 0 && found.terms.slice(4).reduce((sum, { product }) => sum + product, found.others.sum);
-  return [
-    terms.map((term_, index) => [index ? " + " : "", h("span", { class: "term-of-sum" }, term_)]),
-    rest > 0 && [Number.isFinite(shown) ? " + " : "", h("span", { class: "term-of-sum" }, plural(rest, "other"), " ", factor(folded))],
-    " + ",
-    h("span", { class: "term-of-sum" }, "bias ", factor(found.bias)),
-    " = ",
-    endOf(found),
-  ];
+  const sumOf = (terms, start) => terms.reduce((sum, { product }) => sum + product, start);
+  const [first, later] = [found.terms.slice(0, 4), found.terms.slice(4)];
+  const rest = later.length + found.others.count;
+  const pieces = first.map(({ input, weight }) => [factor(input), " × ", factor(weight)]);
+  if (rest) pieces.push([plural(rest, "other"), " ", factor(sumOf(later, found.others.sum))]);
+  pieces.push(["bias ", factor(found.bias)]);
+  return [pieces.map((piece, index) => [index > 0 && " + ", h("span.term-of-sum", piece)]), " = ", endOf(found)];
 }
 
 /** 1.22 -> ReLU -> 1.22, with a normalisation and what is added on the way. */
 function endOf({ sum, kink, fired, normalisation, added }) {
   const plus = added && [" + residual ", factor(added.value)];
   return [
-    h("b", {}, data(sum)),
+    h("b", data(sum)),
     normalisation && [" → normalised → ", data(normalisation.normalised)],
     added?.before_kink && plus,
     " → ",
     kinkName(kink),
     added && !added.before_kink && plus,
     " → ",
-    h("b", {}, data(fired)),
+    h("b", data(fired)),
   ];
 }
 
 /** The views of loss, backward and update, from one answer. */
 function stepsView(store) {
-  const batch = () => choice("Whose update", [["row", "my row"], ["real", "the real batch’s mean"]], store.state.batch ?? "row", (value) => store.set({ batch: value }));
-  const loss = h("div", {}, h("div", { class: "filled" }));
-  const chain = h("div", { class: "chain" });
+  const batch = () => choice("Whose update", [["row", "my row"], ["real", "the real batch’s mean"]], store.state.batch, (value) => store.set({ batch: value }));
+  const loss = h("div");
+  const chain = h("div.chain");
   const gradients = numbersTable("Gradients of the weights", ["Weight of", both("Input", "x"), both("Pull on the sum", "dL/dz"), both("Input × pull", "x · dL/dz"), both("Gradient of the weight", "dL/dw")]);
-  const backward = h("div", {}, batch(), chain, h("div", { class: "frame" }, gradients.element));
+  const backward = h("div", batch(), chain, frame("Gradients", gradients.element));
   const changes = numbersTable("The update", ["Weight of", "Before", "Gradient", both("Its recent mean", "m"), both("Its recent size", "v"), both("Nudge", "Δw"), "After"]);
-  const how = h("div", {});
-  const update = h("div", {}, batch(), how, h("div", { class: "frame" }, changes.element));
+  const how = h("div");
+  const update = h("div", batch(), how, frame("The update", changes.element));
   const code = copyable("", "Copy arithmetic");
   update.append(folded("The update in Python", code));
 
   function show(found, state) {
-    const mine = (state.batch ?? "row") === "row";
-    for (const radio of [backward, update].flatMap((view) => [...view.querySelectorAll(".choice input")])) radio.checked = radio.value === (state.batch ?? "row");
+    const mine = state.batch === "row";
+    for (const view of [backward, update]) view.querySelector(`[value=${state.batch}]`).checked = true;
     replace(loss, lossWords(found, mine, state.said));
     showBackward(found, mine);
     showUpdate(found, mine, state);
@@ -212,7 +200,7 @@ function stepsView(store) {
   function showBackward({ backward: back }, mine) {
     replace(chain, chainOf(back, mine));
     gradients.fill([
-      ...back.terms.map(({ name, input, share, gradient }) => [name, optional(input), mine ? optional(back.dL_dsum) : "", optional(share), optional(gradient)]),
+      ...back.terms.map(({ name, input, share, gradient }) => [inWords(name), optional(input), mine ? optional(back.dL_dsum) : "", optional(share), optional(gradient)]),
       ["bias", mine ? "1" : "", mine ? optional(back.dL_dsum) : "", mine ? optional(back.bias_share) : "", optional(back.bias_gradient)],
     ]);
   }
@@ -220,35 +208,33 @@ function stepsView(store) {
   function showUpdate(found, mine, state) {
     const { update: nudge } = found;
     const row = (name, t) => [name, { value: t.before, digits: 5 }, { value: t.gradient }, optional(t.first_moment), optional(t.second_moment), { value: t.step }, { value: t.after, digits: 5 }];
-    changes.fill([...nudge.terms.map((t) => row(t.name, t)), ...(nudge.bias ? [row("bias", nudge.bias)] : [])]);
+    changes.fill([...nudge.terms.map((t) => row(inWords(t.name), t)), ...(nudge.bias ? [row("bias", nudge.bias)] : [])]);
     const here = (state.step ?? state.best_step) === found.at.step;
-    replace(how, updateWords(found, mine), !here && h("p", { class: "about" }, `Step ${number(found.at.step)}: ${found.at.why}.`));
+    replace(how, updateWords(found, mine), !here && h("p.about", `Step ${number(found.at.step)}: ${found.at.why}.`));
   }
 
   return { loss, backward, update, show };
 }
 
 function optional(value) {
-  return value === null || value === undefined ? "" : { value };
+  return value == null ? "" : { value };
 }
 
 function lossWords(found, mine, said) {
-  return h(
-    "div",
-    { class: "filled" },
-    h("p", { class: "about" }, both(["The ", term("loss"), " says how wrong the answer is: 0 would be perfect. Everything that follows makes it smaller."], "L, as the training minimises it: with label smoothing, class weights and all.")),
-    h("p", { class: "big" }, "loss ", data(found.loss, 4)),
-    h("p", {}, mine ? rowWords(said, found.averaged) : "The mean over the rows of the batch that the training took next."),
-  );
+  return [
+    h("p.about", both(["The ", term("loss"), " says how wrong the answer is: 0 would be perfect. Everything that follows makes it smaller."], "L, as the training minimises it: with label smoothing, class weights and all.")),
+    h("p.big", "loss ", data(found.loss, 4)),
+    h("p", mine ? rowWords(said, found.averaged) : "The mean over the rows of the batch that the training took next."),
+  ];
 }
 
 /** Truth and answer of your row, which the loss compares. */
 function rowWords(said, averaged) {
-  if (!said || said.truth === null || said.truth === undefined) return "Your row alone.";
+  if (said?.truth == null) return "Your row alone.";
   const { truth, outputs, answer, members } = said;
   const network = averaged ? "The running average of this network" : "This network";
   const own = outputs.find(({ name }) => name === String(truth))?.probability;
-  if (own === null || own === undefined) return ["Your row alone: the truth is ", data(truth), ", the answer ", data(answer.value), "."];
+  if (own == null) return ["Your row alone: the truth is ", data(truth), ", the answer ", data(answer.value), "."];
   const whole = answer.probabilities?.find((one) => one.class === truth)?.probability;
   return [
     `Your row alone: the truth is ${truth}. ${network} gives it `,
@@ -259,24 +245,23 @@ function rowWords(said, averaged) {
 }
 
 function chainOf(back, mine) {
-  const link = (name, value, words) => h("div", { class: "link" }, h("span", { class: "name" }, name), value, h("small", {}, words));
-  const operator = (sign) => h("span", { class: "operator" }, sign);
-  const norm = back.dL_dbefore_kink !== back.dL_dsum;
+  const link = (name, value, words) => h("div.link", h("span.name", name), value, h("small", words));
+  const operator = (sign) => h("span.operator", sign);
   const whole = mine && [
     link("dL/da", data(back.dL_dfired, 4), both("if it fired 1 more, the loss would change so fast", "from the layers above")),
     operator("×"),
     link("da/dz", data(back.kink_slope, 4), both("slope of the kink at this sum", "slope of the kink")),
     operator("="),
-    norm && [link("dL/dn", data(back.dL_dbefore_kink, 4), "before the kink"), operator("→ normalisation →")],
+    back.dL_dbefore_kink !== back.dL_dsum && [link("dL/dn", data(back.dL_dbefore_kink, 4), "before the kink"), operator("→ normalisation →")],
     link("dL/dz", data(back.dL_dsum, 4), both("if the sum were 1 more, the loss would change so fast", "gradient of the pre-activation")),
     operator("→"),
-    link("dL/dw", h("span", {}, "x · dL/dz"), both("for each weight: its input × the pull on the sum", "outer product with the inputs")),
+    link("dL/dw", h("span", "x · dL/dz"), both("for each weight: its input × the pull on the sum", "outer product with the inputs")),
   ];
   const shared = back.shared_with_other_members ? "the networks of the ensemble share these weights" : back.shared_with_other_places && "the same weights look at other places, too";
   return [
-    whole && h("div", { class: "links" }, whole),
-    !mine && h("p", { class: "about" }, "The gradients of the real batch: each of its rows has factors of its own, here is their mean."),
-    mine && shared && h("p", { class: "about" }, `The last column is more than input × pull: ${shared}, and all their pulls are added.`),
+    whole && h("div.links", whole),
+    !mine && h("p.about", "The gradients of the real batch: each of its rows has factors of its own, here is their mean."),
+    mine && shared && h("p.about", `The last column is more than input × pull: ${shared}, and all their pulls are added.`),
   ];
 }
 
@@ -285,8 +270,7 @@ function updateWords(found, mine) {
   const clipped = nudge.clip_scale !== 1 && ` The gradient was ${number(nudge.gradient_norm)} long and was shortened to ${number(nudge.clip)}.`;
   return [
     h(
-      "p",
-      { class: "about" },
+      "p.about",
       both(
         ["Each weight takes a small step against its ", term("gradient"), "; the ", term("learning rate"), ` is ${number(nudge.learning_rate)}. `],
         `${OPTIMIZERS[nudge.optimizer] ?? nudge.optimizer}, update ${number(nudge.number)}: learning rate ${number(nudge.learning_rate)}, weight decay ${number(nudge.weight_decay)}. `,
@@ -294,15 +278,15 @@ function updateWords(found, mine) {
       mine ? "A trial with a batch of one, your row, on a copy: the run itself is not touched." : "The step that the training really took from here.",
       clipped,
     ),
-    h("p", { class: "big" }, "loss ", data(loss_before, 4), " → ", data(loss_after, 4), h("small", {}, ` ${signed(loss_after - loss_before)}: ${loss_after <= loss_before ? "a little better" : "worse: the step was too long for it"}`)),
-    nudge.terms[0] && h("p", { class: "equation" }, `${nudge.terms[0].name}: `, arithmetic(nudge, nudge.terms[0])),
+    h("p.big", "loss ", data(loss_before, 4), " → ", data(loss_after, 4), h("small", ` ${signed(loss_after - loss_before)}: ${loss_after <= loss_before ? "a little better" : "worse: the step was too long for it"}`)),
+    nudge.terms[0] && h("p.equation", `${inWords(nudge.terms[0].name)}: `, arithmetic(nudge, nudge.terms[0])),
   ];
 }
 
 /** One weight's update as a line that can be checked by hand. */
 function arithmetic(nudge, { before, after, step, first_moment: first, second_moment: second }) {
   const rate = data(nudge.learning_rate);
-  const end = [" = ", h("b", {}, data(after, 5))];
+  const end = [" = ", h("b", data(after, 5))];
   if (nudge.optimizer === "sgd" || first === null || second === null) return [data(before, 5), step < 0 ? " − " : " + ", data(Math.abs(step)), end];
   const [one, two] = nudge.betas;
   const [mean, size] = [first / (1 - one ** nudge.number), second / (1 - two ** nudge.number)];

@@ -2,15 +2,16 @@
 
 import { get, piece, socket } from "./api.js";
 import { createChart } from "./chart.js";
-import { button, copyable, h, replace, s, table } from "./dom.js";
-import { number, percent, plural, shortened } from "./format.js";
+import { button, copyable, h, labelled, problem, put, replace, s, select, table } from "./dom.js";
+import { number, plural, shortened } from "./format.js";
 import { term } from "./glossary.js";
-import { drawPoint, paintSurface } from "./maps.js";
-import { data, labelled, lazily, picture, select } from "./panel.js";
+import { kinkName } from "./kink.js";
+import { axisChoices, mapWords, numberColumns, paintMap, picture } from "./maps.js";
+import { data, lazily } from "./panel.js";
 import { createCleanup } from "./state.js";
 
 const BUILT_IN = [["spirals", "Spirals"], ["circles", "Circles"], ["moons", "Moons"], ["blobs", "Blobs"]];
-const KINKS = [["relu", "ReLU"], ["tanh", "tanh"], ["gelu", "GELU"], ["silu", "SiLU"], ["sigmoid", "sigmoid"], ["none", "none"]];
+const KINKS = ["relu", "tanh", "gelu", "silu", "sigmoid", "none"].map((name) => [name, kinkName(name)]);
 const OPTIMIZERS = [["adamw", "AdamW"], ["adam", "Adam"], ["sgd", "SGD"]];
 const STRAIGHT = "Without the kink it stays a straight line, however many layers.";
 const FIRST = {
@@ -27,26 +28,31 @@ const FIRST = {
   seed: 0,
   batch_size: 32,
 };
-// name, words, attributes of the field
-const NUMBERS = [
-  ["rows", "Rows", { min: 20, max: 5000, step: 10 }],
-  ["noise", "Noise", { min: 0, max: 1, step: 0.05 }],
-  ["layers", "Layers", { min: 0, max: 6, step: 1 }],
-  ["neurons", "Neurons a layer", { min: 1, max: 64, step: 1 }],
-  ["learning_rate", "Learning rate", { min: 0.0001, max: 3, step: "any" }],
-  ["batch_size", "Batch size", { min: 1, max: 1000, step: 1 }],
-  ["weight_decay", "Weight decay", { min: 0, max: 10, step: "any" }],
-  ["dropout", "Dropout", { min: 0, max: 0.9, step: 0.05 }],
-  ["seed", "Seed", { min: 0, step: 1 }],
-];
-const GROUPS = [["Data", ["rows", "noise"]], ["Network", ["layers", "neurons"]], ["Training", ["learning_rate", "batch_size", "weight_decay", "dropout", "seed"]]];
+// The numbers of each group: name, words, limits of the field.
+const NUMBERS = {
+  Data: [
+    ["rows", "Rows", { min: 20, max: 5000, step: 10 }],
+    ["noise", "Noise", { min: 0, max: 1, step: 0.05 }],
+  ],
+  Network: [
+    ["layers", "Layers", { min: 0, max: 6, step: 1 }],
+    ["neurons", "Neurons a layer", { min: 1, max: 64, step: 1 }],
+  ],
+  Training: [
+    ["learning_rate", "Learning rate", { min: 0.0001, max: 3, step: "any" }],
+    ["batch_size", "Batch size", { min: 1, max: 1000, step: 1 }],
+    ["weight_decay", "Weight decay", { min: 0, max: 10, step: "any" }],
+    ["dropout", "Dropout", { min: 0, max: 0.9, step: 0.05 }],
+    ["seed", "Seed", { min: 0, step: 1 }],
+  ],
+};
 
 /** The view `#/playground`. Returns a function that ends it. */
 export function mountPlayground(container) {
   const cleanup = createCleanup();
   const wanted = { ...FIRST };
-  const status = h("p", { class: "status", role: "status" }, "Press Start.");
-  const problem = h("p", { class: "problem", role: "alert", hidden: true });
+  const status = h("p.status", { role: "status" }, "Press Start.");
+  const wrong = put(problem(""), { hidden: true });
   const screen = createScreen(wanted, cleanup);
   const controls = createControls(wanted, changed);
   const command = copyable("", "Copy the command");
@@ -58,8 +64,8 @@ export function mountPlayground(container) {
     stop: button("Stop", () => say("stop"), { disabled: true }),
   };
   container.append(
-    h("div", { class: "head" }, h("h1", {}, "Playground"), h("p", { class: "soft" }, "The real training loop on two inputs, as you watch. Change anything and it starts again, from the same first weights as long as the seed is the same.")),
-    h("div", { class: "playground" }, h("div", { class: "play-controls" }, controls.element), h("div", {}, h("div", { class: "controls" }, Object.values(buttons)), status, problem, screen.element, command)),
+    h("div.head", h("h1", "Playground"), h("p.soft", "The real training loop on two inputs, as you watch. Change anything and it starts again, from the same first weights as long as the seed is the same.")),
+    h("div.playground", controls, h("div", h("div.controls", Object.values(buttons)), status, wrong, screen.element, command)),
   );
   let line = null;
   let running = false;
@@ -80,7 +86,7 @@ export function mountPlayground(container) {
 
   function start() {
     clearTimeout(waiting);
-    problem.hidden = true;
+    wrong.hidden = true;
     screen.clear();
     started = running = true;
     if (line) line.send({ do: "start", ...wanted });
@@ -104,8 +110,8 @@ export function mountPlayground(container) {
 
   function receive(frame) {
     if (frame.error) {
-      problem.hidden = false;
-      problem.textContent = frame.error;
+      wrong.hidden = false;
+      wrong.textContent = frame.error;
       started = running = false;
       return showButtons();
     }
@@ -130,79 +136,76 @@ export function mountPlayground(container) {
     clearTimeout(waiting);
     line?.close();
   });
-  return () => cleanup.end();
+  return cleanup.end;
 }
 
 function createControls(wanted, changed) {
-  const fields = Object.fromEntries(NUMBERS.map(([name, words, limits]) => [name, numberField(name, words, limits, wanted, changed)]));
-  const hint = h("p", { class: "small hint", role: "status" });
-  const kink = select(KINKS, wanted.activation, (value) => {
-    wanted.activation = value;
-    hint.textContent = value === "none" ? STRAIGHT : "";
-    changed();
-  });
-  const optimizer = select(OPTIMIZERS, wanted.optimizer, (value) => {
-    wanted.optimizer = value;
-    changed();
-  });
-  const own = h("div", { class: "own-data" });
-  const source = select([...BUILT_IN, ["run", "Two columns of a run…"]], "spirals", (value) => {
-    replace(own);
-    if (value === "run") chooseRun(own, wanted, changed);
-    else {
-      wanted.data = value;
-      changed();
-    }
-  });
-  const more = { Data: [labelled("Data", source), own], Network: [h("div", {}, labelled([term("activation", "Kink")], kink), hint)], Training: [labelled([term("optimizer", "Optimizer")], optimizer)] };
-  const groups = GROUPS.map(([title, names]) => h("fieldset", {}, h("legend", {}, title), more[title], h("div", { class: "pairs-of-fields" }, names.map((name) => fields[name]))));
-  return { element: h("form", { "aria-label": "What is trained", on: { submit: (event) => event.preventDefault() } }, groups) };
-}
-
-function numberField(name, words, limits, wanted, changed) {
-  const input = h("input", { type: "number", ...limits, value: wanted[name] });
-  input.addEventListener("change", () => {
-    const value = Number(input.value);
-    if (input.value === "" || !Number.isFinite(value) || value < limits.min || value > (limits.max ?? Infinity)) {
-      input.value = wanted[name];
-      return;
-    }
+  const set = (name) => (value) => {
     wanted[name] = value;
     changed();
+  };
+  const hint = h("p.small.hint", { role: "status" });
+  const kink = select(KINKS, wanted.activation, (value) => {
+    hint.textContent = value === "none" ? STRAIGHT : "";
+    set("activation")(value);
+  });
+  const optimizer = select(OPTIMIZERS, wanted.optimizer, set("optimizer"));
+  const own = h("div.own-data");
+  const source = select([...BUILT_IN, ["run", "Two columns of a run…"]], wanted.data, (value) => {
+    replace(own);
+    if (value === "run") chooseRun(own, set("data"));
+    else set("data")(value);
+  });
+  const first = {
+    Data: [labelled("Data", source), own],
+    Network: [labelled(term("activation", "Kink"), kink), hint],
+    Training: labelled(term("optimizer", "Optimizer"), optimizer),
+  };
+  const fields = (numbers) => h("div.pairs-of-fields", numbers.map(([name, words, limits]) => numberField(words, limits, wanted[name], set(name))));
+  const groups = Object.entries(NUMBERS).map(([title, numbers]) => h("fieldset", h("legend", title), first[title], fields(numbers)));
+  return h("form", { "aria-label": "What is trained", on: { submit: (event) => event.preventDefault() } }, groups);
+}
+
+function numberField(words, limits, value, set) {
+  let good = value;
+  const input = h("input", { type: "number", ...limits, value });
+  input.addEventListener("change", () => {
+    const typed = Number(input.value);
+    const fits = input.value !== "" && typed >= limits.min && typed <= (limits.max ?? Infinity);
+    if (!fits) return put(input, { value: good });
+    good = typed;
+    return set(typed);
   });
   return labelled(words, input);
 }
 
 /** Two number columns of one of the runs: the run gives source and target. */
-async function chooseRun(place, wanted, changed) {
+async function chooseRun(place, set) {
   try {
     const { runs } = await get("runs");
-    const tables = runs.filter(({ source }) => source !== null);
-    if (!tables.length) return replace(place, h("p", { class: "small soft" }, "There is no run yet."));
-    const columns = h("div", {});
+    const names = runs.filter(({ source }) => source !== null).map(({ name }) => name);
+    if (!names.length) return replace(place, h("p.small.soft", "There is no run yet."));
+    const columns = h("div");
     let turn = 0; // the last choice counts, whichever answer comes last
     const choose = async (name) => {
       const mine = (turn += 1);
       const run = await get(`runs/${piece(name)}`);
-      if (mine === turn) showColumns(columns, run, wanted, changed);
+      if (mine === turn) showColumns(columns, run, set);
     };
-    replace(place, labelled("Run", select(tables.map(({ name }) => [name, name]), tables[0].name, choose)), columns);
-    return await choose(tables[0].name);
+    replace(place, labelled("Run", select(names.map((name) => [name, name]), names[0], choose)), columns);
+    return await choose(names[0]);
   } catch (error) {
-    return replace(place, h("p", { class: "problem" }, error.message));
+    return replace(place, problem(error));
   }
 }
 
-function showColumns(place, run, wanted, changed) {
-  const numeric = (run.columns ?? []).filter(({ kind, used }) => kind === "number" && used !== false).map(({ name }) => name);
-  if (numeric.length < 2) return replace(place, h("p", { class: "small soft" }, "This run has no two columns of numbers."));
-  const chosen = { run: run.name, x: numeric[0], y: numeric[1], target: run.task?.target ?? null };
-  const pick = (axis) => select(numeric.map((name) => [name, shortened(name, 30)]), chosen[axis], (name) => ((chosen[axis] = name), tell()));
-  const tell = () => {
-    wanted.data = { ...chosen };
-    if (chosen.x !== chosen.y) changed();
-  };
-  replace(place, labelled("Across", pick("x")), labelled("Up", pick("y")), h("p", { class: "small soft" }, `Target: ${chosen.target ?? "the run’s"}`));
+function showColumns(place, run, set) {
+  const numeric = numberColumns(run);
+  if (numeric.length < 2) return replace(place, h("p.small.soft", "This run has no two columns of numbers."));
+  const [x, y] = numeric;
+  const chosen = { run: run.name, x, y, target: run.task?.target ?? null };
+  const tell = () => set({ ...chosen });
+  replace(place, axisChoices(numeric, chosen, tell), h("p.small.soft", `Target: ${chosen.target ?? "the run’s"}`));
   return tell();
 }
 
@@ -211,12 +214,12 @@ function createScreen(wanted, cleanup) {
   let about = null; // of the first frame: points, ranges, classes
   let latest = null;
   let losses = [];
-  const surface = picture("Decision boundary", 380, (context, width, height) => latest && paint(context, width, height, latest, about), cleanup);
+  const surface = picture("Decision boundary", 380, (context, width, height) => latest && paintMap(context, width, height, { ...about, grid: latest.grid }), cleanup);
   const chart = createChart({ title: "Loss", low: true });
   const network = createNetwork();
-  const key = h("p", { class: "small soft" });
+  const key = h("p.small.soft");
   const numbers = lazily("The weights as a table", () => latest && weights(latest));
-  const element = h("div", { class: "screen" }, h("div", { class: "surface" }, surface.canvas, key), h("div", {}, h("h2", {}, "Loss"), chart.element, h("h2", {}, "Network"), network.element, numbers.element));
+  const element = h("div.screen", h("div.surface", surface.canvas, key), h("div", h("h2", "Loss"), chart.element, h("h2", "Network"), network.element, numbers.element));
 
   function clear() {
     losses = [];
@@ -234,7 +237,7 @@ function createScreen(wanted, cleanup) {
     latest = frame;
     losses.push([frame.step, frame.train_loss, frame.validation_loss]);
     surface.draw();
-    surface.canvas.setAttribute("aria-label", `Decision boundary after ${plural(frame.epoch, "epoch")}: ${summary(frame.grid, about.classes)}`);
+    surface.canvas.setAttribute("aria-label", `Decision boundary after ${plural(frame.epoch, "epoch")}: ${mapWords(frame.grid, about.classes)}`);
     chart.update({ series: lossSeries(losses) });
     network.show(frame.network, wanted);
     numbers.changed();
@@ -257,30 +260,13 @@ function keyWords({ classes }) {
   return `${classes.map((name, index) => `${shortened(name, 16)}: ${shapes[index % 4]}`).join(", ")}; filled ones are trained on, hollow ones are not. The dark line is where the answer turns.`;
 }
 
-function paint(context, width, height, { grid }, { points, x, y, classes }) {
-  const values = classes ? [0, 1] : grid.flat();
-  const [low, high] = classes ? [0, 1] : [Math.min(...values), Math.max(...values)];
-  paintSurface(context, width, height, grid, { classes, low, high });
-  const at = (value, [from, to], size) => ((value - from) / (to - from || 1)) * size;
-  for (const point of points) {
-    const kind = classes ? Math.max(0, classes.indexOf(point.truth)) : 0;
-    drawPoint(context, at(point.x, x, width), height - at(point.y, y, height), kind, 3.5, point.part === "validation");
-  }
-}
-
-function summary(grid, classes) {
-  if (!classes) return "a number over two columns";
-  const winners = grid.flat(1).map((value) => (Array.isArray(value) ? value.indexOf(Math.max(...value)) : Number(value > 0.5)));
-  return classes.map((name, index) => `${name} on ${percent(winners.filter((winner) => winner === index).length / winners.length, 0)} of the area`).join(", ");
-}
-
 /** Layers as columns of circles, weights as lines; thicker is larger, dashed is negative. */
 function createNetwork() {
   const [width, height, most] = [420, 220, 12];
-  const lines = s("g", {});
-  const circles = s("g", {});
+  const lines = s("g");
+  const circles = s("g");
   const chart = s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: "small-network" }, lines, circles);
-  const words = h("p", { class: "small soft" });
+  const words = h("p.small.soft");
   const pool = [];
   let shape = "";
 
@@ -292,13 +278,13 @@ function createNetwork() {
     const largest = Math.max(1e-12, ...layers.flatMap(({ weights: rows }) => rows.flat().map(Math.abs)));
     if (shape !== sizes.join()) {
       shape = sizes.join();
-      replace(circles, shown.map((count, column) => [...Array(count).keys()].map((index) => s("circle", { class: "ring", cx: x(column), cy: y(column, index), r: 6 }))));
+      replace(circles, shown.map((count, column) => [...Array(count).keys()].map((index) => s("circle.ring", { cx: x(column), cy: y(column, index), r: 6 }))));
     }
     let used = 0;
     layers.forEach(({ weights: rows }, at) =>
       rows.slice(0, most).forEach((row, to) =>
         row.slice(0, most).forEach((weight, from) => {
-          const line = (pool[used] ??= lines.appendChild(s("path", {})));
+          const line = (pool[used] ??= lines.appendChild(s("path")));
           line.setAttribute("d", `M${x(at) + 6} ${y(at, from)}L${x(at + 1) - 6} ${y(at + 1, to)}`);
           line.setAttribute("class", `edge ${weight < 0 ? "negative" : "positive"}`);
           line.setAttribute("stroke-width", (0.2 + (4 * Math.abs(weight)) / largest).toFixed(2));
@@ -312,7 +298,7 @@ function createNetwork() {
     replace(words, `Blue, solid: positive weights; vermilion, dashed: negative.${hidden ? ` At most ${most} neurons a layer are drawn.` : ""}`);
   }
 
-  return { element: h("div", {}, chart, words), show };
+  return { element: h("div", chart, words), show };
 }
 
 function weights({ network }) {

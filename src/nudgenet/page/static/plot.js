@@ -5,7 +5,7 @@ import { logTicks, linearTicks, tickText, wholeTicks } from "./scales.js";
 const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
 const LINE_HEIGHT = 15;
 
-/** The page's colours as the theme has them now: {ink, soft, edge, paper, accent, overfit, of("--train")}. */
+/** The page's colours as the theme has them now; `of("--train")` is any other. */
 export function paints(element) {
   const style = getComputedStyle(element);
   const of = (name) => style.getPropertyValue(name).trim() || "#888";
@@ -24,7 +24,6 @@ export function prepared(canvas, width, height) {
   return context;
 }
 
-/** Ticks with their texts for the two axes: {x: [[value, text]], y: ...}; x positions are divided by `divide`. */
 export function axisTicks({ from, to, low, high, log, divide, width, height }) {
   const across = wholeTicks(from / divide, to / divide, Math.max(2, Math.floor(width / 90)));
   const up = (log ? logTicks : linearTicks)(low, high, Math.max(2, Math.floor(height / 55)));
@@ -34,12 +33,10 @@ export function axisTicks({ from, to, low, high, log, divide, width, height }) {
   };
 }
 
-/** How much room the texts of the y axis need. */
 export function leftMargin(context, ticks) {
   return Math.ceil(Math.max(24, ...ticks.map(([, text]) => context.measureText(text).width)) + 12);
 }
 
-/** Grid, ticks and axis titles. frame: {left, right, top, bottom, sx, sy}. */
 export function paintAxes(context, frame, ticks, paint, xTitle) {
   const { left, right, bottom, sx, sy } = frame;
   context.lineWidth = 1;
@@ -75,7 +72,6 @@ function stroke(context, points) {
   context.stroke();
 }
 
-/** A shaded stretch (the overfit region) with its words. */
 export function paintRegion(context, frame, region, paint) {
   const start = Math.max(frame.left, frame.sx(region.from));
   const end = Math.min(frame.right, frame.sx(region.to));
@@ -89,7 +85,7 @@ export function paintRegion(context, frame, region, paint) {
   context.setLineDash([]);
 }
 
-/** The words of a shaded stretch, at the top, below the labels that stand there already. */
+/** At the top, below the labels that stand there already. */
 export function paintRegionLabel(context, frame, region, paint, taken) {
   const width = context.measureText(region.label).width;
   const start = Math.max(frame.left, frame.sx(region.from));
@@ -99,7 +95,6 @@ export function paintRegionLabel(context, frame, region, paint, taken) {
   tag(context, region.label, Math.min(start + 6, frame.right - width - 4), y, paint, "--warn");
 }
 
-/** One line; gaps where values are not finite; a dot where a point stands alone. */
 export function paintLine(context, frame, { x, y, colour, dash = [], width = 2, alpha = 1 }) {
   const { sx, sy } = frame;
   context.save();
@@ -136,7 +131,7 @@ function dot(context, x, y, radius) {
   context.fill();
 }
 
-/** Labelled level lines (baselines); labels that would lie on each other are moved apart. Where the labels are. */
+/** Labelled level lines (baselines); labels that would lie on each other are moved apart. Returns where they are. */
 export function paintLevels(context, frame, levels, paint) {
   const inside = levels
     .map((level) => ({ ...level, at: frame.sy(level.y) }))
@@ -163,7 +158,7 @@ function tag(context, text, x, y, paint, colour = "--soft") {
   context.fillText(text, x, y);
 }
 
-/** A point that is named (the best epoch): a ring on the line, a thin stem, a text. */
+/** A named point (the best epoch): a ring on the line, a thin stem, a text. */
 export function paintMark(context, frame, mark, paint) {
   const x = frame.sx(mark.x);
   if (x < frame.left - 1 || x > frame.right + 1) return;
@@ -186,7 +181,7 @@ export function paintMark(context, frame, mark, paint) {
   tag(context, mark.label, Math.min(Math.max(frame.left + 2, x - width / 2), frame.right - width), clear, paint);
 }
 
-/** What moves with the person: the slider's step, the hovered position with dots on the lines, the dragged window. */
+/** What moves with the person: the slider's step, the hovered position, the dragged window. */
 export function paintOverlay(context, frame, { cursor, hovered, dots, dragged }, paint) {
   const upright = (x, colour, dash) => {
     if (x < frame.left - 1 || x > frame.right + 1) return;

@@ -1,9 +1,9 @@
 // Your row: any row of the run's parts, its values open to change, the answer live, and what made it so.
 
 import { isExported, itemAddress, withQuery } from "./api.js";
-import { button, choice, debounce, folded, h, replace, table } from "./dom.js";
+import { button, choice, debounce, folded, h, labelled, problem, replace, select, table } from "./dom.js";
 import { ABSENT, number, plural, shortened, signed } from "./format.js";
-import { both, chance, data, follow, labelled, ofRun, panel, question, select } from "./panel.js";
+import { both, chance, data, follow, ofRun, panel } from "./panel.js";
 
 const TYPING_MS = 150;
 const PARTS = ["train", "validation", "test"];
@@ -11,18 +11,18 @@ const PER_PAGE = 10;
 
 /** The panel that chooses and edits the store's `row`. */
 export function mountRow(container, run, store, cleanup) {
-  const frame = panel("Your row", { className: "wide your-row" });
+  const frame = panel("Your row", "wide your-row");
   const picker = (isExported() ? filePicker : rowPicker)(run, store, cleanup);
   const form = rowForm(run, store, cleanup);
-  const answer = h("div", { class: "answer-box", "aria-live": "polite" });
-  const bars = h("div", { class: "changes" });
-  frame.body.append(picker.element, h("div", { class: "two wide-left" }, h("div", {}, form.element), h("div", {}, answer, bars)));
+  const answer = h("div.answer-box", { "aria-live": "polite" });
+  const bars = h("div.changes");
+  frame.body.append(picker.element, h("div.two.wide-left", h("div", form.element), h("div", answer, bars)));
   container.append(frame.element);
   follow(frame, store, ["step", "mode", "row"], {
     cleanup,
-    ask: (state, signal) => state.row && ofRun(run.name).post("whatif", question(state), { signal }),
+    ask: "whatif",
     show(found) {
-      showAnswer(answer, found, run);
+      replace(answer, answerWords(found, run));
       replace(bars, changeBars(found));
     },
   });
@@ -38,13 +38,12 @@ function rowPicker(run, store, cleanup) {
   const parts = PARTS.filter((part) => run.parts?.[part] && (part !== "test" || run.state === "done"));
   const wanted = { part: "validation", sort: "order", from: 0, find: "" };
   const index = h("input", { type: "number", min: 0, step: 1, value: 0, on: { change: () => pick(Number(index.value)) } });
-  const list = h("div", { class: "frame" });
-  const find = h("input", { type: "search", placeholder: "any text in a cell", on: { input: debounce(() => (set({ find: find.value, from: 0 })), 250) } });
+  const list = h("div.frame");
+  const find = h("input", { type: "search", placeholder: "any text in a cell", on: { input: debounce(() => set({ find: find.value, from: 0 }), 250) } });
   const count = () => run.parts?.[wanted.part] ?? 0;
   const pick = (at) => store.set({ row: { part: wanted.part, index: Math.max(0, Math.min(count() - 1, Math.round(at) || 0)) } });
   const choosePart = (part) => {
-    wanted.part = part;
-    wanted.from = 0;
+    Object.assign(wanted, { part, from: 0 });
     index.max = count() - 1;
     pick(0);
     load();
@@ -56,14 +55,12 @@ function rowPicker(run, store, cleanup) {
   const by = (step) => () => pick(Number(index.value) + step);
   const chosenPart = select(parts.map((part) => [part, `${part} (${plural(run.parts[part], "row")})`]), wanted.part, choosePart);
   const sorts = choice("Order", [["order", "in order"], ["worst", "worst first"]], wanted.sort, (sort) => set({ sort, from: 0 }));
-  const more = h("details", { on: { toggle: () => more.open && load() } }, h("summary", {}, "Choose from a list"), h("div", { class: "controls" }, labelled("Search", find), sorts), list);
+  const more = h("details", { on: { toggle: () => more.open && load() } }, h("summary", "Choose from a list"), h("div.controls", labelled("Search", find), sorts), list);
   const element = h(
     "div",
-    {},
-    h("div", { class: "controls picker" }, labelled("Part", chosenPart), labelled("Row", index), button("‹", by(-1), { "aria-label": "The row before" }), button("›", by(1), { "aria-label": "The next row" })),
+    h("div.controls.picker", labelled("Part", chosenPart), stepper(index, by)),
     more,
   );
-  const problem = (error) => replace(list, h("p", { class: "problem" }, error.message));
 
   async function load() {
     if (!more.open || cleanup.ended) return;
@@ -73,13 +70,13 @@ function rowPicker(run, store, cleanup) {
       const found = await ofRun(run.name).get(withQuery("rows", query));
       if (Object.keys(asked).every((key) => asked[key] === wanted[key])) showList(found);
     } catch (error) {
-      problem(error);
+      replace(list, problem(error));
     }
   }
 
   function showList(found) {
-    const page = (by_, words) => button(words, () => set({ from: Math.max(0, wanted.from + by_) }), { disabled: by_ < 0 ? wanted.from === 0 : wanted.from + PER_PAGE >= found.total });
-    replace(list, rowsTable(found, (row) => store.set({ row })), h("div", { class: "controls" }, page(-PER_PAGE, "‹ Earlier"), page(PER_PAGE, "Later ›"), h("span", { class: "soft" }, `${plural(found.total, "row")}`)));
+    const page = (words, from) => button(words, () => set({ from }), { disabled: from < 0 || from >= found.total });
+    replace(list, rowsTable(found, (row) => store.set({ row })), h("div.controls", page("‹ Earlier", wanted.from - PER_PAGE), page("Later ›", wanted.from + PER_PAGE), h("span.soft", plural(found.total, "row"))));
   }
 
   const showRow = ({ row }) => {
@@ -95,6 +92,10 @@ function rowPicker(run, store, cleanup) {
   return { element };
 }
 
+function stepper(control, by) {
+  return [labelled("Row", control), button("‹", by(-1), { "aria-label": "The row before" }), button("›", by(1), { "aria-label": "The next row" })];
+}
+
 /** The rows that an exported file holds. */
 function filePicker(run, store, cleanup) {
   const { rows } = run.exported;
@@ -107,7 +108,7 @@ function filePicker(run, store, cleanup) {
   const by = (step) => () => choose(Number(chosen.value) + step);
   cleanup.add(store.subscribe((state, changed) => changed.has("row") && show(state)));
   show(store.state);
-  return { element: h("div", { class: "controls picker" }, labelled("Row", chosen), button("‹", by(-1), { "aria-label": "The row before" }), button("›", by(1), { "aria-label": "The next row" })) };
+  return { element: h("div.controls.picker", stepper(chosen, by)) };
 }
 
 /** A table of rows, each with a button that chooses it; a wrong answer is marked by a sign. */
@@ -117,7 +118,7 @@ export function rowsTable(found, choose) {
     button(number(row.index), () => choose({ part: row.part, index: row.index }), { class: "link", "aria-label": `Row ${row.index} of ${row.part}` }),
     h("span", { class: row.wrong ? "wrong" : null }, row.wrong ? "✗ " : "", cellText(row.answer)),
     cellText(row.truth),
-    row.probability === null || row.probability === undefined ? "" : chance(row.probability),
+    row.probability == null ? "" : chance(row.probability),
     data(row.loss),
     ...columns.map((name) => shortened(row.cells[name], 22)),
   ]);
@@ -131,10 +132,10 @@ function cellText(value) {
 /** The row's cells as fields; a change makes the store's row {values, from}. */
 function rowForm(run, store, cleanup) {
   const fields = new Map(); // column -> control
-  const holder = h("div", { class: "cells" });
-  const media = h("div", { class: "media" });
+  const holder = h("div.cells");
+  const media = h("div.media");
   const undo = button("Undo changes", () => store.set({ row: store.state.row.from }), { hidden: true });
-  const element = h("div", {}, media, holder, undo);
+  const element = h("div", media, holder, undo);
   const columns = (run.columns ?? []).filter(({ used, kind }) => used !== false && !["image", "sound"].includes(kind));
   let original = {}; // the row's own cells
   let shown = ""; // which row the fields show
@@ -157,7 +158,7 @@ function rowForm(run, store, cleanup) {
     });
     const few = controls.slice(0, 12);
     const rest = controls.slice(12);
-    replace(holder, few, rest.length > 0 && folded(`${plural(rest.length, "more column")}`, h("div", { class: "cells" }, rest)));
+    replace(holder, few, rest.length > 0 && folded(plural(rest.length, "more column"), h("div.cells", rest)));
   }
 
   async function show({ row }) {
@@ -187,7 +188,7 @@ function rowForm(run, store, cleanup) {
     }
   }
 
-  const safely = (state) => show(state).catch((error) => replace(media, h("p", { class: "problem" }, error.message)));
+  const safely = (state) => show(state).catch((error) => replace(media, problem(error)));
   cleanup.add(store.subscribe((state, names) => names.has("row") && safely(state)));
   build();
   safely(store.state);
@@ -195,7 +196,7 @@ function rowForm(run, store, cleanup) {
 }
 
 function fieldOf({ kind, values, typical }) {
-  if (values?.length) return h("select", {}, ["", ...values.map(String)].map((value) => h("option", { value }, value || "(missing)")));
+  if (values?.length) return h("select", ["", ...values.map(String)].map((value) => h("option", { value }, value || "(missing)")));
   if (kind === "text") return h("textarea", { rows: 4 });
   return h("input", { type: "text", inputmode: kind === "number" ? "decimal" : null, placeholder: typical === undefined || typical === null ? null : `typical: ${typical}` });
 }
@@ -207,22 +208,20 @@ function mediaOf(run, { part, index }, cells) {
   return h("audio", { src: where, controls: true, "aria-label": `The sound of row ${index}` });
 }
 
-function showAnswer(place, found, run) {
-  if (Array.isArray(found.probabilities)) {
-    const sorted = [...found.probabilities].sort((a, b) => b.probability - a.probability).slice(0, 6);
-    replace(
-      place,
-      h("p", { class: "big" }, h("small", {}, run.task?.target ? `${run.task.target}: ` : ""), shortened(found.answer, 40)),
-      h("ul", { class: "shares" }, sorted.map(({ class: name, probability }) => h("li", {}, h("span", {}, shortened(name, 24)), shareBar(probability), h("data", { value: probability, title: String(probability) }, chance(probability))))),
-    );
-    return;
+function answerWords(found, run) {
+  const big = (words) => h("p.big", h("small", run.task?.target ? `${run.task.target}: ` : ""), words);
+  if (!Array.isArray(found.probabilities)) {
+    const value = found.number ?? found.answer;
+    return big(typeof value === "number" ? data(value, 4) : value);
   }
-  const value = found.number ?? found.answer;
-  replace(place, h("p", { class: "big" }, h("small", {}, run.task?.target ? `${run.task.target}: ` : ""), typeof value === "number" ? data(value, 4) : String(value)));
+  const sorted = [...found.probabilities].sort((a, b) => b.probability - a.probability).slice(0, 6);
+  const line = ({ class: name, probability }) =>
+    h("li", h("span", shortened(name, 24)), shareBar(probability), h("data", { value: probability, title: probability }, chance(probability)));
+  return [big(shortened(found.answer, 40)), h("ul.shares", sorted.map(line))];
 }
 
 function shareBar(share) {
-  return h("span", { class: "share", "aria-hidden": "true" }, h("span", { style: { width: `${100 * share}%` } }));
+  return h("span.share", { "aria-hidden": "true" }, h("span", { style: { width: `${100 * share}%` } }));
 }
 
 /** A change of a probability, in percentage points; what does not show is 0. */
@@ -238,18 +237,18 @@ function changeBars(found) {
   const most = Math.max(1e-12, ...top.map(({ change }) => Math.abs(change)));
   const classes = Array.isArray(found.probabilities);
   const text = (change) => (classes ? inPoints(change) : signed(change));
+  const width = (change) => (50 * Math.abs(change)) / most;
   const line = ({ name, text: own, typical, change }) =>
     h(
       "li",
-      {},
-      h("span", { class: "what" }, h("b", {}, shortened(name, 26)), h("small", {}, ` ${shortened(own, 18) || ABSENT} instead of ${shortened(typical, 18) || ABSENT}`)),
-      h("span", { class: "bar", "aria-hidden": "true" }, h("span", { class: change < 0 ? "negative" : "positive", style: { width: `${(50 * Math.abs(change)) / most}%`, left: change < 0 ? `${50 - (50 * Math.abs(change)) / most}%` : "50%" } })),
-      h("data", { value: change, title: String(change) }, text(change)),
+      h("span.what", h("b", shortened(name, 26)), h("small", ` ${shortened(own, 18) || ABSENT} instead of ${shortened(typical, 18) || ABSENT}`)),
+      h("span.bar", { "aria-hidden": "true" }, h("span", { class: change < 0 ? "negative" : "positive", style: { width: `${width(change)}%`, left: `${50 - (change < 0 ? width(change) : 0)}%` } })),
+      h("data", { value: change, title: change }, text(change)),
     );
   return [
-    h("h3", {}, "What made it so"),
-    h("p", { class: "about small" }, both("How the answer moves because this column is what it is, and not as usual.", "Answer minus the answer with this one column at its typical value (training median or mode).")),
-    h("ul", { class: "diverging" }, top.map(line)),
-    found.columns.length > top.length && folded(`${plural(found.columns.length - top.length, "more column")}`, h("ul", { class: "diverging" }, found.columns.slice(top.length).map(line))),
+    h("h3", "What made it so"),
+    h("p.about.small", both("How the answer moves because this column is what it is, and not as usual.", "Answer minus the answer with this one column at its typical value (training median or mode).")),
+    h("ul.diverging", top.map(line)),
+    found.columns.length > top.length && folded(plural(found.columns.length - top.length, "more column"), h("ul.diverging", found.columns.slice(top.length).map(line))),
   ];
 }

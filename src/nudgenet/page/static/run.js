@@ -1,7 +1,7 @@
 // One run: what came of it, its curves and health, what to try, and (from xray.js) its inside.
 
 import { get, isExported, piece, post } from "./api.js";
-import { announce, append, atMost, button, copyable, debounce, h, prose, replace, toast } from "./dom.js";
+import { announce, append, atMost, button, copyable, debounce, folded, h, oops, problem, prose, put, replace, toast } from "./dom.js";
 import { TASKS, VERDICTS, duration, metricLabel, number, plural, score, when } from "./format.js";
 import { mountCurves } from "./curves.js";
 import { decisionsPart, baselinesPart, columnsPart, settingsPart, warningsPart } from "./facts.js";
@@ -18,7 +18,7 @@ export async function mountRun(container, app, [name]) {
   try {
     run = await get(`runs/${piece(name)}`);
   } catch (error) {
-    append(container, h("p", { class: "problem", role: "alert" }, error.message), h("p", {}, h("a", { href: "#/" }, "All runs")));
+    append(container, problem(error), h("p", h("a", { href: "#/" }, "All runs")));
     return cleanup.end;
   }
   const { detail, dark } = app.preferences.state;
@@ -28,9 +28,6 @@ export async function mountRun(container, app, [name]) {
     detail,
     dark,
     step: null,
-    mode: "exact",
-    row: null,
-    member: 0,
     layer: null,
     neuron: null,
     last_step: run.trained?.steps ?? 0,
@@ -40,14 +37,14 @@ export async function mountRun(container, app, [name]) {
   });
   cleanup.add(app.preferences.subscribe((state) => store.set({ detail: state.detail, dark: state.dark })));
 
-  const head = h("div", { class: "head" });
-  const timeSlot = h("div", { class: "time-slot" });
+  const head = h("div.head");
+  const timeSlot = h("div.time-slot");
   const curvesPanel = panel("Curves", "How it learned", store);
   const healthPanel = panel("Health", "Is every layer well?", store);
-  const tries = h("section", { class: "panel wide", hidden: true });
-  const xray = h("div", { class: "wide xray" });
-  const facts = h("section", { class: "panel wide" });
-  append(container, head, timeSlot, h("div", { class: "panels" }, curvesPanel, healthPanel, tries, xray, facts));
+  const tries = h("section.panel.wide", { hidden: true });
+  const xray = h("div.wide.xray");
+  const facts = h("section.panel.wide");
+  append(container, head, timeSlot, h("div.panels", curvesPanel, healthPanel, tries, xray, facts));
 
   drawHead(head, run, app);
   const curves = mountCurves(curvesPanel, run, store, cleanup, () => {
@@ -59,7 +56,7 @@ export async function mountRun(container, app, [name]) {
   drawFacts(facts, run, store);
   cleanup.add(store.subscribe((_, changed) => changed.has("detail") && drawFacts(facts, store.state.run, store)));
 
-  await curves.refresh().catch((error) => toast(error.message, { bad: true }));
+  await curves.refresh().catch(oops);
   health.refresh();
   follow({ app, run, store, cleanup, curves, health, forks, head, facts });
   openXray(xray, run, store, cleanup);
@@ -67,9 +64,11 @@ export async function mountRun(container, app, [name]) {
 }
 
 function panel(practitioner, beginner, store) {
-  const heading = h("h2", {}, store.state.detail === "beginner" ? beginner : practitioner);
-  store.subscribe((state) => replace(heading, state.detail === "beginner" ? beginner : practitioner));
-  return h("section", { class: "panel" }, heading);
+  const heading = h("h2");
+  const show = () => replace(heading, store.state.detail === "beginner" ? beginner : practitioner);
+  store.subscribe(show);
+  show();
+  return h("section.panel", heading);
 }
 
 /** What is live is followed: curves grow, health changes; when it ends, the whole run is read again. */
@@ -121,21 +120,19 @@ function drawHead(head, run, app) {
   replace(
     head,
     h(
-      "div",
-      { class: "row spread" },
-      h("div", { class: "row" }, h("h1", {}, run.name), verdictBadge({ ...run, verdict: run.verdict?.state ?? run.verdict })),
-      h("div", { class: "row" }, headLinks(run, app)),
+      "div.row.spread",
+      h("div.row", h("h1", run.name), verdictBadge({ ...run, verdict: run.verdict?.state })),
+      h("div.row", headLinks(run, app)),
     ),
-    h("p", { class: "soft facts" }, factsLine(run)),
+    h("p.soft.facts", factsLine(run)),
     Number.isFinite(value) &&
       h(
-        "p",
-        { class: "result" },
-        h("span", { class: "big" }, score(metric, value)),
-        h("span", { class: "soft" }, term(metricLabel(metric)), " on the ", term("test part", "test rows"), interval ? [", ", term("interval", "very likely between"), ` ${score(metric, interval[0])} and ${score(metric, interval[1])}`] : ""),
+        "p.result",
+        h("span.big", score(metric, value)),
+        h("span.soft", term(metricLabel(metric)), " on the ", term("test part", "test rows"), interval ? [", ", term("interval", "very likely between"), ` ${score(metric, interval[0])} and ${score(metric, interval[1])}`] : ""),
       ),
-    run.exported && h("p", { class: "note" }, prose(run.exported.note)),
-    said && run.verdict.reason ? h("p", { class: "reason" }, prose(run.verdict.reason)) : null,
+    run.exported && h("p.note", prose(run.exported.note)),
+    said && run.verdict.reason ? h("p.reason", prose(run.verdict.reason)) : null,
   );
 }
 
@@ -143,7 +140,7 @@ function factsLine(run) {
   const rows = Object.entries(run.parts ?? {}).map(([part, count]) => `${number(count)} ${part}`);
   const most = run.state === "live" && run.plan?.epochs ? ` of at most ${number(run.plan.epochs)}` : "";
   const facts = [
-    run.task ? ["predicts ", h("code", {}, run.task.target), ` (${TASKS[run.task.kind] ?? run.task.kind})`] : null,
+    run.task ? ["predicts ", h("code", run.task.target), ` (${TASKS[run.task.kind] ?? run.task.kind})`] : null,
     run.source ? `from ${run.source.name}` : null,
     rows.length ? `${rows.join(", ")} rows` : null,
     run.trained?.epochs ? plural(run.trained.epochs, "epoch") + most : null,
@@ -160,13 +157,13 @@ function headLinks(run, app) {
       await post(`runs/${piece(run.name)}/stop`);
       toast("Stopping after this step. What was learned so far is kept.");
     } catch (error) {
-      toast(error.message, { bad: true });
+      oops(error);
     }
   };
   return [
     run.state === "live" && run.started_here && button("Stop", stop, { class: "stop" }),
-    run.report && h("a", { class: "button", href: `api/runs/${piece(run.name)}/report`, target: "_blank", rel: "noopener" }, "Report"),
-    h("a", { class: "button", href: "#/" }, "All runs"),
+    run.report && h("a.button", { href: `api/runs/${piece(run.name)}/report`, target: "_blank", rel: "noopener" }, "Report"),
+    h("a.button", { href: "#/" }, "All runs"),
   ];
 }
 
@@ -182,28 +179,20 @@ function drawFacts(place, run, store) {
   ].filter(([, , content]) => content);
   replace(
     place,
-    h("h2", {}, beginner ? "Everything else" : "Record"),
-    parts.map(([part, title, content]) => h("details", { data: { part }, open: folds.includes(part) }, h("summary", {}, title), content)),
-    run.command && [h("h3", {}, "Do it again"), h("p", { class: "note" }, "This line in a terminal gives the same training, to the last digit on this machine."), copyable(run.command)],
-    h("p", { class: "small soft" }, `Run ${run.name}${run.created ? `, ${when(run.created)}` : ""}. ${run.summary?.parameters ? `${number(run.summary.parameters)} knobs.` : ""}`),
+    h("h2", beginner ? "Everything else" : "Record"),
+    parts.map(([part, title, content]) => put(folded(title, content), { data: { part }, open: folds.includes(part) })),
+    run.command && [h("h3", "Do it again"), h("p.note", "This line in a terminal gives the same training, to the last digit on this machine."), copyable(run.command)],
+    h("p.small.soft", `Run ${run.name}${run.created ? `, ${when(run.created)}` : ""}. ${run.summary?.parameters ? `${number(run.summary.parameters)} knobs.` : ""}`),
   );
 }
 
-/** The inside of the network: there when its module is, and nothing where it is not. */
+/** The inside of the network. */
 async function openXray(place, run, store, cleanup) {
   if (run.exported && !run.exported.rows.length) return;
-  let module;
   try {
-    module = await import("./xray.js");
+    const { mountXray } = await import("./xray.js");
+    if (!cleanup.ended) cleanup.add(mountXray(place, run, store));
   } catch (error) {
-    console.info(`No x-ray here: ${error.message}`);
-    return;
-  }
-  if (cleanup.ended) return;
-  try {
-    const end = await module.mountXray(place, run, store);
-    if (end) cleanup.add(end);
-  } catch (error) {
-    replace(place, h("p", { class: "problem" }, `The network cannot be opened: ${error.message}`));
+    replace(place, problem(`The network cannot be opened: ${error.message}`));
   }
 }

@@ -1,14 +1,14 @@
 // The runs of the folder: find, sort, star, note, delete and undo, choose some to compare.
 
 import { get, isExported, piece, post, remove } from "./api.js";
-import { announce, append, button, debounce, h, replace, toast } from "./dom.js";
-import { ABSENT, TASKS, VERDICTS, ago, duration, metricLabel, number, plural, score, when } from "./format.js";
+import { announce, append, button, debounce, h, oops, problem, replace, toast } from "./dom.js";
+import { ABSENT, METRICS, TASKS, VERDICTS, ago, duration, metricLabel, number, plural, score, when } from "./format.js";
 import { term } from "./glossary.js";
 import { createCleanup } from "./state.js";
 
 const MOST_COMPARED = 6; // as many as there are kinds of lines
 
-// Columns: key, head, what it is sorted by, whether larger comes first at the first click, level of detail.
+// What a column is sorted by (`by`), and whether larger comes first at the first click (`down`).
 const COLUMNS = [
   { key: "name", head: () => "Run", by: (run) => run.name.toLowerCase() },
   { key: "created", head: () => "When", by: (run) => run.created ?? "", down: true },
@@ -20,17 +20,15 @@ const COLUMNS = [
   { key: "seconds", head: () => "Time", by: (run) => run.seconds ?? 0, down: true, numeric: true, practitioner: true },
 ];
 
-const LOWER_IS_BETTER = new Set(["log_loss", "rmse", "mae"]);
-
 /** A score such that more is better, for sorting; runs without one come last. */
 function goodness(run, part) {
   const value = run.metric?.[part];
   if (typeof value !== "number") return -Infinity;
-  return LOWER_IS_BETTER.has(run.metric.name) ? -value : value;
+  return METRICS[run.metric.name]?.higher === false ? -value : value;
 }
 
-/** The runs that hold every word of `wanted` in their name, target, source, note or verdict; "star" asks for stars. Pure. */
-export function filtered(runs, wanted) {
+/** The runs that hold every word of `wanted` in their name, target, source, note or verdict; "star" asks for stars. */
+function filtered(runs, wanted) {
   const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
   return runs.filter((run) => {
     const verdict = VERDICTS[run.verdict]?.words ?? "";
@@ -39,8 +37,8 @@ export function filtered(runs, wanted) {
   });
 }
 
-/** Runs in order: live ones first, then by the column; equal ones by their time, newest first. Pure. */
-export function sorted(runs, key, down) {
+/** Runs in order: live ones first, then by the column; equal ones by their time, newest first. */
+function sorted(runs, key, down) {
   const { by } = COLUMNS.find((column) => column.key === key) ?? COLUMNS[1];
   const order = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
   return [...runs].sort(
@@ -51,10 +49,10 @@ export function sorted(runs, key, down) {
 
 /** A run's verdict as a badge: its sign, its words, then its colour. */
 export function verdictBadge(run) {
-  if (run.state === "live") return h("span", { class: "badge live" }, "training");
+  if (run.state === "live") return h("span.badge.live", "training");
   const known = VERDICTS[run.verdict];
   if (known) return h("span", { class: `badge ${known.tone}` }, h("span", { "aria-hidden": "true" }, known.sign), known.words);
-  return h("span", { class: "badge unknown" }, run.state === "interrupted" ? "interrupted" : "no verdict");
+  return h("span.badge.unknown", run.problem ? "damaged" : run.state === "interrupted" ? "interrupted" : "no verdict");
 }
 
 /** The runs view. */
@@ -62,14 +60,14 @@ export async function mountRuns(container, app) {
   const cleanup = createCleanup();
   const chosen = new Set();
   const view = { runs: [], folder: "", wanted: "", key: "created", down: true };
-  const heading = h("p", { class: "soft" });
+  const heading = h("p.soft");
   const find = h("input", { type: "search", placeholder: "Find: a name, a column, a note …", "aria-label": "Find runs" });
   const compare = button("Compare", () => app.open(`#/compare/${[...chosen].map(piece).join(",")}`), { class: "primary", disabled: true });
   const place = h("div");
   append(
     container,
-    h("div", { class: "head row spread" }, h("div", {}, h("h1", {}, "Runs"), heading), !isExported() && h("a", { class: "button", href: "#/new" }, "New training")),
-    h("div", { class: "row runs-tools" }, find, compare),
+    h("div.head.row.spread", h("div", h("h1", "Runs"), heading), !isExported() && h("a.button", { href: "#/new" }, "New training")),
+    h("div.row.runs-tools", find, compare),
     place,
   );
 
@@ -79,12 +77,17 @@ export async function mountRuns(container, app) {
     const shown = sorted(filtered(view.runs, view.wanted), view.key, view.down);
     const live = view.runs.filter(({ state }) => state === "live").length;
     replace(heading, view.folder ? `${plural(view.runs.length, "run")} in ${view.folder}${live ? `; ${live} training now` : ""}` : "");
-    const focus = document.activeElement?.dataset?.keep;
+    const { keep } = document.activeElement?.dataset ?? {};
     if (!view.runs.length) replace(place, nothingYet());
-    else if (!shown.length) replace(place, h("p", { class: "soft" }, `No run has “${view.wanted}” in its name, columns or notes.`));
-    else replace(place, h("div", { class: "frame" }, runsTable(columns, shown)));
-    if (focus) [...place.querySelectorAll("[data-keep]")].find((element) => element.dataset.keep === focus)?.focus();
+    else if (!shown.length) replace(place, h("p.soft", `No run has “${view.wanted}” in its name, columns or notes.`));
+    else replace(place, h("div.frame", runsTable(columns, shown)));
+    if (keep) focusKept(keep);
     drawCompare();
+  }
+
+  /** The table was made anew: what had the focus has it again. */
+  function focusKept(keep) {
+    [...place.querySelectorAll("[data-keep]")].find(({ dataset }) => dataset.keep === keep)?.focus();
   }
 
   function drawCompare() {
@@ -107,11 +110,10 @@ export async function mountRuns(container, app) {
       return h("th", { scope: "col", class: column.numeric ? "number" : null, "aria-sort": here ? (view.down ? "descending" : "ascending") : null }, words, arrow);
     });
     return h(
-      "table",
-      { class: "full runs" },
-      h("caption", { class: "unseen" }, "Trainings in this folder"),
-      h("thead", {}, h("tr", {}, h("td", {}, h("span", { class: "unseen" }, "To compare")), heads, h("td", {}, h("span", { class: "unseen" }, "Star, note, delete")))),
-      h("tbody", {}, shown.map((run) => runRow(run, columns))),
+      "table.full.runs",
+      h("caption.unseen", "Trainings in this folder"),
+      h("thead", h("tr", h("td", h("span.unseen", "To compare")), heads, h("td", h("span.unseen", "Star, note, delete")))),
+      h("tbody", shown.map((run) => runRow(run, columns))),
     );
   }
 
@@ -127,23 +129,17 @@ export async function mountRuns(container, app) {
             tick.checked = false;
             return toast(`At most ${MOST_COMPARED} runs can be told apart in one chart.`);
           }
-          if (tick.checked) chosen.add(run.name);
-          else chosen.delete(run.name);
+          chosen[tick.checked ? "add" : "delete"](run.name);
           return drawCompare();
         },
       },
     });
     const cells = columns.map(({ key, numeric }, index) => {
       const cell = CELLS[key](run);
-      if (index === 0) return h("th", { scope: "row" }, cell, noteOf(run));
+      if (index === 0) return h("th", { scope: "row" }, cell, run.note && h("div.note.small", run.note), run.problem && h("div.problem.small", run.problem));
       return h("td", { class: numeric ? "number" : null, data: { label: key } }, cell);
     });
-    return h("tr", { data: { run: run.name } }, h("td", { class: "tick" }, h("label", {}, tick)), cells, h("td", { class: "doings" }, isExported() ? "" : doings(run)));
-  }
-
-  function noteOf(run) {
-    if (!run.note) return null;
-    return h("div", { class: "note small" }, run.note);
+    return h("tr", { data: { run: run.name } }, h("td.tick", h("label", tick)), cells, h("td.doings", isExported() ? "" : doings(run)));
   }
 
   function doings(run) {
@@ -160,7 +156,7 @@ export async function mountRuns(container, app) {
       disabled: run.state === "live",
       title: run.state === "live" ? "It is training: stop it first" : "",
     });
-    return h("div", { class: "row tight" }, star, note, away);
+    return h("div.row.tight", star, note, away);
   }
 
   function editNote(run, row) {
@@ -171,7 +167,7 @@ export async function mountRuns(container, app) {
       open = false;
       if (save && field.value !== (run.note ?? "")) change(run, { note: field.value }, `runs/${piece(run.name)}/note`, { text: field.value });
       else draw();
-      [...place.querySelectorAll("[data-keep]")].find(({ dataset }) => dataset.keep === `note ${run.name}`)?.focus();
+      focusKept(`note ${run.name}`);
     };
     field.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" && event.key !== "Escape") return;
@@ -181,7 +177,7 @@ export async function mountRuns(container, app) {
     field.addEventListener("blur", () => done(true));
     const cell = row.querySelector("th");
     cell.querySelector(".note")?.remove();
-    cell.append(h("div", {}, field));
+    cell.append(h("div", field));
     field.focus();
   }
 
@@ -192,7 +188,7 @@ export async function mountRuns(container, app) {
     try {
       await post(path, body);
     } catch (error) {
-      toast(error.message, { bad: true });
+      oops(error);
       await load();
     }
   }
@@ -201,17 +197,13 @@ export async function mountRuns(container, app) {
     try {
       await remove(`runs/${piece(run.name)}`);
     } catch (error) {
-      return toast(error.message, { bad: true });
+      return oops(error);
     }
     chosen.delete(run.name);
     view.runs = view.runs.filter(({ name }) => name !== run.name);
     draw();
     const undo = async () => {
-      try {
-        await post(`runs/${piece(run.name)}/restore`);
-      } catch (error) {
-        toast(error.message, { bad: true });
-      }
+      await post(`runs/${piece(run.name)}/restore`).catch(oops);
       await load();
     };
     find.focus();
@@ -223,7 +215,7 @@ export async function mountRuns(container, app) {
       Object.assign(view, await get("runs"));
       if (!cleanup.ended && !place.querySelector("input[type=text]")) draw();
     } catch (error) {
-      if (!cleanup.ended) replace(place, h("p", { class: "problem", role: "alert" }, error.message));
+      if (!cleanup.ended) replace(place, problem(error));
     }
   }
 
@@ -242,35 +234,34 @@ export async function mountRuns(container, app) {
 const CELLS = {
   name: (run) => [
     h("a", { href: `#/run/${piece(run.name)}`, class: "run-name" }, run.name),
-    h("div", { class: "small soft" }, run.target ? ["predicts ", h("span", { class: "target" }, run.target)] : "", run.source ? ` from ${run.source}` : ""),
+    h("div.small.soft", run.target ? ["predicts ", h("span.target", run.target)] : "", run.source ? ` from ${run.source}` : ""),
   ],
   created: (run) => h("span", { title: when(run.created) }, ago(run.created)),
   verdict: verdictBadge,
   validation: (run) => scoreCell(run, run.metric?.validation),
   test: (run) => [scoreCell(run, run.metric?.test), interval(run)],
-  epochs: (run) => (run.epochs ? [number(run.epochs), run.best_epoch ? h("div", { class: "small soft" }, `best ${number(run.best_epoch)}`) : null] : ABSENT),
+  epochs: (run) => (run.epochs ? [number(run.epochs), run.best_epoch ? h("div.small.soft", `best ${number(run.best_epoch)}`) : null] : ABSENT),
   parameters: (run) => number(run.parameters),
   seconds: (run) => (run.seconds ? duration(run.seconds) : ABSENT),
 };
 
 function scoreCell(run, value) {
   if (typeof value !== "number") return ABSENT;
-  return [h("span", { class: "score" }, score(run.metric.name, value)), h("div", { class: "small soft" }, metricLabel(run.metric.name))];
+  return [h("span.score", score(run.metric.name, value)), h("div.small.soft", metricLabel(run.metric.name))];
 }
 
 function interval(run) {
   const { low, high, name } = run.metric ?? {};
   if (typeof low !== "number" || typeof high !== "number" || typeof run.metric.test !== "number") return null;
-  return h("div", { class: "small soft" }, `${score(name, low)} to ${score(name, high)}`);
+  return h("div.small.soft", `${score(name, low)} to ${score(name, high)}`);
 }
 
 function nothingYet() {
   return h(
-    "div",
-    { class: "empty" },
-    h("p", {}, "No training here yet."),
-    h("p", { class: "soft" }, "Choose a file and the column to predict, and watch a network learn it. Or try the demo in a terminal:"),
-    h("pre", {}, h("code", {}, "nudge demo")),
-    h("p", {}, h("a", { class: "button primary", href: "#/new" }, "Start a training")),
+    "div.empty",
+    h("p", "No training here yet."),
+    h("p.soft", "Choose a file and the column to predict, and watch a network learn it. Or try the demo in a terminal:"),
+    h("pre", h("code", "nudge demo")),
+    h("p", h("a.button.primary", { href: "#/new" }, "Start a training")),
   );
 }

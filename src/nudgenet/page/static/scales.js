@@ -1,8 +1,10 @@
 // The arithmetic of charts: ticks, scales, smoothing, thinning. Pure functions of numbers: no DOM.
 
+import { local } from "./format.js";
+
 /**
- * Round numbers that divide low..high into about `count` pieces: steps of 1, 2 or 5 times a power of ten.
- * Every tick lies within low..high. Source: Heckbert's "Nice numbers for graph labels", Graphics Gems (1990).
+ * Round numbers that divide low..high into about `count` pieces: steps of 1, 2 or 5 times a power of ten, none outside.
+ * Source: Heckbert's "Nice numbers for graph labels", Graphics Gems (1990).
  */
 export function linearTicks(low, high, count = 5) {
   if (!(high > low) || !Number.isFinite(high - low)) return Number.isFinite(low) ? [low] : [];
@@ -20,13 +22,12 @@ function niceStep(rough) {
   return power * (lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10);
 }
 
-/** index * step without the noise of floats: 0.30000000000000004 is 0.3. */
 function tidy(value, step) {
   const decimals = Math.min(100, Math.max(0, 1 - Math.floor(Math.log10(step))));
-  return Number(value.toFixed(decimals)) + 0; // + 0: no minus zero
+  return Number(value.toFixed(decimals)) + 0; // 0.30000000000000004 is 0.3; + 0: no minus zero
 }
 
-/** Ticks of a log scale: powers of ten, with 2 and 5 between them where they are few; linear ones within a decade. */
+/** Powers of ten, with 2 and 5 between them where they are few; linear ticks within a decade. */
 export function logTicks(low, high, count = 5) {
   if (!(low > 0) || !(high > low)) return linearTicks(low, high, count);
   const decades = Math.log10(high / low);
@@ -45,13 +46,12 @@ export function logTicks(low, high, count = 5) {
   return ticks;
 }
 
-/** Ticks for positions that are whole numbers (steps, epochs): never a fraction of one. */
 export function wholeTicks(low, high, count = 6) {
   const ticks = linearTicks(low, high, count).filter(Number.isInteger);
   return ticks.length > 1 || high - low < 1 ? ticks : linearTicks(Math.ceil(low), Math.floor(high), Math.floor(high) - Math.ceil(low));
 }
 
-/** How ticks are written: as many decimals as tell neighbours apart; powers where numbers are very large or small. */
+/** A tick with as many decimals as tell neighbours apart; powers where numbers are very large or small. */
 export function tickText(value, ticks) {
   const step = ticks.length > 1 ? Math.min(...ticks.slice(1).map((tick, index) => Math.abs(tick - ticks[index]))) : Math.abs(value) || 1;
   const size = Math.max(...ticks.map(Math.abs), Math.abs(value));
@@ -61,7 +61,7 @@ export function tickText(value, ticks) {
   } else {
     const here = ticks.length > 1 && isSpread(ticks) ? Math.abs(value) || 1 : step; // log ticks: each its own decimals
     const decimals = Math.max(0, -Math.floor(Math.log10(here) + 1e-9));
-    text = value.toLocaleString("en-GB", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+    text = local(value, decimals);
   }
   return text.replaceAll("-", "−");
 }
@@ -71,10 +71,7 @@ function isSpread(ticks) {
   return Math.max(...steps) > 1.5 * Math.min(...steps);
 }
 
-/**
- * A scale from values to pixels: `scale(value)`, `scale.invert(pixel)`.
- * kind "log" needs a positive range; values that have no place on it give NaN.
- */
+/** Values to pixels: `scale(value)`, `scale.invert(pixel)`; what has no place on a log scale gives NaN. */
 export function makeScale(low, high, from, to, kind = "linear") {
   const log = kind === "log" && low > 0 && high > 0;
   const forward = log ? Math.log : (value) => value;
@@ -87,10 +84,7 @@ export function makeScale(low, high, from, to, kind = "linear") {
   return scale;
 }
 
-/**
- * Lowest and highest finite value of several columns of numbers within the window, or null.
- * columns: [{x, y}]; positive: only values above 0 (for a log scale).
- */
+/** Lowest and highest finite value of several {x, y} within the window, or null; positive: only those above 0. */
 export function extent(columns, { from = -Infinity, to = Infinity, positive = false } = {}) {
   let [low, high] = [Infinity, -Infinity];
   for (const { x, y } of columns) {
@@ -104,7 +98,7 @@ export function extent(columns, { from = -Infinity, to = Infinity, positive = fa
   return low <= high ? [low, high] : null;
 }
 
-/** A range a little wider than the values, so that lines do not lie on the frame; never of zero width. */
+/** A range a little wider, so that lines do not lie on the frame; never of zero width. */
 export function padded([low, high], kind = "linear", share = 0.06) {
   if (kind === "log" && low > 0) {
     const factor = high > low ? (high / low) ** share : 2;
@@ -115,10 +109,10 @@ export function padded([low, high], kind = "linear", share = 0.06) {
 }
 
 /**
- * A smoothed copy of y: an exponential moving average that is corrected for its start, as TensorBoard's.
+ * An exponential moving average of y that is corrected for its start, as TensorBoard's; weight: 0 to below 1.
  *
- * weight: 0 (as it is) to below 1. The points may be unevenly spaced (thinned, zoomed): the memory fades with the
- * distance in x, in units of the median spacing. What is not finite is left as it is and not remembered.
+ * Points may be unevenly spaced (thinned, zoomed): the memory fades with the distance in x, in units of the median
+ * spacing. What is not finite is left as it is and not remembered.
  */
 export function smooth(x, y, weight) {
   if (!(weight > 0) || y.length < 3) return Array.from(y);
@@ -143,8 +137,8 @@ export function smooth(x, y, weight) {
 }
 
 /**
- * At most `limit` of the points, in order: the first, the last, and the lowest and highest of each stretch between
- * them, so that no spike is lost. The same rule as watching/curves.py and the server's. {x, y} in and out.
+ * At most `limit` of the points: the first, the last, and the lowest and highest of each stretch between them, so that
+ * no spike is lost. The same rule as watching/curves.py.
  */
 export function thin({ x, y }, limit) {
   if (x.length <= limit || limit < 4) return { x: Array.from(x), y: Array.from(y) };
@@ -168,38 +162,23 @@ export function thin({ x, y }, limit) {
   return { x: kept.map((index) => x[index]), y: kept.map((index) => y[index]) };
 }
 
-/** The points of `coarse` outside from..to with those of `fine` inside it: a zoomed window in its surroundings. */
+/** The points of `coarse` outside from..to with those of `fine` inside it. */
 export function mergeWindow(coarse, fine, from, to) {
-  const left = { x: [], y: [] };
-  const right = { x: [], y: [] };
-  coarse.x.forEach((x, index) => {
-    const side = x < from ? left : x > to ? right : null;
-    side?.x.push(x);
-    side?.y.push(coarse.y[index]);
-  });
-  const inside = { x: [], y: [] };
-  fine.x.forEach((x, index) => {
-    if (x < from || x > to) return; // the neighbours that a server may add are there already
-    inside.x.push(x);
-    inside.y.push(fine.y[index]);
-  });
-  return { x: [...left.x, ...inside.x, ...right.x], y: [...left.y, ...inside.y, ...right.y] };
+  const of = ({ x, y }, wanted) => x.map((at, index) => [at, y[index]]).filter(([at]) => wanted(at));
+  // the neighbours that a server adds to a window are there already
+  const points = [...of(coarse, (x) => x < from), ...of(fine, (x) => x >= from && x <= to), ...of(coarse, (x) => x > to)];
+  return { x: points.map(([x]) => x), y: points.map(([, y]) => y) };
 }
 
-/** `series` with later points appended; points at or before its last are left out (they may be sent twice). */
+/** `series` with later points appended; those up to its last are left out (they may be sent twice). */
 export function appended(series, later) {
-  const last = series.x.length ? series.x[series.x.length - 1] : -Infinity;
-  const [x, y] = [Array.from(series.x), Array.from(series.y)];
-  later.x.forEach((value, index) => {
-    if (value > last) {
-      x.push(value);
-      y.push(later.y[index]);
-    }
-  });
-  return { x, y };
+  const last = series.x.at(-1) ?? -Infinity;
+  const fresh = later.x.map((_, index) => index).filter((index) => later.x[index] > last);
+  const grown = (name) => [...series[name], ...fresh.map((index) => later[name][index])];
+  return { x: grown("x"), y: grown("y") };
 }
 
-/** The index of the value nearest to `wanted` in an ascending array; -1 if it is empty. */
+/** The index of the value nearest to `wanted` among ascending ones; -1 if there are none. */
 export function nearest(values, wanted) {
   let [low, high] = [0, values.length - 1];
   if (high < 0) return -1;
@@ -211,7 +190,7 @@ export function nearest(values, wanted) {
   return wanted - values[low] <= values[high] - wanted ? low : high;
 }
 
-/** A window zoomed by `factor` around `center` (below 1: nearer), kept within the whole; null when it is the whole. */
+/** A window zoomed by `factor` (below 1: nearer) around `center`, within the whole; null: all of it. */
 export function zoomed([from, to], [low, high], center, factor) {
   const width = Math.min(high - low, (to - from) * factor);
   if (width >= (high - low) * 0.999) return null;

@@ -2,7 +2,7 @@
 //
 // It only moves what is looked at. A training that is under way goes on, whatever is paused here.
 
-import { button, debounce, h, prefersStill, replace, s } from "./dom.js";
+import { button, debounce, h, prefersStill, put, replace, s } from "./dom.js";
 import { number, plural } from "./format.js";
 import { ofRun } from "./panel.js";
 
@@ -13,7 +13,7 @@ const FRAME_MS = 100;
 /** The bar with [Go] [Step] and the slider; it writes `step` and `mode` of the store. */
 export function mountSlider(container, run, store, cleanup) {
   const time = { last_step: 0, steps_per_epoch: 1, snapshots: [], best_step: null };
-  const parts = buildBar(time, { toggle, move, best: () => rest(null) });
+  const parts = buildBar(time, { toggle, move, best: () => (pause(), store.set({ step: null, mode: "exact" })) });
   container.append(parts.bar);
   const exactly = debounce(() => !cleanup.ended && store.set({ mode: "exact" }), REST_MS);
   let playing = 0; // the timer's id
@@ -27,11 +27,6 @@ export function mountSlider(container, run, store, cleanup) {
     const whole = Math.max(0, Math.min(time.last_step, Math.round(step)));
     store.set({ step: whole, mode: "nearest" });
     exactly();
-  }
-
-  function rest(step) {
-    pause();
-    store.set({ step, mode: "exact" });
   }
 
   function move(by) {
@@ -69,10 +64,8 @@ export function mountSlider(container, run, store, cleanup) {
   document.addEventListener("keydown", onKey);
 
   function show() {
-    const step = here();
-    parts.range.value = step;
-    const words = placeWords(step, time, store.state.step === null);
-    parts.range.setAttribute("aria-valuetext", words);
+    const words = placeWords(here(), time, store.state.step === null);
+    put(parts.range, { value: here(), "aria-valuetext": words });
     parts.place.textContent = words;
     parts.best.disabled = store.state.step === null;
     showAt(parts.note, store.state);
@@ -90,8 +83,8 @@ export function mountSlider(container, run, store, cleanup) {
     Object.assign(time, answer);
     parts.range.max = time.last_step;
     drawMarks(parts.marks, time, run.overfit_from);
-    const { last_step, steps_per_epoch, best_step } = time;
-    store.set({ last_step, steps_per_epoch, best_step });
+    const { last_step, best_step } = time;
+    store.set({ last_step, best_step });
     show();
   }
 
@@ -99,9 +92,7 @@ export function mountSlider(container, run, store, cleanup) {
   cleanup.add(
     store.subscribe((state, changed) => {
       if (changed.has("last_step") && state.last_step > time.last_step) {
-        time.last_step = state.last_step;
-        parts.range.max = time.last_step;
-        drawMarks(parts.marks, time, run.overfit_from);
+        learn({ last_step: state.last_step });
         later();
       }
       if (["step", "mode", "at", "last_step"].some((key) => changed.has(key))) show();
@@ -120,36 +111,28 @@ function buildBar(time, { toggle, move, best }) {
   const step = button("Step", () => move(1), { "aria-label": "One step on" });
   const toBest = button("Best", best, { "aria-label": "To the weights that were kept: the best epoch's" });
   const range = h("input", { type: "range", min: 0, max: 1, step: 1, "aria-label": "Time in the training, in steps" });
-  const marks = s("svg", { class: "marks", "aria-hidden": "true" });
-  const place = h("output", { class: "place" });
-  const note = h("span", { class: "at", role: "status" });
+  const marks = s("svg.marks", { "aria-hidden": "true" });
+  const place = h("output.place");
+  const note = h("span.at", { role: "status" });
   const bar = h(
-    "section",
-    { class: "timebar", "aria-label": "Time" },
-    h("div", { class: "buttons" }, play, step, toBest),
-    h("div", { class: "track" }, range, marks),
-    h("div", { class: "where" }, place, note),
+    "section.timebar",
+    { "aria-label": "Time" },
+    h("div.buttons", play, step, toBest),
+    h("div.track", range, marks),
+    h("div.where", place, note),
   );
-  return { bar, play, step, best: toBest, range, marks, place, note };
+  return { bar, play, best: toBest, range, marks, place, note };
 }
 
 /** Space plays, arrows are one step, pages one epoch: on the slider, and wherever no control has the focus. */
 function pressed(event, { range, time, here, to, toggle }) {
   const free = event.target === document.body || event.target === range;
   if (!free || event.ctrlKey || event.metaKey || event.altKey) return;
-  const moves = {
-    ArrowLeft: -1,
-    ArrowDown: -1,
-    ArrowRight: 1,
-    ArrowUp: 1,
-    PageUp: time.steps_per_epoch,
-    PageDown: -time.steps_per_epoch,
-    Home: -Infinity,
-    End: Infinity,
-  };
-  const scrolls = ["ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"];
+  const epoch = time.steps_per_epoch;
+  const moves = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: epoch, PageDown: -epoch, Home: -Infinity, End: Infinity };
+  const scrolls = !["ArrowLeft", "ArrowRight"].includes(event.key);
   if (event.key === " ") toggle();
-  else if (event.key in moves && (event.target === range || !scrolls.includes(event.key))) to(here() + moves[event.key]);
+  else if (event.key in moves && (event.target === range || !scrolls)) to(here() + moves[event.key]);
   else return;
   event.preventDefault();
 }
@@ -163,32 +146,26 @@ function placeWords(step, time, isBest) {
 /** Whether what is shown is exact, and if not, why not. */
 function showAt(note, { at, step, mode }) {
   if (!at) return replace(note);
-  const follows = mode === "nearest" && !at.exact;
   note.classList.toggle("exact", at.exact);
-  const words = at.exact ? "exact" : `nearest snapshot (step ${number(at.step)})`;
-  const why = follows ? "exact when it rests" : at.why;
-  const passed = at.exact && step !== null && at.step !== step;
-  if (!passed) replace(note, h("b", {}, at.exact ? "✓ " : "≈ ", words), why && !at.exact ? ` ${why}` : "");
+  if (at.exact && step !== null && at.step !== step) return; // an answer from before the last move
+  const words = at.exact ? "✓ exact" : `≈ nearest snapshot (step ${number(at.step)})`;
+  replace(note, h("b", words), !at.exact && ` ${mode === "nearest" ? "exact when it rests" : (at.why ?? "")}`);
 }
 
 function drawMarks(marks, time, overfitEpoch) {
-  const at = (step) => `${(100 * step) / Math.max(1, time.last_step)}%`;
+  const share = (step) => step / Math.max(1, time.last_step);
+  const at = (step) => `${100 * share(step)}%`;
+  const upright = (kind, step, y1, y2) => s(`line.${kind}`, { x1: at(step), x2: at(step), y1, y2 });
   const kept = time.snapshots.filter((_, index) => index % Math.ceil(time.snapshots.length / 200 || 1) === 0);
-  const overfit = overfitEpoch ? overfitEpoch * time.steps_per_epoch : null;
+  const overfit = overfitEpoch ? overfitEpoch * time.steps_per_epoch : Infinity;
+  const best = time.best_step;
   replace(
     marks,
-    overfit !== null && overfit < time.last_step && s("rect", { class: "overfit", x: at(overfit), y: 3, width: at(time.last_step - overfit), height: 4 }),
-    kept.map((step) => s("line", { class: "snapshot", x1: at(step), x2: at(step), y1: 1, y2: 7 })),
-    time.best_step !== null && [
-      s("line", { class: "best", x1: at(time.best_step), x2: at(time.best_step), y1: 0, y2: 9 }),
-      s(
-        "text",
-        { class: "best", x: at(time.best_step), y: 20, "text-anchor": anchor(time.best_step / Math.max(1, time.last_step)) },
-        "best",
-      ),
-    ],
+    overfit < time.last_step && s("rect.overfit", { x: at(overfit), y: 3, width: at(time.last_step - overfit), height: 4 }),
+    kept.map((step) => upright("snapshot", step, 1, 7)),
+    best !== null && [upright("best", best, 0, 9), s("text.best", { x: at(best), y: 20, "text-anchor": anchor(share(best)) }, "best")],
   );
-  marks.parentElement.setAttribute("title", `${plural(time.snapshots.length, "snapshot")}, marked below the slider`);
+  marks.parentElement.title = `${plural(time.snapshots.length, "snapshot")}, marked below the slider`;
 }
 
 function anchor(share) {

@@ -1,7 +1,7 @@
 // Start a training: a file, the column to predict, go. The same settings as on the command line, and the line itself.
 
 import { get, piece, post, withQuery } from "./api.js";
-import { append, button, copyable, debounce, h, replace, toast, uniqueId } from "./dom.js";
+import { append, button, copyable, debounce, folded, h, labelled, oops, problem, put, replace, select, uniqueId } from "./dom.js";
 import { bytes, plural, shortened } from "./format.js";
 import { explained } from "./glossary.js";
 import { createCleanup } from "./state.js";
@@ -13,24 +13,24 @@ const OVER = new Set(["failed", "stopped"]);
 export async function mountStart(container, app) {
   const cleanup = createCleanup();
   const wish = { source: null, target: null, settings: {}, name: "" };
-  const files = h("section", { class: "panel" }, h("h2", {}, "1. A file on this machine"));
-  const asked = h("section", { class: "panel", hidden: true });
-  const form = h("section", { class: "panel", hidden: true });
-  const go = h("section", { class: "panel go", hidden: true });
-  const head = h("div", { class: "head" }, h("h1", {}, "New training"), h("p", { class: "soft" }, "A table, or a folder with one sub-folder of images, sounds or texts per class. It is read where it lies; nothing leaves this machine."));
+  const files = h("section.panel", h("h2", "1. A file on this machine"));
+  const asked = h("section.panel", { hidden: true });
+  const form = h("section.panel", { hidden: true });
+  const go = h("section.panel.go", { hidden: true });
+  const head = h("div.head", h("h1", "New training"), h("p.soft", "A table, or a folder with one sub-folder of images, sounds or texts per class. It is read where it lies; nothing leaves this machine."));
   append(container, head, files, asked, form, go);
   app.feed.watch(null);
 
   const line = copyable("");
-  const problem = h("p", { class: "problem", role: "alert", hidden: true });
+  const wrong = put(problem(""), { hidden: true });
   const say = debounce(async () => {
     if (!wish.source) return;
     try {
       line.set((await post("command", body(wish))).command);
-      problem.hidden = true;
+      wrong.hidden = true;
     } catch (error) {
-      replace(problem, error.message);
-      problem.hidden = false;
+      replace(wrong, error.message);
+      wrong.hidden = false;
     }
   }, 120);
 
@@ -40,7 +40,7 @@ export async function mountStart(container, app) {
     form.hidden = go.hidden = false;
     say();
   });
-  drawGo(go, { wish, line, problem, app, cleanup });
+  drawGo(go, { wish, line, wrong, app, cleanup });
   await Promise.all([fileChooser, drawForm(form, wish, say, app, cleanup)]);
   return cleanup.end;
 }
@@ -51,31 +51,28 @@ function body({ source, target, settings, name }) {
 
 /** The files of a folder of this machine; a click opens a folder or chooses a file. */
 async function mountFiles(container, choose) {
-  const path = h("input", { type: "text", spellcheck: "false", autocomplete: "off", id: uniqueId("path") });
-  const list = h("ul", { class: "files" });
-  const error = h("p", { class: "problem", role: "alert", hidden: true });
+  const path = h("input", { type: "text", spellcheck: "false", autocomplete: "off" });
+  const list = h("ul.files");
+  const wrong = put(problem(""), { hidden: true });
   const open = () => show(path.value);
-  append(
-    container,
-    h("div", { class: "field" }, h("label", { for: path.id }, "Folder or file"), h("div", { class: "row path" }, path, button("Open", open))),
-    error,
-    list,
-  );
+  const field = labelled("Folder or file", path);
+  field.append(h("div.row.path", path, button("Open", open)));
+  append(container, field, wrong, list);
   path.addEventListener("keydown", (event) => event.key === "Enter" && open());
 
   async function show(wanted) {
     try {
       const answer = await get(withQuery("files", { path: wanted }));
       if (wanted || document.activeElement !== path) path.value = answer.path; // not under the hands of who types
-      error.hidden = true;
+      wrong.hidden = true;
       const up = answer.parent ? entry("..", "folder above", () => show(answer.parent)) : null;
       const shown = answer.entries.filter(({ folder, openable }) => folder || openable);
-      replace(list, up, shown.map((one) => fileEntry(one, answer.path)), !shown.length && h("li", { class: "soft" }, "No tables or folders here."));
+      replace(list, up, shown.map((one) => fileEntry(one, answer.path)), !shown.length && h("li.soft", "No tables or folders here."));
       const here = shown.findIndex(({ name, folder }) => !folder && joined(answer.path, name) === wanted);
       if (here >= 0) pick(wanted, list.children[here + (up ? 1 : 0)]); // a file's whole path was typed
-    } catch (problem) {
-      replace(error, problem.message);
-      error.hidden = false;
+    } catch (error) {
+      replace(wrong, error.message);
+      wrong.hidden = false;
     }
   }
 
@@ -98,7 +95,7 @@ async function mountFiles(container, choose) {
 }
 
 function entry(name, words, onClick, folder = true) {
-  return h("li", {}, h("button", { type: "button", class: "quiet file", on: { click: onClick } }, h("span", { "aria-hidden": "true" }, folder ? "▸ " : "· "), name), h("span", { class: "small soft" }, words));
+  return h("li", button([h("span", { "aria-hidden": "true" }, folder ? "▸ " : "· "), name], onClick, { class: "quiet file" }), h("span.small.soft", words));
 }
 
 function joined(folder, name) {
@@ -109,12 +106,13 @@ function joined(folder, name) {
 /** The columns with their first cells; one of them is to be predicted. */
 async function drawTarget(container, wish, changed) {
   container.hidden = false;
-  replace(container, h("h2", {}, "2. What is to be predicted?"), h("p", { class: "soft" }, "Reading …"));
+  const heading = h("h2", "2. What is to be predicted?");
+  replace(container, heading, h("p.soft", "Reading …"));
   let answer;
   try {
     answer = await get(withQuery("peek", { path: wish.source }));
   } catch (error) {
-    replace(container, h("h2", {}, "2. What is to be predicted?"), h("p", { class: "problem", role: "alert" }, error.message));
+    replace(container, heading, problem(error));
     return;
   }
   wish.target = answer.target_guess ?? null;
@@ -125,18 +123,17 @@ async function drawTarget(container, wish, changed) {
   const group = uniqueId("target");
   const items = answer.columns.map(({ name, kind, examples }) =>
     h(
-      "label",
-      { class: "column" },
+      "label.column",
       h("input", { type: "radio", name: group, checked: name === wish.target, on: { change: () => choose(name) } }),
-      h("span", { class: "column-name" }, name),
-      h("span", { class: "small soft" }, [kind?.replace("_", "/"), (examples ?? []).map((cell) => shortened(cell, 18)).join(", ")].filter(Boolean).join(" · ")),
+      h("span.column-name", name),
+      h("span.small.soft", [kind?.replace("_", "/"), (examples ?? []).map((cell) => shortened(cell, 18)).join(", ")].filter(Boolean).join(" · ")),
     ),
   );
   replace(
     container,
-    h("h2", {}, "2. What is to be predicted?"),
-    h("p", { class: "note" }, `${plural(answer.columns.length, "column")}${answer.rows ? `, ${plural(answer.rows, "row")}` : ""}. All other columns may help to tell it.`),
-    h("fieldset", { class: "columns" }, h("legend", { class: "unseen" }, "The column to predict"), items),
+    heading,
+    h("p.note", `${plural(answer.columns.length, "column")}${answer.rows ? `, ${plural(answer.rows, "row")}` : ""}. All other columns may help to tell it.`),
+    h("fieldset.columns", h("legend.unseen", "The column to predict"), items),
   );
 }
 
@@ -148,74 +145,61 @@ async function drawForm(container, wish, changed, app, cleanup) {
     else wish.settings[name] = value;
     changed();
   };
-  const fields = new Map();
-  for (const group of groups) for (const one of group.fields) fields.set(one.name, settingField(one, (value) => set(one.name, value)));
   const hidden = new Set(["target"]); // asked above
-  const basic = groups.flatMap((group) => group.fields).filter((one) => one.basic && !hidden.has(one.name));
-  const rest = groups.map((group) => ({ ...group, fields: group.fields.filter((one) => !one.basic && !hidden.has(one.name)) })).filter((group) => group.fields.length);
-  const name = h("input", { type: "text", id: uniqueId("name"), on: { input: () => ((wish.name = name.value.trim()), changed()) } });
-  const folds = rest.map((group) => h("details", {}, h("summary", {}, group.title), h("div", { class: "fields" }, group.fields.map((one) => fields.get(one.name)))));
-  const all = h("details", { open: app.preferences.state.detail === "practitioner" }, h("summary", {}, "All settings"), folds);
+  const fields = (wanted) => wanted.map((one) => settingField(one, (value) => set(one.name, value)));
+  const asked = groups.map((group) => ({ ...group, fields: group.fields.filter(({ name }) => !hidden.has(name)) }));
+  const basic = asked.flatMap((group) => group.fields).filter((one) => one.basic);
+  const rest = asked.map(({ title, fields: all }) => [title, all.filter((one) => !one.basic)]).filter(([, all]) => all.length);
+  const name = h("input", { type: "text", on: { input: () => ((wish.name = name.value.trim()), changed()) } });
+  const all = folded("All settings", rest.map(([title, wanted]) => folded(title, h("div.fields", fields(wanted)))));
+  const show = () => (all.open = app.preferences.state.detail === "practitioner");
+  show();
   append(
     container,
-    h("h2", {}, "3. As you like it"),
-    h("p", { class: "note" }, "Everything may stay as it is: what is empty is chosen from the data, and the run says why."),
-    h("div", { class: "fields" }, basic.map((one) => fields.get(one.name)), h("div", { class: "field" }, h("label", { for: name.id }, "name"), h("small", {}, "the run's folder; empty: the file's name and the time"), name)),
+    h("h2", "3. As you like it"),
+    h("p.note", "Everything may stay as it is: what is empty is chosen from the data, and the run says why."),
+    h("div.fields", fields(basic), described("name", "the run's folder; empty: the file's name and the time", name)),
     all,
   );
-  cleanup.add(app.preferences.subscribe((state, what) => what.has("detail") && (all.open = state.detail === "practitioner")));
+  cleanup.add(app.preferences.subscribe((_, what) => what.has("detail") && show()));
+}
+
+function described(words, description, input) {
+  const field = labelled(words, input);
+  input.before(h("small", description));
+  return field;
 }
 
 /** One field: its name, its description, its input. Empty means: as it is by default. */
 function settingField(one, set) {
-  const id = uniqueId("setting");
-  const standard = one.default === null || one.default === undefined ? "chosen from the data" : String(one.default);
-  const input = INPUTS[one.type]?.(one, id, standard, set) ?? INPUTS.text(one, id, standard, set);
-  const label = h("label", { for: id }, one.name.replaceAll("_", " "));
-  return h("div", { class: "field" }, label, h("small", {}, one.description.replace(/ \(see [\w.]+\)/, "")), input);
+  const standard = one.default == null ? "chosen from the data" : String(one.default);
+  const make = INPUTS[one.type] ?? INPUTS.text;
+  return described(one.name.replaceAll("_", " "), one.description.replace(/ \(see [\w.]+\)/, ""), make(one, standard, set));
 }
 
+const YES_NO = { true: "yes", false: "no" };
 const INPUTS = {
-  choice: ({ choices }, id, standard, set) => {
-    const select = h("select", { id, on: { change: () => set(select.value) } }, h("option", { value: "" }, `(${standard})`), choices.map((value) => h("option", { value }, String(value))));
-    return select;
-  },
-  bool: (_, id, standard, set) => {
-    const options = [["", `(${standard === "true" ? "yes" : standard === "false" ? "no" : standard})`], ["true", "yes"], ["false", "no"]];
-    const select = h("select", { id, on: { change: () => set(select.value === "" ? null : select.value === "true") } }, options.map(([value, words]) => h("option", { value }, words)));
-    return select;
-  },
-  integer: (one, id, standard, set) => numeric({ ...one, step: 1 }, id, standard, set),
-  number: (one, id, standard, set) => numeric({ ...one, step: "any" }, id, standard, set),
-  text: (_, id, standard, set) => {
-    const input = h("input", { type: "text", id, placeholder: standard, spellcheck: "false", on: { input: () => set(input.value.trim()) } });
-    return input;
-  },
+  choice: ({ choices }, standard, set) => select([["", `(${standard})`], ...choices.map((value) => [value, value])], "", set),
+  bool: (_, standard, set) =>
+    select([["", `(${YES_NO[standard] ?? standard})`], ...Object.entries(YES_NO)], "", (value) => set(value === "" ? null : value === "true")),
+  integer: (one, standard, set) => numeric(one, 1, standard, set),
+  number: (one, standard, set) => numeric(one, "any", standard, set),
+  text: (_, standard, set) => h("input", { type: "text", placeholder: standard, spellcheck: "false", on: { input: (event) => set(event.target.value.trim()) } }),
 };
 
-function numeric({ minimum, maximum, step }, id, standard, set) {
-  const input = h("input", {
-    type: "number",
-    id,
-    step,
-    min: minimum,
-    max: maximum,
-    placeholder: standard,
-    on: {
-      input: () => {
-        const value = input.value === "" ? null : Number(input.value);
-        input.setAttribute("aria-invalid", String(!input.checkValidity()));
-        if (input.checkValidity()) set(value);
-      },
-    },
-  });
-  return input;
+function numeric({ minimum, maximum }, step, standard, set) {
+  const tell = ({ target }) => {
+    const fits = target.checkValidity();
+    target.setAttribute("aria-invalid", String(!fits));
+    if (fits) set(target.value === "" ? null : Number(target.value));
+  };
+  return h("input", { type: "number", step, min: minimum, max: maximum, placeholder: standard, on: { input: tell } });
 }
 
-function drawGo(container, { wish, line, problem, app, cleanup }) {
-  const state = h("p", { class: "soft", role: "status" });
+function drawGo(container, { wish, line, wrong, app, cleanup }) {
+  const state = h("p.soft", { role: "status" });
   const start = explained(button("Go", begin, { class: "primary large" }), "Starts the training in a process of its own; it goes on when this page is closed.");
-  append(container, h("h2", {}, "4. Go"), h("p", { class: "note" }, "This line in a terminal does the same:"), line, problem, start, state);
+  append(container, h("h2", "4. Go"), h("p.note", "This line in a terminal does the same:"), line, wrong, start, state);
 
   async function begin() {
     start.disabled = true;
@@ -226,7 +210,7 @@ function drawGo(container, { wish, line, problem, app, cleanup }) {
     } catch (error) {
       start.disabled = false;
       replace(state);
-      toast(error.message, { bad: true });
+      oops(error);
     }
   }
 
@@ -237,7 +221,7 @@ function drawGo(container, { wish, line, problem, app, cleanup }) {
       if (answer.run) return app.open(`#/run/${piece(answer.run)}`);
       if (OVER.has(answer.state) || answer.state === "done") {
         start.disabled = false;
-        replace(state, h("span", { class: "problem" }, answer.line || `It ${answer.state}.`));
+        replace(state, problem(answer.line || `It ${answer.state}.`));
         return null;
       }
       replace(state, answer.line ? shortened(answer.line, 160) : `Starting ${name ?? ""} …`);

@@ -1,20 +1,16 @@
 // A small observable state: what several panels of one view agree on.
 
 /**
- * A store over an object of plain values.
- *
- * `store.state` is the current object (do not change it; it is replaced);
- * `store.set(partial)` changes some of it and tells the subscribers, if anything is different;
- * `store.subscribe(fn)` calls `fn(state, changed)` after each change, `changed` being the Set of the names that
- * are different, and returns a function that ends it.
+ * A store over an object of plain values: `state` (replaced, never changed), `set(partial)`, and `subscribe(fn)`, which
+ * calls `fn(state, changed)` with the Set of names that are different, and returns what ends it.
  *
  * The run view's store holds
- *   name    the run                         run     the answer of `runs/{name}`
- *   step    updates so far; null is the kept best weights
- *   mode    "nearest" | "exact"             row     {part, index} | {values: {column: text}, from}
- *   member  of the ensemble, from 0         layer, neuron  the one that is opened, or null
- *   detail  "beginner" | "practitioner"     last_step, steps_per_epoch, best_step
- *   live    whether it is training          hover   a step under the mouse in a chart, or null
+ *   name, run   the run; `run` is the answer of `runs/{name}`      live   whether it is training
+ *   step        updates so far; null is the kept best weights       mode   "nearest" | "exact"
+ *   row         {part, index} | {values: {column: text}, from}      cells  what stands in it
+ *   member      of the ensemble, from 0       layer, neuron  the one that is opened, or null
+ *   stage, batch   of the walk through an update                    detail "beginner" | "practitioner"
+ *   at          of the last answer            said, layers   the network's last answer, what can be opened
  */
 export function createStore(initial) {
   const listeners = new Set();

@@ -54,8 +54,7 @@ export function createPreferences() {
 export function preferenceSwitches(preferences) {
   const { theme, detail } = preferences.state;
   return h(
-    "div",
-    { class: "row" },
+    "div.row",
     choice("Words for", DETAILS, detail, (value) => preferences.set({ detail: value })),
     choice("Light or dark", THEMES, theme, (value) => preferences.set({ theme: value })),
   );

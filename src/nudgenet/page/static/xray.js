@@ -17,9 +17,9 @@ import { createCleanup } from "./state.js";
 export function mountXray(container, run, store) {
   const cleanup = createCleanup();
   if (!store.state.row) store.set({ row: firstRow(run) });
-  store.set({ step: store.state.step ?? null, mode: "exact", member: store.state.member ?? 0, stage: "forward", batch: "row" });
+  store.set({ mode: "exact", member: 0, stage: "forward", batch: "row" });
   const slot = container.closest("main")?.querySelector(".time-slot") ?? container;
-  const grid = h("div", { class: "panels even xray" });
+  const grid = h("div.panels.even.xray");
   mountSlider(slot, run, store, cleanup);
   container.append(grid);
   mountNetwork(grid, run, store, cleanup);
@@ -28,7 +28,7 @@ export function mountXray(container, run, store) {
   mountErrors(grid, run, store, cleanup);
   mountFilters(grid, run, store, cleanup);
   mountBoundary(grid, run, store, cleanup);
-  if (run.settings?.network === "transformer" || run.network === "transformer") mountAttention(grid, run, store, cleanup);
+  if (run.settings?.network === "transformer") mountAttention(grid, run, store, cleanup);
   return () => {
     cleanup.end();
     grid.remove();
