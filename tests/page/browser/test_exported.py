@@ -188,7 +188,7 @@ def test_all_panels_have_their_answers_for_every_row(page: Page) -> None:
 
 def test_one_update_walks_in_four_steps(page: Page) -> None:
     page.locator("section.neuron").scroll_into_view_if_needed()
-    buttons = page.locator(".stage-button")
+    buttons = page.locator(".walk button")
     for place in range(4):
         buttons.nth(place).click()
         settled(page)
