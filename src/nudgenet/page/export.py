@@ -26,6 +26,7 @@ from nudgenet.page.neurons import open_network, open_neurons
 from nudgenet.page.onefile import compose
 from nudgenet.page.opened import Moment, OpenedRun
 from nudgenet.page.rows import Row, judge, list_rows, resolve
+from nudgenet.report.glossary import GLOSSARY
 from nudgenet.runs.store import Store
 
 FORMAT = 1
@@ -123,6 +124,7 @@ def content_of(store: Store, progress: Progress) -> dict[str, Any]:
         "states": [],
         "points": [],
         "pictures": {},
+        "words": dict(GLOSSARY),
     }
     content |= curves_of(store, history)
     content["time"] = {**opened.time(), "snapshots": []}

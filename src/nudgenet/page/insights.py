@@ -13,7 +13,7 @@ from nudgenet.data.features import NumberFeature
 from nudgenet.data.prepare import Preparation
 from nudgenet.data.starts import MediaFeature
 from nudgenet.errors import ColumnError, did_you_mean
-from nudgenet.networks.anatomy import attention_of, gradients, layers_of, watch
+from nudgenet.networks.anatomy import attention_of, fired_in, first_filters, gradients, watch
 from nudgenet.networks.convnet import ConvNet
 from nudgenet.networks.transformer import Transformer
 from nudgenet.outcome import input_positions
@@ -28,7 +28,6 @@ from nudgenet.watching.xray import strongest
 
 MOST_EXCITING = 9
 MOST_LOOKED_AT = 20_000  # training rows, evenly spaced
-FEW = 16  # rows of one pass over pictures or long texts, which networks cut up otherwise
 MOST_RESPONSIBLE = 12
 MOST_PAIRS = 1_000
 RESOLUTION = 60
@@ -175,16 +174,9 @@ def fired_by(
     """What neurons answer to the training rows, (rows, neurons), and the rows' indices."""
     part = part_of_run(opened, "train")
     places = np.linspace(0, len(part) - 1, min(len(part), MOST_LOOKED_AT)).round().astype(np.int64)
-    at_once = FEW if isinstance(network, ConvNet | Transformer) else 1_024
-    found = []
-    with working_at(opened.place), torch.no_grad():
-        for begin in range(0, len(places), at_once):
-            rows = torch.from_numpy(places[begin : begin + at_once])
-            with watch(network) as seen:
-                network({key: tensor[rows] for key, tensor in part.inputs.items()})
-            layers = {layer.name: layer for layer in layers_of(network, seen, member)}
-            found.append(torch.stack([layers[name].fired.value[:, neuron] for name, neuron in neurons], dim=1))
-    return torch.cat(found).numpy(), places
+    with working_at(opened.place):
+        fired = fired_in(network, part.inputs, torch.from_numpy(places), {name for name, _ in neurons}, member)
+    return torch.stack([fired[name][:, neuron] for name, neuron in neurons], dim=1).numpy(), places
 
 
 # --- all rows at once -----------------------------------------------------------------------------
@@ -268,10 +260,11 @@ def filters(opened: OpenedRun, moment: Moment) -> dict[str, Any]:
     """The weights of the first layer: as small pictures, or column by column."""
     network = moment.network
     if isinstance(network, ConvNet):
-        weights = network.stem.weight.detach().float()
-        order = strongest(weights.flatten(1).norm(dim=1).numpy(), MOST_FILTERS).tolist()
-        pictures = weights.permute(0, 2, 3, 1)  # height, width, channels
-        found = [{"index": index, "values": pictures[index].tolist(), "columns": []} for index in order]
+        order, weights = first_filters(network, MOST_FILTERS)
+        pictures = weights.permute(0, 2, 3, 1).tolist()  # height, width, channels
+        found = [
+            {"index": index, "values": values, "columns": []} for index, values in zip(order, pictures, strict=True)
+        ]
         return {"at": at_of(moment.at), "kind": "images", "layer": "stem", "filters": found}
     names = names_of(opened, network)
     if not names.groups:

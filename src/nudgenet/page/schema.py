@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from nudgenet.networks import NETWORKS
 from nudgenet.page.context import reading
+from nudgenet.report.glossary import GLOSSARY
 from nudgenet.scoring.metrics import METRICS
 from nudgenet.settings import Settings
 from nudgenet.training.objectives import OBJECTIVES
@@ -101,9 +102,12 @@ def _type(kinds: list[Any]) -> str:
 
 
 def routes(context: Context) -> list[BaseRoute]:
-    """The form."""
+    """The form, and the words that explain themselves."""
 
     def form(request: Request) -> dict[str, Any]:
         return schema()
 
-    return [Route("/api/schema", reading(form))]
+    def words(request: Request) -> dict[str, Any]:
+        return dict(GLOSSARY)
+
+    return [Route("/api/schema", reading(form)), Route("/api/words", reading(words))]

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
 from nudgenet.data.kinds import look
 from nudgenet.data.read import find_file, is_query, read, read_batches
-from nudgenet.data.target import suggest_target
+from nudgenet.data.target import MAX_CLASS_SHARE, suggest_target
 from nudgenet.errors import SourceError
 from nudgenet.page.context import reading
 from nudgenet.settings import Settings
@@ -94,20 +95,23 @@ def peek(source: str) -> dict[str, Any]:
     head = raw.table.slice(0, ROWS_LOOKED_AT)
     rows = np.arange(head.num_rows)
     names: list[str] = head.column_names
-    columns = [
-        {
-            "name": name,
-            "kind": look(name, head.column(name), rows, has_header=raw.has_header).column.kind,
-            "examples": _examples(head.column(name)),
-        }
-        for name in names
-    ]
+    kinds = {name: look(name, head.column(name), rows, has_header=raw.has_header).column.kind for name in names}
+    columns = [{"name": name, "kind": kinds[name], "examples": _examples(head.column(name))} for name in names]
     return {
         "columns": columns,
         "rows": raw.table.num_rows if is_whole else None,
-        "target_guess": suggest_target(names),
+        "target_guess": suggest_target(
+            [name for name in names if may_be_target(kinds[name], head.column(name))] or names
+        ),
         "warnings": list(raw.warnings),
     }
+
+
+def may_be_target(kind: str, cells: pa.ChunkedArray) -> bool:
+    """Whether a column holds numbers or classes, as far as its first cells show: names and dates are not guessed at."""
+    return kind in ("number", "yes_no") or (
+        kind == "category" and pc.count_distinct(cells).as_py() <= MAX_CLASS_SHARE * len(cells)
+    )
 
 
 def _examples(cells: pa.ChunkedArray) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 from nudgenet.records import Epoch
 from nudgenet.report import charts
 from nudgenet.report.contents import Contents
+from nudgenet.report.glossary import GLOSSARY, IN_REPORTS
 from nudgenet.report.markup import Html, escape, folded, join, paragraph, prose, section, table
 from nudgenet.report.wording import (
     duration,
@@ -46,28 +47,6 @@ COMMANDS = {
     "predict": "Predict new rows",
     "resume": "Go on with this run",
     "python": "Use it from Python",
-}
-
-GLOSSARY = {
-    "baseline": "A simple model that a network must beat to be worth its trouble.",
-    "best epoch": "The epoch with the lowest validation loss; the network that is kept is the one from there.",
-    "calibration error": "How far “90% sure” is from being right nine times in ten, on average over rows (ECE, 15 bins).",
-    "confidence interval": "The range in which the score would most likely fall with other rows of the same kind.",
-    "dropout": "Silencing a random share of the neurons in each training step, so that none is relied on too much.",
-    "epoch": "One pass over all training rows.",
-    "knob": "A number inside the network that training turns; also called a parameter or weight.",
-    "learning rate": "The size of the nudge that each step gives to the knobs.",
-    "loss": "How wrong the network is, as one number; training turns the knobs to make it smaller.",
-    "neuron": "A weighted sum of its inputs plus a bias, bent by a kink; layers of them make the network.",
-    "overfitting": "Learning the training rows by heart: the training loss still falls while the validation loss rises.",
-    "standardised": "Shifted and scaled to mean 0 and standard deviation 1, so that all columns are on one scale.",
-    "temperature": "A number that all logits are divided by, so that probabilities are as sure as they should be.",
-    "test part": "Rows that were kept apart and read once, at the end: the honest score.",
-    "threshold": "The probability from which on a yes/no network answers yes; 50% unless another one is better.",
-    "training part": "The rows that the network learns from.",
-    "underfitting": "Learning too little: the network is too small, or was not trained for long enough.",
-    "validation part": "Rows that the network does not learn from; they tell when to stop.",
-    "weight decay": "A steady pull of the knobs towards zero, which keeps the network simple.",
 }
 
 
@@ -275,5 +254,5 @@ def reproduce(contents: Contents) -> Html:
 
 def glossary(contents: Contents) -> Html:
     """One line for each term that appears."""
-    entries = join(Html(f"<dt>{escape(term)}</dt><dd>{escape(meaning)}</dd>") for term, meaning in GLOSSARY.items())
+    entries = join(Html(f"<dt>{escape(term)}</dt><dd>{escape(GLOSSARY[term])}</dd>") for term in IN_REPORTS)
     return section("glossary", "The words used here", Html(f"<dl>\n{entries}\n</dl>"))

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
+from nudgenet.bundle import STATIC
+from nudgenet.report.glossary import GLOSSARY
 from nudgenet.run import Run
 from nudgenet.runs.store import Store
 
@@ -277,9 +279,14 @@ def test_a_training_is_started_watched_and_stopped(page: Page, sources: Path, ru
     expect(epochs).to_contain_text(re.compile(r"\d+ epochs? of at most 3,000"), timeout=ANSWERS_MS)
     seen = int(re.search(r"([\d,]+) epochs?", epochs.inner_text())[1].replace(",", ""))  # type: ignore[index]
     expect(epochs).not_to_contain_text(re.compile(rf"\b{seen:,} epoch"))  # it goes on, live
+    page.locator("section.network").scroll_into_view_if_needed()
+    expect(page.locator("section.network .slot.output")).not_to_have_count(0)
     page.get_by_role("button", name="Stop").click()
     expect(page.locator(".badge.live")).to_have_count(0, timeout=ANSWERS_MS)
     assert len(run_of(runs_folder, "from-page").epochs) < 3000
+    # What was drawn while it trained gives way to the weights that it kept.
+    expect(page.locator(".timebar .place")).to_contain_text("best, kept")
+    expect(page.locator(".timebar .at")).to_have_text("✓ exact", timeout=ANSWERS_MS)
 
 
 # For everybody.
@@ -304,10 +311,24 @@ def test_a_word_explains_itself_on_focus_and_hover(page: Page) -> None:
     expect(page.get_by_role("tooltip")).to_be_visible()
 
 
-def test_there_are_forty_words_of_one_line(page: Page) -> None:
-    words = page.evaluate("async () => (await import('/glossary.js')).GLOSSARY")
-    assert len(words) >= 40
-    assert all(20 < len(meaning) < 170 and meaning.endswith((".", "?")) for meaning in words.values())
+def test_the_words_page_explains_every_word_of_the_page(page: Page) -> None:
+    page.get_by_role("link", name="Words").click()
+    expect(page.locator(".words dt")).to_have_count(len(GLOSSARY))
+    page.get_by_label("Find a word").fill("kink gives zero")
+    expect(page.locator(".words div:visible dt")).to_have_text(["dead neuron"])
+    assert len(GLOSSARY) >= 40
+    assert all(20 < len(meaning) < 170 and meaning.endswith((".", "?")) for meaning in GLOSSARY.values())
+    scripts = "".join(path.read_text("utf-8") for path in STATIC.glob("*.js"))
+    used = set(re.findall(r'\bterm\("([^"]+)"', scripts)) | {
+        "accuracy",
+        "AUC",
+        "F1",
+        "log loss",
+        "RMSE",
+        "mean error",
+        "R²",
+    }
+    assert used <= set(GLOSSARY)
 
 
 @pytest.mark.parametrize("width", [320, 390, 640, 1280])

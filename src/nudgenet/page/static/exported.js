@@ -92,6 +92,7 @@ export function exportedSource(content) {
 
   return {
     async get(path) {
+      if (path === "words") return content.words;
       if (path === "runs") return { folder: "", runs: [{ name: content.name, state: content.run.state }] };
       const [, name, query] = split(path);
       if (!(name in gets)) throw missing();

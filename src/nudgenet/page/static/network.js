@@ -5,7 +5,7 @@
 
 import { isExported } from "./api.js";
 import { folded, h, labelled, put, replace, s, table } from "./dom.js";
-import { layerName, number, plural, shortened, signed } from "./format.js";
+import { layerName, number, plural, shortened } from "./format.js";
 import { term } from "./glossary.js";
 import { kinkName } from "./kink.js";
 import { chance, data, follow, lazily, ofRun, panel } from "./panel.js";
@@ -14,18 +14,21 @@ const PITCH = 34; // from one neuron to the next below it
 const TOP = 52; // for the names of the layers
 const RING = 12;
 const BESIDE = 42; // where lines begin: behind the neuron's number
-/** The panel with the network; choosing a neuron sets `layer` and `neuron` of the store. */
 export function mountNetwork(container, run, store, cleanup) {
   const frame = panel("Network", "wide network");
   const unfolded = new Set();
   const status = h("p.status");
   const answer = h("p.answer");
-  const choose = (layer, neuron) => store.set({ layer, neuron });
   const unfold = (name) => {
     unfolded[unfolded.has(name) ? "delete" : "add"](name);
     asked.refresh();
   };
-  const drawing = createDrawing({ choose, unfold, unfolded, say: (text) => (status.textContent = text) });
+  const drawing = createDrawing({
+    choose: (layer, neuron) => store.set({ layer, neuron }),
+    unfold,
+    unfolded,
+    say: (text) => (status.textContent = text),
+  });
   const members = memberChooser(store);
   let latest = null;
   const numbers = lazily("The same as tables", () => tables(latest));
@@ -83,32 +86,27 @@ function answerWords({ answer, truth, loss, members }) {
 }
 
 function memberChooser(store) {
-  const input = h("input", { type: "number", min: 1, value: 1, step: 1, on: { change: () => set(Number(input.value) - 1) } });
+  const set = ({ target }) => store.set({ member: Math.max(0, Math.min(target.max - 1, Math.round(target.value) - 1)) });
+  const input = h("input", { type: "number", min: 1, step: 1, on: { change: set } });
   const of = h("span.soft");
   const element = h("div.member", { hidden: true }, labelled("Network", input), of);
-  const set = (member) => store.set({ member: Math.max(0, Math.min(Number(input.max) - 1, Math.round(member) || 0)) });
-  return {
-    element,
-    show({ members, member }) {
-      element.hidden = !(members > 1) || isExported(); // a file holds the first one
-      input.max = members;
-      if (document.activeElement !== input) input.value = member + 1;
-      of.textContent = `of ${number(members)} in the ensemble`;
-    },
+  const show = ({ members, member }) => {
+    element.hidden = !(members > 1) || isExported(); // a file holds the first one
+    input.max = members;
+    if (document.activeElement !== input) input.value = member + 1;
+    of.textContent = `of ${number(members)} in the ensemble`;
   };
+  return { element, show };
 }
 
 function key() {
-  const sample = (shape) => s("svg", { width: 26, height: 26, viewBox: "-13 -13 26 26", "aria-hidden": "true" }, s("circle.ring", { r: RING }), s("path", shape));
-  const line = (kind) => s("svg", { width: 34, height: 10, "aria-hidden": "true" }, s("path", { class: `edge ${kind}`, d: "M0 5H34", "stroke-width": 3 }));
-  return [
-    h("span", sample({ class: "fill positive", d: shapeOf(1, 8) }), "fires"),
-    h("span", sample({ class: "fill negative", d: shapeOf(-1, 8) }), "below zero"),
-    h("span", sample({}), "silent"),
-    h("span", line("positive"), "+ pushes up"),
-    h("span", line("negative"), "− pushes down"),
-    h("span.soft", "thicker: larger input × weight"),
-  ];
+  const sample = (sign) => {
+    const fill = sign && s(`path.fill.${sign > 0 ? "positive" : "negative"}`, { d: shapeOf(sign, 8) });
+    return s("svg", { width: 26, height: 26, viewBox: "-13 -13 26 26", "aria-hidden": "true" }, s("circle.ring", { r: RING }), fill);
+  };
+  const line = (kind) => s("svg", { width: 34, height: 10, "aria-hidden": "true" }, s(`path.edge.${kind}`, { d: "M0 5H34", "stroke-width": 3 }));
+  const meanings = [[sample(1), "fires"], [sample(-1), "below zero"], [sample(null), "silent"], [line("positive"), "+ pushes up"], [line("negative"), "− pushes down"]];
+  return [meanings.map((pair) => h("span", pair)), h("span.soft", "thicker: larger input × weight")];
 }
 
 /** A disc for what is above zero, a diamond for what is below. */
@@ -192,10 +190,9 @@ function createDrawing({ choose, unfold, unfolded, say }) {
   function moveFocus(right, down) {
     const limit = (value, size) => Math.max(0, Math.min(size - 1, value));
     const column = limit(focus.column + right, columns.length);
-    const share = right ? (focus.slot + 0.5) / columns[focus.column].slots.length : 0;
     const size = columns[column].slots.length;
-    const slot = right ? Math.floor(share * size) : focus.slot + down;
-    setFocus(column, limit(slot, size));
+    const share = (focus.slot + 0.5) / columns[focus.column].slots.length;
+    setFocus(column, limit(right ? Math.floor(share * size) : focus.slot + down, size));
     columns[focus.column].slots[focus.slot].group.focus();
   }
 
@@ -206,7 +203,7 @@ function createDrawing({ choose, unfold, unfolded, say }) {
   }
 
   function build(wanted) {
-    columns = wanted.map((column, at) => buildColumn(column, at));
+    columns = wanted.map(buildColumn);
     replace(nodes, columns.map(({ head, slots }) => [head, slots.map(({ group }) => group)]));
     setFocus(Math.min(focus.column, columns.length - 1), 0);
   }
@@ -220,16 +217,15 @@ function createDrawing({ choose, unfold, unfolded, say }) {
 
   function makeSlot(kind, column, at, index) {
     const slot = { kind, column, ring: s("circle.ring", { r: RING }), shape: s("path.fill"), label: s("text.label"), value: s("text.value") };
-    const parts = kind === "fold" ? [s("rect.hit", { x: -40, y: -14, width: 80, height: 28, rx: 6 }), slot.label] : [s("circle.halo", { r: RING + 4 }), slot.ring, slot.shape, slot.label, slot.value];
+    const whole = [s("circle.halo", { r: RING + 4 }), slot.ring, slot.shape, slot.label, slot.value];
     slot.group = s(
-      "g",
+      `g.slot.${kind}`,
       {
-        class: `slot ${kind}`,
         role: kind === "input" ? "img" : "button",
         tabindex: "-1",
         on: { click: () => (setFocus(at, index), act(slot)), focus: () => say(slot.words), mouseenter: () => say(slot.words) },
       },
-      parts,
+      kind === "fold" ? [s("rect.hit", { x: -40, y: -14, width: 80, height: 28, rx: 6 }), slot.label] : whole,
     );
     return slot;
   }
@@ -299,11 +295,11 @@ function createDrawing({ choose, unfold, unfolded, say }) {
   }
 
   function mark({ layer, neuron }) {
-    for (const column of columns) {
-      for (const slot of column.slots) {
-        const chosen = slot.kind !== "fold" && column.name === layer && slot.index === neuron;
-        slot.group.classList.toggle("chosen", chosen);
-        if (slot.group.getAttribute("role") === "button" && slot.kind !== "fold") slot.group.setAttribute("aria-pressed", String(chosen));
+    for (const { name, slots } of columns) {
+      for (const { kind, index, group } of slots) {
+        const chosen = name === layer && index === neuron;
+        group.classList.toggle("chosen", chosen);
+        if (kind === "neuron" || kind === "output") group.setAttribute("aria-pressed", String(chosen));
       }
     }
   }
@@ -351,8 +347,9 @@ function summary({ layers, outputs, columns }) {
 function tables(found) {
   if (!found) return "";
   const neurons = found.layers.flatMap((layer) => layer.shown.map(({ index, sum, fired }) => [`${layerName(layer.name)} [${index}]`, data(sum), data(fired)]));
-  const place = ([layer, index]) => (layer === "input" ? (found.columns.find((column, at) => (column.index ?? at) === index)?.name ?? `input ${index}`) : `${layerName(layer)} [${index}]`);
-  const edges = found.edges.map(({ from, to, weight, product }) => [place(from), place(to), weight === null ? "several" : data(weight), h("data", { value: product }, signed(product))]);
+  const column = (index) => found.columns.find((one, at) => (one.index ?? at) === index)?.name ?? `input ${index}`;
+  const place = ([layer, index]) => (layer === "input" ? column(index) : `${layerName(layer)} [${index}]`);
+  const edges = found.edges.map(({ from, to, weight, product }) => [place(from), place(to), weight === null ? "several" : data(weight), data(product)]);
   return [
     table("Neurons shown", ["Neuron", "Sum", "After the kink"], neurons, { numeric: [1, 2], hideCaption: false }),
     folded("Strongest weights", table("Strongest weights", ["From", "To", "Weight", "Input × weight"], edges, { numeric: [2, 3] })),

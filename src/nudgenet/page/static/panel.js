@@ -111,6 +111,12 @@ export function follow({ element, say }, store, keys, { ask, show, cleanup }) {
     go();
   }
 
+  /** The best weights are looked at, and the training has better ones by now, or has ended and kept them. */
+  function isOutdated({ step, best_step }, changed) {
+    const at = latest?.at;
+    return step === null && keys.includes("step") && (changed.has("best_step") || changed.has("live")) && at && !(at.exact && at.step === best_step);
+  }
+
   function again(changed) {
     const only = (...names) => [...changed].every((key) => names.includes(key) || !keys.includes(key));
     if (only("mode") && !busy && latest?.at?.exact && latest.at.step === store.state.step) return; // it was exact already
@@ -121,7 +127,7 @@ export function follow({ element, say }, store, keys, { ask, show, cleanup }) {
     } else go();
   }
 
-  cleanup.add(store.subscribe((_, changed) => keys.some((key) => changed.has(key)) && again(changed)));
+  cleanup.add(store.subscribe((state, changed) => (keys.some((key) => changed.has(key)) || isOutdated(state, changed)) && again(changed)));
   cleanup.add(() => {
     watcher.disconnect();
     busy?.controller.abort();

@@ -2,7 +2,7 @@
 
 import { get, isExported, piece, post } from "./api.js";
 import { announce, append, atMost, button, copyable, debounce, folded, h, oops, problem, prose, put, replace, toast } from "./dom.js";
-import { TASKS, VERDICTS, duration, metricLabel, number, plural, score, when } from "./format.js";
+import { METRICS, TASKS, VERDICTS, duration, metricLabel, number, plural, score, when } from "./format.js";
 import { mountCurves } from "./curves.js";
 import { decisionsPart, baselinesPart, columnsPart, settingsPart, warningsPart } from "./facts.js";
 import { mountForks } from "./forks.js";
@@ -83,7 +83,7 @@ function follow({ app, run, store, cleanup, curves, health, forks, head, facts }
     drawFacts(facts, run, store);
     forks.draw();
     await Promise.all([curves.refresh(), health.refresh()]);
-    announce(`The training of ${run.name} has ended`);
+    announce(`The training of ${run.name} ${run.state === "live" ? "goes on" : "has ended"}`);
   }, 300);
   const every = atMost(() => cleanup.ended || curves.refresh().catch(() => {}), 2000); // the server's word on overfitting and on what is thinned
   const onMessage = (message) => {
@@ -129,7 +129,7 @@ function drawHead(head, run, app) {
       h(
         "p.result",
         h("span.big", score(metric, value)),
-        h("span.soft", term(metricLabel(metric)), " on the ", term("test part", "test rows"), interval ? [", ", term("interval", "very likely between"), ` ${score(metric, interval[0])} and ${score(metric, interval[1])}`] : ""),
+        h("span.soft", METRICS[metric] ? term(metricLabel(metric)) : metricLabel(metric), " on the ", term("test part", "test rows"), interval ? [", ", term("interval", "very likely between"), ` ${score(metric, interval[0])} and ${score(metric, interval[1])}`] : ""),
       ),
     run.exported && h("p.note", prose(run.exported.note)),
     said && run.verdict.reason ? h("p.reason", prose(run.verdict.reason)) : null,

@@ -2,23 +2,33 @@
 
 import { get, isExported, piece, post, remove } from "./api.js";
 import { announce, append, button, debounce, h, oops, problem, replace, toast } from "./dom.js";
-import { ABSENT, METRICS, TASKS, VERDICTS, ago, duration, metricLabel, number, plural, score, when } from "./format.js";
+import { ABSENT, METRICS, TASKS, VERDICTS, ago, capital, duration, metricLabel, number, plural, score, when } from "./format.js";
 import { term } from "./glossary.js";
 import { createCleanup } from "./state.js";
 
 const MOST_COMPARED = 6; // as many as there are kinds of lines
 
-// What a column is sorted by (`by`), and whether larger comes first at the first click (`down`).
+// `by`: what it is sorted by; `down`: larger first at the first click.
 const COLUMNS = [
-  { key: "name", head: () => "Run", by: (run) => run.name.toLowerCase() },
-  { key: "created", head: () => "When", by: (run) => run.created ?? "", down: true },
-  { key: "verdict", head: () => term("verdict", "Verdict"), by: (run) => run.verdict ?? "" },
-  { key: "validation", head: () => term("validation part", "Validation"), by: (run) => goodness(run, "validation"), down: true, numeric: true },
-  { key: "test", head: () => term("test part", "Test"), by: (run) => goodness(run, "test"), down: true, numeric: true },
-  { key: "epochs", head: () => term("epoch", "Epochs"), by: (run) => run.epochs ?? 0, down: true, numeric: true },
-  { key: "parameters", head: () => term("parameter", "Knobs"), by: (run) => run.parameters ?? 0, down: true, numeric: true, practitioner: true },
-  { key: "seconds", head: () => "Time", by: (run) => run.seconds ?? 0, down: true, numeric: true, practitioner: true },
+  { key: "name", head: () => "Run", by: (run) => run.name.toLowerCase(), cell: nameCell },
+  { key: "created", head: () => "When", by: (run) => run.created ?? "", down: true, cell: (run) => h("span", { title: when(run.created) }, ago(run.created)) },
+  { key: "verdict", head: () => term("verdict", "Verdict"), by: (run) => run.verdict ?? "", cell: verdictBadge },
+  ...["validation", "test"].map((part) => ({
+    key: part,
+    head: () => term(`${part} part`, capital(part)),
+    by: (run) => goodness(run, part),
+    down: true,
+    numeric: true,
+    cell: (run) => [scoreCell(run, run.metric?.[part]), part === "test" && interval(run)],
+  })),
+  { ...amount("epochs", () => term("epoch", "Epochs")), cell: epochsCell },
+  { ...amount("parameters", () => term("parameter", "Knobs")), practitioner: true, cell: (run) => number(run.parameters) },
+  { ...amount("seconds", () => "Time"), practitioner: true, cell: (run) => (run.seconds ? duration(run.seconds) : ABSENT) },
 ];
+
+function amount(key, head) {
+  return { key, head, by: (run) => run[key] ?? 0, down: true, numeric: true };
+}
 
 /** A score such that more is better, for sorting; runs without one come last. */
 function goodness(run, part) {
@@ -118,24 +128,18 @@ export async function mountRuns(container, app) {
   }
 
   function runRow(run, columns) {
-    const tick = h("input", {
-      type: "checkbox",
-      checked: chosen.has(run.name),
-      "aria-label": `Compare ${run.name}`,
-      data: { keep: `tick ${run.name}` },
-      on: {
-        change: () => {
-          if (tick.checked && chosen.size >= MOST_COMPARED) {
-            tick.checked = false;
-            return toast(`At most ${MOST_COMPARED} runs can be told apart in one chart.`);
-          }
-          chosen[tick.checked ? "add" : "delete"](run.name);
-          return drawCompare();
-        },
-      },
-    });
-    const cells = columns.map(({ key, numeric }, index) => {
-      const cell = CELLS[key](run);
+    const choose = () => {
+      if (tick.checked && chosen.size >= MOST_COMPARED) {
+        tick.checked = false;
+        return toast(`At most ${MOST_COMPARED} runs can be told apart in one chart.`);
+      }
+      chosen[tick.checked ? "add" : "delete"](run.name);
+      return drawCompare();
+    };
+    const attributes = { checked: chosen.has(run.name), "aria-label": `Compare ${run.name}`, data: { keep: `tick ${run.name}` } };
+    const tick = h("input", { type: "checkbox", ...attributes, on: { change: choose } });
+    const cells = columns.map(({ key, numeric, cell: make }, index) => {
+      const cell = make(run);
       if (index === 0) return h("th", { scope: "row" }, cell, run.note && h("div.note.small", run.note), run.problem && h("div.problem.small", run.problem));
       return h("td", { class: numeric ? "number" : null, data: { label: key } }, cell);
     });
@@ -143,20 +147,16 @@ export async function mountRuns(container, app) {
   }
 
   function doings(run) {
-    const star = button(run.star ? "★" : "☆", () => change(run, { star: !run.star }, `runs/${piece(run.name)}/star`, { star: !run.star }), {
-      class: "quiet",
-      "aria-label": `Star ${run.name}`,
-      "aria-pressed": String(Boolean(run.star)),
-      data: { keep: `star ${run.name}` },
-    });
-    const note = button("Note", (event) => editNote(run, event.currentTarget.closest("tr")), { class: "quiet", "aria-label": `Note on ${run.name}`, data: { keep: `note ${run.name}` } });
-    const away = button("Delete", () => deleteRun(run), {
-      class: "quiet",
-      "aria-label": `Delete ${run.name}`,
-      disabled: run.state === "live",
-      title: run.state === "live" ? "It is training: stop it first" : "",
-    });
-    return h("div.row.tight", star, note, away);
+    const { name, star, state } = run;
+    const act = (words, action, label, attributes = {}) =>
+      button(words, action, { class: "quiet", "aria-label": `${label} ${name}`, data: { keep: `${label} ${name}` }, ...attributes });
+    const live = state === "live";
+    return h(
+      "div.row.tight",
+      act(star ? "★" : "☆", () => change(run, { star: !star }, `runs/${piece(name)}/star`, { star: !star }), "Star", { "aria-pressed": String(Boolean(star)) }),
+      act("Note", (event) => editNote(run, event.currentTarget.closest("tr")), "Note on"),
+      act("Delete", () => deleteRun(run), "Delete", { disabled: live, title: live ? "It is training: stop it first" : null }),
+    );
   }
 
   function editNote(run, row) {
@@ -167,7 +167,7 @@ export async function mountRuns(container, app) {
       open = false;
       if (save && field.value !== (run.note ?? "")) change(run, { note: field.value }, `runs/${piece(run.name)}/note`, { text: field.value });
       else draw();
-      focusKept(`note ${run.name}`);
+      focusKept(`Note on ${run.name}`);
     };
     field.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" && event.key !== "Escape") return;
@@ -231,19 +231,14 @@ export async function mountRuns(container, app) {
   return cleanup.end;
 }
 
-const CELLS = {
-  name: (run) => [
-    h("a", { href: `#/run/${piece(run.name)}`, class: "run-name" }, run.name),
-    h("div.small.soft", run.target ? ["predicts ", h("span.target", run.target)] : "", run.source ? ` from ${run.source}` : ""),
-  ],
-  created: (run) => h("span", { title: when(run.created) }, ago(run.created)),
-  verdict: verdictBadge,
-  validation: (run) => scoreCell(run, run.metric?.validation),
-  test: (run) => [scoreCell(run, run.metric?.test), interval(run)],
-  epochs: (run) => (run.epochs ? [number(run.epochs), run.best_epoch ? h("div.small.soft", `best ${number(run.best_epoch)}`) : null] : ABSENT),
-  parameters: (run) => number(run.parameters),
-  seconds: (run) => (run.seconds ? duration(run.seconds) : ABSENT),
-};
+function nameCell({ name, target, source }) {
+  const about = [target && ["predicts ", h("span.target", target)], source && ` from ${source}`];
+  return [h("a.run-name", { href: `#/run/${piece(name)}` }, name), h("div.small.soft", about)];
+}
+
+function epochsCell({ epochs, best_epoch }) {
+  return epochs ? [number(epochs), best_epoch && h("div.small.soft", `best ${number(best_epoch)}`)] : ABSENT;
+}
 
 function scoreCell(run, value) {
   if (typeof value !== "number") return ABSENT;
@@ -252,7 +247,7 @@ function scoreCell(run, value) {
 
 function interval(run) {
   const { low, high, name } = run.metric ?? {};
-  if (typeof low !== "number" || typeof high !== "number" || typeof run.metric.test !== "number") return null;
+  if (![low, high, run.metric?.test].every(Number.isFinite)) return null;
   return h("div.small.soft", `${score(name, low)} to ${score(name, high)}`);
 }
 

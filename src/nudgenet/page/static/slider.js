@@ -95,6 +95,7 @@ export function mountSlider(container, run, store, cleanup) {
         learn({ last_step: state.last_step });
         later();
       }
+      if (changed.has("live")) refresh();
       if (["step", "mode", "at", "last_step"].some((key) => changed.has(key))) show();
     }),
   );
