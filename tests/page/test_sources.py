@@ -46,6 +46,14 @@ def test_a_first_look(page: Any, quick_runs: dict[str, Path]) -> None:
     assert len(columns["area"]["examples"]) == 3 and all(float(text) for text in columns["area"]["examples"])
 
 
+def test_what_could_be_no_target_is_not_guessed(page: Any, tmp_path: Path) -> None:
+    rows = [f"{place % 7}.5,{'ab'[place % 2]},2024-01-{place % 28 + 1:02},car {place}" for place in range(40)]
+    (tmp_path / "cars.csv").write_text("\n".join(["power,maker,day,car", *rows]))
+    assert page.get(f"peek?path={quote(str(tmp_path / 'cars.csv'))}")["target_guess"] == "maker"
+    (tmp_path / "names.csv").write_text("\n".join(["car", *(f"car-{place}" for place in range(40))]))
+    assert page.get(f"peek?path={quote(str(tmp_path / 'names.csv'))}")["target_guess"] == "car"
+
+
 def test_a_query_and_a_folder_of_classes(page: Any, quick_runs: dict[str, Path], tmp_path: Path) -> None:
     table = quick_runs["binary"].parent.parent / "houses.csv"
     found = page.get(f"""peek?path={quote(f"SELECT area, city FROM '{table}' LIMIT 5")}""")
