@@ -52,6 +52,10 @@ def test_the_report_shows_pictures(run: Run) -> None:
     assert "img-src data:" in page
     assert page.count("data:image/jpeg;base64,") > 20
     assert "As the network sees them" in page and "What the first layer looks for" in page
+    # Two neurons of each depth, with nine training images each.
+    for depth in ("first layer", f"stage {run.settings.layers} of {run.settings.layers}"):
+        rows = [figure for figure in page.split("<figure") if f"<figcaption>{depth}, neuron" in figure]
+        assert len(rows) == 2 and all(row.count("<img ") == 9 for row in rows)
 
 
 def test_test_predictions_name_their_files(run: Run) -> None:

@@ -1,5 +1,5 @@
-"""Pictures for the report of a run on images or sounds: its worst mistakes and where it looked, what it was shown, its
-first layer. A sound is shown as its spectrogram, with a player."""
+"""Pictures for the report of a run on images or sounds: its worst mistakes and where it looked, what it was shown, what
+its layers look for. A sound is shown as its spectrogram, with a player."""
 
 from __future__ import annotations
 
@@ -15,92 +15,81 @@ from nudgenet.data.augment import vary
 from nudgenet.data.decoding import as_jpeg
 from nudgenet.data.media import Undecodable, media_paths
 from nudgenet.job import Table
+from nudgenet.networks.anatomy import fired_in, first_filters
+from nudgenet.networks.attribution import heat_maps
 from nudgenet.networks.convnet import ConvNet
 from nudgenet.records import Medium, Part
 from nudgenet.report.contents import Exhibit, Gallery
 from nudgenet.report.spectrograms import png_uri, spectrogram_uri
-from nudgenet.scoring.metrics import row_losses
+from nudgenet.scoring.answers import AnswerRule
+from nudgenet.scoring.mistakes import worst_mistakes
 from nudgenet.settings import Settings
 
 NUM_WORST = 24
 NUM_SAMPLES = 8
 VARIANTS = 3
 MOST_FILTERS = 64
+FILTER = 24  # pixels that stand for one weight of a filter
+MOST_EXCITING = 9
+CHANNELS = 2  # neurons of each depth
+MOST_LOOKED_AT = 2_000  # training rows, evenly spaced
+THUMB = 78  # pixels, as they are drawn
 HEARD_SECONDS = 6  # of a sound that can be played, at most: 24 of them take half a megabyte
 HEARD_RATE = 16_000
 SMALL = 96  # pixels: a smaller picture is drawn larger, each of its pixels a square
 
 
 def galleries(
-    network: nn.Module, table: Table, targets: np.ndarray, answers: np.ndarray, settings: Settings
+    network: nn.Module, table: Table, targets: np.ndarray, answers: np.ndarray, rule: AnswerRule, settings: Settings
 ) -> list[Gallery]:
-    """What there is to see; nothing for a table without images or sounds.
+    """What there is to see; nothing for a table without images or sounds as pictures.
 
     Args:
         targets, answers: of the test part, as `score` takes them.
     """
-    if table.preparation.media is None or not isinstance(network, ConvNet):
+    shape = table.prepared.shape.image
+    if shape is None:
         return []
-    shown = [
-        worst_mistakes(network, table, targets, answers, settings),
-        as_seen(table, settings),
-        filters(network, medium_of(table)),
-    ]
+    shown = [worst_shown(network, table, targets, answers, rule, settings), as_seen(table, settings)]
+    if isinstance(network, ConvNet):
+        shown += [filters(network, shape.medium), excited(network, table)]
     return [gallery for gallery in shown if gallery.exhibits]
 
 
-def worst_mistakes(
-    network: ConvNet, table: Table, targets: np.ndarray, answers: np.ndarray, settings: Settings
+def worst_shown(
+    network: nn.Module, table: Table, targets: np.ndarray, answers: np.ndarray, rule: AnswerRule, settings: Settings
 ) -> Gallery:
     """The test images or sounds with the largest loss that are wrong, each beside where the network looked."""
     task, part, medium = table.task, table.prepared.test, medium_of(table)
-    losses = row_losses(task.kind, targets, answers)
-    if task.classes:
-        losses = np.where(answers.argmax(axis=1) == targets, -np.inf, losses)
-    worst = [int(row) for row in np.argsort(-losses, kind="stable")[:NUM_WORST] if np.isfinite(losses[row])]
+    worst = worst_mistakes(task, targets, answers, rule, NUM_WORST)
     paths = media_paths(table.test_cells)
-    chosen = one_view(network, part.inputs["images"][worst])
-    outputs = answers[worst].argmax(axis=1) if task.classes else np.zeros(len(worst), int)
-    heats = heat_maps(network, chosen, outputs) if task.classes and worst else None
+    inputs = {name: tensor[[mistake.row for mistake in worst]] for name, tensor in part.inputs.items()}
+    pictures = one_view(inputs["images"], table)
+    # Where it looked for the class that it took each for, or for the number.
+    heats = heat_maps(network, inputs, torch.tensor([mistake.taken or 0 for mistake in worst], dtype=torch.long))
     exhibits = []
-    for place, row in enumerate(worst):
-        if task.classes:
-            taken = task.classes[int(outputs[place])]
-            said = f"{task.classes[int(targets[row])]}, taken for {taken} ({answers[row].max():.0%} sure)"
-        else:
-            said = f"{targets[row]:.4g}, predicted {answers[row]:.4g}"
-        name = "" if paths is None else str(paths[row].as_py())
-        uris = [drawn(chosen[place], medium)]
+    for place, mistake in enumerate(worst):
+        name = "" if paths is None else str(paths[mistake.row].as_py())
+        uris = [drawn(pictures[place], medium)]
         if heats is not None:
-            uris.append(drawn(chosen[place], medium, heats[place]))
+            uris.append(drawn(pictures[place], medium, heats[place]))
         sound = sound_of(table, name, settings) if medium == "sound" else ""
-        exhibits.append(Exhibit(tuple(uris), said, name, sound))
+        exhibits.append(Exhibit(tuple(uris), mistake.said, name, sound))
     words = f"Test {medium}s that the network got most wrong."
     if medium == "sound":
         words += " Each as the network sees it: time runs to the right, low pitches are at the bottom, bright is loud."
-    if task.classes:
+    if heats is not None:
         bright = "in yellow" if medium == "image" else "left bright"
-        words += f" Beside each, {bright}, what spoke for the answer that it gave (class activation map)."
+        spoke = "what spoke for the answer that it gave" if task.classes else "what made the number larger"
+        words += f" Beside each, {bright}, {spoke} (Grad-CAM)."
     return Gallery("Its worst mistakes", words, tuple(exhibits))
 
 
-def heat_maps(network: ConvNet, images: Tensor, outputs: np.ndarray) -> Tensor:
-    """How much each place of an image spoke for an output, from 0 to 1: float32 (rows, height, width).
-
-    The last maps are averaged and weighed by the output's knobs; before averaging, the same sum says where it came
-    from (Zhou et al., Learning deep features for discriminative localization, arXiv 1512.04150).
-    """
-    with torch.inference_mode():
-        maps = network.maps(images).float()
-        knobs = network.output.weight[torch.from_numpy(outputs), : maps.shape[1]]
-        heat = torch.einsum("rchw,rc->rhw", maps, knobs).clamp_min(0)
-        heat = heat / heat.amax(dim=(1, 2), keepdim=True).clamp_min(1e-9)
-        return nn.functional.interpolate(heat.unsqueeze(1), images.shape[2:], mode="bilinear")[:, 0]
-
-
-def one_view(network: ConvNet, images: Tensor) -> Tensor:
+def one_view(images: Tensor, table: Table) -> Tensor:
     """Images as they are; of sounds with several windows, the middle one."""
-    views = torch.split(images, network.stem.in_channels, dim=1)
+    shape = table.prepared.shape.image
+    assert shape is not None
+    views = torch.split(images, shape.channels, dim=1)
     return views[len(views) // 2]
 
 
@@ -130,19 +119,60 @@ def label_of(table: Table, target: float) -> str:
 
 def filters(network: ConvNet, medium: Medium) -> Gallery:
     """The weights of the first layer: the small patterns that it looks for, the most used first."""
-    weights = network.stem.weight.detach().float()
-    order = weights.flatten(1).norm(dim=1).argsort(descending=True, stable=True)[:MOST_FILTERS]
-    pictures = weights[order]
+    order, pictures = first_filters(network, MOST_FILTERS)
     largest = pictures.flatten(1).abs().amax(dim=1).clamp_min(1e-9).view(-1, 1, 1, 1)
     pixels = (127.5 + 127.5 * pictures / largest).round().to(torch.uint8)
     if medium == "sound":
-        uris = [png_uri(picture[0].flip(0).unsqueeze(2).expand(-1, -1, 3).numpy()) for picture in pixels]
+        larger = pixels[:, 0].flip(1).repeat_interleave(FILTER, 1).repeat_interleave(FILTER, 2)
+        uris = [png_uri(picture.unsqueeze(2).expand(-1, -1, 3).numpy()) for picture in larger]
         wants = "sound (time runs to the right, low pitches are at the bottom)"
     else:
-        uris, wants = [data_uri(picture, least=40) for picture in pixels], "light"
-    exhibits = tuple(Exhibit((uri,), "", "") for uri in uris)
-    words = f"Each square is one neuron of the first layer: bright where it wants {wants}, dark where it wants none."
+        uris, wants = [data_uri(picture) for picture in pixels], "light"
+    exhibits = tuple(Exhibit((uri,), "", str(channel)) for uri, channel in zip(uris, order, strict=True))
+    words = (
+        "Each square is one neuron of the first layer, by its number: bright where it wants "
+        f"{wants}, dark where it wants none."
+    )
     return Gallery("What the first layer looks for", words, exhibits)
+
+
+def excited(network: ConvNet, table: Table) -> Gallery:
+    """Neurons of growing depth, each with the training images or sounds that excite it the most.
+
+    At each depth those are shown whose answers differ the most from row to row.
+    """
+    part, medium = table.prepared.train, medium_of(table)
+    rows = torch.linspace(0, len(part) - 1, min(len(part), MOST_LOOKED_AT)).round().long()
+    depths = {"stem": "first layer"} | {
+        f"stage{number}.second": f"stage {number} of {len(network.stages)}"
+        for number in range(1, len(network.stages) + 1)
+    }
+    num_views = part.inputs["images"].shape[1] // network.stem.in_channels
+    answers = fired_in(network, part.inputs, rows, depths, num_views // 2)
+    exhibits = []
+    for layer, depth in depths.items():
+        fired = answers[layer]
+        for channel in fired.std(dim=0, correction=0).argsort(descending=True, stable=True)[:CHANNELS].tolist():
+            best = fired[:, channel].argsort(descending=True, stable=True)[:MOST_EXCITING]
+            pictures = one_view(part.inputs["images"][rows[best]], table)
+            uris = tuple(drawn(small(picture) if medium == "image" else picture, medium) for picture in pictures)
+            exhibits.append(Exhibit(uris, f"{depth}, neuron {channel}", ""))
+    words = (
+        f"The training {medium}s that excite a neuron the most, the strongest first, from the first layer to the last: "
+        "what they have in common is what the neuron answers to. Of each depth those neurons are shown whose answers "
+        f"differ the most from {medium} to {medium}."
+    )
+    return Gallery("What excites its neurons", words, tuple(exhibits))
+
+
+def small(picture: Tensor) -> Tensor:
+    """uint8 (channels, height, width) with at most `THUMB` pixels on its longer side: many are shown."""
+    scale = THUMB / max(picture.shape[1:])
+    if scale >= 1:
+        return picture
+    size = tuple(max(1, round(side * scale)) for side in picture.shape[1:])
+    shrunk = nn.functional.interpolate(picture.float().unsqueeze(0), size, mode="bilinear", antialias=True)
+    return shrunk[0].clamp(0, 255).round().to(torch.uint8)
 
 
 def medium_of(table: Table) -> Medium:
@@ -160,7 +190,7 @@ def drawn(picture: Tensor, medium: Medium, heat: Tensor | None = None) -> str:
         return spectrogram_uri(picture[0].numpy(), None if heat is None else heat.numpy())
     if heat is not None:
         yellow = torch.tensor([255.0, 210.0, 0.0]).view(3, 1, 1)
-        tinted = picture.float().expand(3, -1, -1) * (0.45 + 0.25 * heat) + yellow * (0.45 * heat)
+        tinted = picture.float().expand(3, -1, -1) * (0.3 + 0.45 * heat) + yellow * (0.25 * heat)
         picture = tinted.clamp(0, 255).round().to(torch.uint8)
     return data_uri(picture)
 
@@ -176,8 +206,8 @@ def sound_of(table: Table, name: str, settings: Settings) -> str:
         return ""
 
 
-def data_uri(picture: Tensor, least: int = SMALL) -> str:
+def data_uri(picture: Tensor) -> str:
     """uint8 (channels, height, width) as a JPEG inside a link."""
     pixels: np.ndarray = picture.permute(1, 2, 0).contiguous().numpy()
-    scale = max(1, round(least / max(pixels.shape[:2])))
+    scale = max(1, round(SMALL / max(pixels.shape[:2])))
     return "data:image/jpeg;base64," + base64.b64encode(as_jpeg(pixels, scale)).decode()

@@ -19,7 +19,8 @@ from nudgenet.data.media import media_paths
 from nudgenet.data.prepare import Preparation
 from nudgenet.job import Table
 from nudgenet.report.contents import MarkedText
-from nudgenet.scoring.metrics import row_losses
+from nudgenet.scoring.answers import AnswerRule
+from nudgenet.scoring.mistakes import worst_mistakes
 
 NUM_WORST = 12
 MOST_WORDS = 80  # different words of a text that are taken out, the first ones
@@ -39,7 +40,9 @@ class Occluded:
     effects: tuple[float, ...]
 
 
-def mark_worst(predict: Predict, table: Table, targets: np.ndarray, answers: np.ndarray) -> list[MarkedText]:
+def mark_worst(
+    predict: Predict, table: Table, targets: np.ndarray, answers: np.ndarray, rule: AnswerRule
+) -> list[MarkedText]:
     """The test texts with the largest loss that are wrong, each with the words that led there; [] without texts.
 
     Args:
@@ -49,29 +52,18 @@ def mark_worst(predict: Predict, table: Table, targets: np.ndarray, answers: np.
     task, columns = table.task, list(table.preparation.texts)
     if not columns:
         return []
-    losses = row_losses(task.kind, targets, answers)
-    if task.classes:
-        losses = np.where(answers.argmax(axis=1) == targets, -np.inf, losses)
-    worst = [int(row) for row in np.argsort(-losses, kind="stable")[:NUM_WORST] if np.isfinite(losses[row])]
     paths, marked = media_paths(table.test_cells), []
-    for row in worst:
-        cells = table.test_cells.slice(row, 1)
-        if task.classes:
-            taken = int(answers[row].argmax())
-            said = (
-                f"{task.classes[int(targets[row])]}, taken for {task.classes[taken]} ({answers[row][taken]:.0%} sure)"
-            )
-        else:
-            taken, said = None, f"{targets[row]:.4g}, predicted {answers[row]:.4g}"
+    for mistake in worst_mistakes(task, targets, answers, rule, NUM_WORST):
+        cells = table.test_cells.slice(mistake.row, 1)
         words: list[tuple[str, float]] = []
         for column in columns:
-            found = occlude(predict, table.preparation, cells, column, taken)
+            found = occlude(predict, table.preparation, cells, column, mistake.taken)
             words += zip(found.units, found.effects, strict=True) if not words else [
                 (" · ", 0.0), *zip(found.units, found.effects, strict=True)
             ]  # fmt: skip
         largest = max((abs(effect) for _, effect in words), default=0.0) or 1.0
-        name = f"row {row + 1}" if paths is None else str(paths[row].as_py())
-        marked.append(MarkedText(tuple((unit, effect / largest) for unit, effect in words), said, name))
+        name = f"row {mistake.row + 1}" if paths is None else str(paths[mistake.row].as_py())
+        marked.append(MarkedText(tuple((unit, effect / largest) for unit, effect in words), mistake.said, name))
     return marked
 
 

@@ -161,9 +161,9 @@ def with_exhibits(
 ) -> Contents:
     """The report with what can be shown of single test rows: images, sounds, texts."""
     targets, answers = true_values(table, table.prepared.test), ours.scaled["test"]
-    shown = galleries(network, table, targets, answers, settings)
+    shown = galleries(network, table, targets, answers, ours.rule, settings)
     with torch.inference_mode():
-        marked = mark_worst(answering(network, state, table.prepared, ours.rule), table, targets, answers)
+        marked = mark_worst(answering(network, state, table.prepared, ours.rule), table, targets, answers, ours.rule)
     return replace(report, galleries=shown, texts=marked)
 
 

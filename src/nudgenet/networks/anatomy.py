@@ -5,7 +5,7 @@ One function of each kind of network; what none of them knows is not openable, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from nudgenet.networks.pretrained import PretrainedNetwork
 from nudgenet.networks.transformer import Transformer
 from nudgenet.networks.watched import Layer, Origin, Watch
 
+FEW = 16  # rows of one pass over pictures or long texts, which networks cut up otherwise
 DENSE = (Ensemble, MLP, BagNetwork, PretrainedNetwork)
 
 
@@ -84,6 +85,35 @@ def trained_alike(network: nn.Module) -> nn.Module:
     if isinstance(network, ConvNet):
         network.mirrored = False
     return network.eval()
+
+
+def fired_in(
+    network: nn.Module, inputs: Mapping[str, Tensor], rows: Tensor, wanted: Collection[str], member: int = 0
+) -> dict[str, Tensor]:
+    """What the neurons of some layers answer to rows, float32 (rows, neurons): over places, where each fires the most.
+
+    Args:
+        network: in evaluation mode.
+        rows: int64, which of the rows in `inputs`.
+        wanted: names of layers, as `layers_of` gives them.
+    """
+    at_once = FEW if isinstance(network, ConvNet | Transformer) else 1_024
+    found: dict[str, list[Tensor]] = {name: [] for name in wanted}
+    with torch.no_grad():
+        for some in torch.split(rows, at_once):
+            with watch(network) as seen:
+                network({name: tensor[some] for name, tensor in inputs.items()})
+            for layer in layers_of(network, seen, member):
+                if layer.name in found:
+                    found[layer.name].append(layer.fired.value)
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def first_filters(network: ConvNet, most: int) -> tuple[list[int], Tensor]:
+    """The channels of the first layer with the largest weights, and these: float32 (channels, colours, height, width)."""
+    weights = network.stem.weight.detach().float()
+    order = weights.flatten(1).norm(dim=1).argsort(descending=True, stable=True)[:most]
+    return order.tolist(), weights[order]
 
 
 def attention_of(network: nn.Module, seen: Watch) -> list[Tensor]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from nudgenet.report.contents import Contents, Exhibit, Gallery
 from nudgenet.report.markup import Html, escape, join, paragraph, section
 
+MANY = 6  # images side by side: with more they are drawn smaller, to stand in one line
+
 
 def pictures(contents: Contents) -> Html:
     """Every gallery under its own heading; nothing for a run without images or sounds."""
@@ -22,4 +24,5 @@ def _exhibit(exhibit: Exhibit) -> Html:
     name = f"<small>{escape(exhibit.name)}</small>" if exhibit.name else ""
     caption = f"<figcaption>{escape(exhibit.words)} {name}</figcaption>" if said else ""
     player = f'<audio controls preload="none" src="{escape(exhibit.sound)}"></audio>' if exhibit.sound else ""
-    return Html(f"<figure>{images}{player}{caption}</figure>")
+    kind = ' class="many"' if len(exhibit.images) > MANY else ""
+    return Html(f"<figure{kind}>{images}{player}{caption}</figure>")

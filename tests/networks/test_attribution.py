@@ -1,0 +1,81 @@
+"""Where a network looked: held against what the last maps add to an output, and against a network that looks at one place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from nudgenet.models import find_model
+from nudgenet.networks.attribution import heat_maps
+from nudgenet.networks.convnet import ConvNet
+from nudgenet.networks.mlp import MLP
+from nudgenet.networks.pretrained import PretrainedNetwork
+from nudgenet.records import ImageShape, Shape
+from tiny_model import write_image_model
+
+SHAPE = Shape(0, (), 3, 100, ImageShape(3, 32, 32, (0.5,) * 3, (0.25,) * 3))
+CHOSEN = torch.tensor([0, 2, 1, 1])
+
+
+def pictures(num_rows: int = 4, channels: int = 3, side: int = 32) -> dict[str, Tensor]:
+    random = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (num_rows, channels, side, side), generator=random).to(torch.uint8)
+    return {"images": images, "numbers": torch.zeros(num_rows, 0), "categories": torch.zeros(num_rows, 0).long()}
+
+
+def added_by(network: ConvNet, images: Tensor, chosen: Tensor) -> Tensor:
+    """What each place of the last maps adds to an output, which is their weighed mean (arXiv 1512.04150), from 0 to 1."""
+    with torch.no_grad():
+        maps = network.maps(images)
+        heat = torch.einsum("rchw,rc->rhw", maps, network.output.weight[chosen]).clamp_min(0)
+        heat = heat / heat.amax(dim=(1, 2), keepdim=True).clamp_min(1e-12)
+        return torch.nn.functional.interpolate(heat.unsqueeze(1), images.shape[2:], mode="bilinear")[:, 0]
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("num_rows", [4, 20])  # 20: in several passes
+def test_a_convnet_looks_where_its_maps_add_to_the_output(mirrored: bool, num_rows: int) -> None:
+    torch.manual_seed(0)
+    network = ConvNet(SHAPE, width=8, num_stages=2, mirrored=mirrored).eval()
+    inputs, chosen = pictures(num_rows), CHOSEN.repeat(num_rows // 4)
+    heat = heat_maps(network, inputs, chosen)
+    assert heat is not None and heat.shape == (num_rows, 32, 32) and heat.min() >= 0 and heat.max() <= 1
+    torch.testing.assert_close(heat, added_by(network, inputs["images"], chosen), atol=1e-4, rtol=1e-3)
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_of_several_windows_the_middle_one_is_looked_at() -> None:
+    torch.manual_seed(0)
+    sound = Shape(0, (), 3, 100, ImageShape(1, 32, 32, (0.5,), (0.25,), windows=3, medium="sound"))
+    network, inputs = ConvNet(sound, width=8, num_stages=2).eval(), pictures(channels=3)
+    heat = heat_maps(network, inputs, CHOSEN)
+    assert heat is not None
+    torch.testing.assert_close(heat, added_by(network, inputs["images"][:, 1:2], CHOSEN), atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["vit", "dinov2", "convnext"])
+def test_a_pretrained_network_looks_at_what_differs(kind: str, tmp_path: Path) -> None:
+    """Frozen features: what spoke for an output changes with the output, and lies within the picture."""
+    pytest.importorskip("transformers")
+    model = find_model(str(write_image_model(tmp_path / kind, kind)))
+    image = ImageShape(3, 32, 32, (0.5,) * 3, (0.5,) * 3, model=model.packed_config)
+    torch.manual_seed(0)
+    network = (
+        PretrainedNetwork(Shape(0, (), 3, 100, image), lambda shape: torch.nn.Identity()).eval().requires_grad_(False)
+    )
+    torch.nn.init.normal_(network.direct.weight)
+    heats = [heat_maps(network, pictures(), torch.full((4,), output)) for output in range(3)]
+    for heat in heats:
+        assert heat is not None and heat.shape == (4, 32, 32) and heat.min() >= 0 and heat.max() <= 1
+    if kind != "convnext":  # its maps are a single place here
+        assert not torch.allclose(torch.stack(heats)[0], torch.stack(heats)[1])
+
+
+def test_a_network_for_tables_has_no_place_to_look_at() -> None:
+    assert (
+        heat_maps(MLP(Shape(2, (), 3, 10), num_layers=1, width=4), {"numbers": torch.zeros(1, 2)}, torch.tensor([0]))
+        is None
+    )
