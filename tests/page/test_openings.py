@@ -412,6 +412,8 @@ def test_without_its_source_a_run_opens_on_its_snapshots(moved_page: Any) -> Non
         "POST", "runs/binary/update", {"row": row, "step": 0, "layer": "layer1", "neuron": 0, "batch": "real"}
     )
     assert moved_page.post("runs/binary/whatif", {"row": row})["columns"]
+    assert time["rows"] is False
+    assert moved_page.post("runs/binary/boundary", {"row": row, "x": "area", "y": "age"})["points"] == []
 
 
 def test_a_machine_that_rounds_otherwise_does_not_claim_to_be_exact(own_page: Any) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nudgenet.data.features import NumberFeature
 from nudgenet.data.prepare import Preparation
 from nudgenet.data.starts import MediaFeature
-from nudgenet.errors import ColumnError, did_you_mean
+from nudgenet.errors import ColumnError, RunError, did_you_mean
 from nudgenet.networks.anatomy import attention_of, fired_in, first_filters, gradients, watch
 from nudgenet.networks.convnet import ConvNet
 from nudgenet.networks.transformer import Transformer
@@ -216,20 +216,28 @@ def boundary(opened: OpenedRun, moment: Moment, row: Row, x: Any, y: Any, resolu
             inputs["numbers"][:, place + offset] = torch.from_numpy(encoded).to(torch.float32)
     found = ask(opened, moment.network, inputs)
     grid = found[:, 1] if opened.run.task.kind == "binary" else found
-    part = part_of_run(opened, "train")
-    some = np.linspace(0, len(part) - 1, min(len(part), MOST_POINTS)).round().astype(np.int64)
-    cells = [prepared_back(part.inputs["numbers"][torch.from_numpy(some)], axis) for axis in axes]
     return {
         "at": at_of(moment.at),
         "x": ticks[0].tolist(),
         "y": ticks[1].tolist(),
         "grid": grid.reshape(size, size, *grid.shape[1:]).tolist(),
         "classes": opened.run.classes,
-        "points": [
-            {"x": float(a), "y": float(b), "truth": truth_of(opened, part.targets[i : i + 1]), "part": "train"}
-            for a, b, i in zip(*cells, some.tolist(), strict=True)
-        ],
+        "points": points_of(opened, axes),
     }
+
+
+def points_of(opened: OpenedRun, axes: Sequence[Axis]) -> list[dict[str, Any]]:
+    """Training rows over two columns, evenly spaced; none if they are gone."""
+    try:
+        part = part_of_run(opened, "train")
+    except RunError:
+        return []
+    some = np.linspace(0, len(part) - 1, min(len(part), MOST_POINTS)).round().astype(np.int64)
+    cells = [prepared_back(part.inputs["numbers"][torch.from_numpy(some)], axis) for axis in axes]
+    return [
+        {"x": float(a), "y": float(b), "truth": truth_of(opened, part.targets[i : i + 1]), "part": "train"}
+        for a, b, i in zip(*cells, some.tolist(), strict=True)
+    ]
 
 
 Axis = tuple[int, NumberFeature, float, float]

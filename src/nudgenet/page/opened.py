@@ -210,6 +210,7 @@ class OpenedRun:
             "snapshots": steps,
             "best_step": self.best_step(),
             "exact": not why,
+            "rows": not isinstance(self._origin, str),
             "why": f"{why}: nearest snapshots only" if why else "every step can be computed again exactly",
         }
 

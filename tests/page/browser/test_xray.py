@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -295,6 +297,32 @@ def test_a_step_in_the_curves_is_the_sliders(page: Page) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     expect(page.locator(".timebar .place")).not_to_contain_text("kept")
+
+
+def test_where_the_rows_are_gone_the_network_answers_for_what_is_typed(page: Page, runs_folder: Path) -> None:
+    watched = page.context.watched  # type: ignore[attr-defined]
+    watched.expected += ["400 (Bad Request)"]
+    folder = runs_folder / "rows-gone"
+    shutil.copytree(runs_folder / "houses", folder)
+    try:
+        data = json.loads((folder / "data.json").read_text())
+        data["source"]["location"] = str(folder / "gone.csv")
+        (folder / "data.json").write_text(json.dumps(data))
+        page.goto(re.sub(r"[?#].*", "", page.url) + "#/run/rows-gone")
+        page.locator("section.network").scroll_into_view_if_needed()
+        expect(page.locator("section.network .slot.output")).not_to_have_count(0)
+        expect(page.locator("section.network .problem")).to_be_hidden()
+        panel = page.locator("section.your-row")
+        panel.scroll_into_view_if_needed()
+        expect(panel.get_by_label("area", exact=True)).to_have_value(re.compile(r"^\d"))
+        panel.get_by_label("area", exact=True).fill("150")
+        page.wait_for_timeout(500)  # typing rests, and the answer is asked for
+        expect(page.locator(".panel[aria-busy]")).to_have_count(0)
+        rooms = panel.get_by_label("rooms", exact=True).input_value()
+        (wanted,) = Run(Store(folder)).predict({"area": "150", "rooms": rooms})
+        assert any(value == pytest.approx(float(wanted), rel=1e-6) for value in values(panel))
+    finally:
+        shutil.rmtree(folder)
 
 
 # One update in four steps.

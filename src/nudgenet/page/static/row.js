@@ -28,10 +28,16 @@ export function mountRow(container, run, store, cleanup) {
   });
 }
 
+/** Whether all of a row was typed: where the run's rows are gone. */
+function isOwn(row) {
+  return Boolean(row?.values && !row.from);
+}
+
 /** The name of a row for people. */
 export function rowName(row) {
   if (!row) return "no row";
-  return row.values ? `${rowName(row.from)}, changed` : `row ${number(row.index)} (${row.part})`;
+  if (row.values) return row.from ? `${rowName(row.from)}, changed` : "a row of your own";
+  return `row ${number(row.index)} (${row.part})`;
 }
 
 function rowPicker(run, store, cleanup) {
@@ -142,6 +148,7 @@ function rowForm(run, store, cleanup) {
 
   const changed = debounce(() => {
     if (cleanup.ended) return;
+    if (isOwn(store.state.row)) return store.set({ row: { values: Object.fromEntries([...fields].map(([name, control]) => [name, control.value])) } });
     const origin = store.state.row.from ?? store.state.row;
     const typed = [...fields].filter(([name, control]) => control.value !== String(original[name] ?? ""));
     const values = Object.fromEntries(typed.map(([name, control]) => [name, control.value]));
@@ -163,8 +170,14 @@ function rowForm(run, store, cleanup) {
 
   async function show({ row }) {
     const origin = row?.from ?? row;
-    undo.hidden = !row?.values;
+    undo.hidden = !row?.values || isOwn(row);
     if (!origin) return;
+    if (isOwn(row)) {
+      shown = "";
+      write(row.values);
+      replace(media);
+      return store.set({ cells: row.values });
+    }
     const name = `${origin.part} ${origin.index}`;
     if (name === shown) {
       if (!row.values) write(original);

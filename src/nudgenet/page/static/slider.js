@@ -84,7 +84,7 @@ export function mountSlider(container, run, store, cleanup) {
     parts.range.max = time.last_step;
     drawMarks(parts.marks, time, run.overfit_from);
     const { last_step, best_step } = time;
-    store.set({ last_step, best_step });
+    store.set({ last_step, best_step, gone: time.rows === false });
     show();
   }
 

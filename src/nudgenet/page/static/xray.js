@@ -20,6 +20,8 @@ export function mountXray(container, run, store) {
   store.set({ mode: "exact", member: 0, stage: "forward", batch: "row" });
   const slot = container.closest("main")?.querySelector(".time-slot") ?? container;
   const grid = h("div.panels.even.xray");
+  // Where the run's rows are gone, the network still answers for values that somebody types.
+  cleanup.add(store.subscribe((state, changed) => changed.has("gone") && state.gone && !state.row.values && store.set({ row: typicalRow(run) })));
   mountSlider(slot, run, store, cleanup);
   container.append(grid);
   mountNetwork(grid, run, store, cleanup);
@@ -33,6 +35,11 @@ export function mountXray(container, run, store) {
     cleanup.end();
     grid.remove();
   };
+}
+
+function typicalRow(run) {
+  const used = (run.columns ?? []).filter((column) => column.used !== false);
+  return { values: Object.fromEntries(used.map(({ name, typical }) => [name, typical ?? ""])) };
 }
 
 function firstRow(run) {
