@@ -94,6 +94,12 @@ def test_two_pages_take_two_ports(tmp_path: Path) -> None:
         assert DEFAULT_PORT <= ports[0] != ports[1] >= DEFAULT_PORT
 
 
+def test_a_file_is_no_folder_of_runs(nudge: Nudge, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
+    code, out, err = nudge("page", "--runs", tmp_path / "rows.csv", "--no-open")
+    assert (code, out) == (2, "") and err.startswith("nudge: The runs lie in a folder, and this is none")
+
+
 def test_a_port_in_use_is_one_line(nudge: Nudge, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -100,8 +100,10 @@ def serve(
         say: takes the lines for the person; the address with the token is one of its own.
 
     Raises:
-        SettingError: the port is in use, or there is no such address.
+        SettingError: the port is in use, there is no such address, or the folder is a file.
     """
+    if folder.exists() and not folder.is_dir():
+        raise SettingError("The runs lie in a folder, and this is none", got=str(folder), fix="Choose another --runs.")
     with listen(host, port) as listening:
         trust = Trust.at(host, listening.getsockname()[1])
         context = make_context(folder)
