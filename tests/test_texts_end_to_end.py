@@ -13,10 +13,11 @@ import pytest
 import nudgenet
 from conftest import FILLING, KIND, UNKIND
 from nudgenet.errors import Interrupted, SettingError, SourceError
-from nudgenet.explanations import occlude
+from nudgenet.explanations import occlude, shares_of_words
 from nudgenet.observer import Silent
 from nudgenet.predictions import predict_table
 from nudgenet.run import Run
+from nudgenet.training.objectives import answer_function
 from nudgenet.training.stopping import StopSignal
 
 QUICK = {"epochs": 12, "threads": 1, "batch_size": 32}
@@ -192,6 +193,17 @@ def test_the_words_that_led_there(run: Run, reviews: Path) -> None:
     effects = dict(zip(found.units, found.effects, strict=True))
     assert "".join(found.units) == "a lovely film, Lovely!"
     assert effects["lovely"] == effects["Lovely!"] > 0.2 > abs(effects["film,"]) and effects[" "] == 0
+
+
+@pytest.mark.parametrize("network", ["bag", "transformer"])
+def test_words_share_the_answer(network: str, reviews: Path, tmp_path: Path) -> None:
+    run = train(reviews, "liked", tmp_path, network, network=network, ignore="stars", baselines=False)
+    table = run.read(pd.DataFrame({"review": ["a lovely film, Lovely!"], "minutes": [0.0], "seat": ["front"]})).table
+    to_answers = answer_function(run.task.kind, run.settings)
+    found = shares_of_words(run.network, to_answers, run.preparation, table, "review", run.classes.index("yes"))
+    assert found is not None and "".join(found.units) == "a lovely film, Lovely!"
+    effects = dict(zip(found.units, found.effects, strict=True))
+    assert effects["lovely"] > 3 * abs(effects["film,"]) and effects["Lovely!"] > 0.02 and effects[" "] == 0
 
 
 def test_the_report_marks_words(documents: Path, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""Which words spoke for an answer: each word of a text is taken out, and the network is asked again.
+"""Which words spoke for an answer: what each of them added to it.
 
-Occlusion (Zeiler & Fergus, arXiv 1311.2901), which needs to know nothing of the network: it is the same for a bag of
-terms and for attention.
+Integrated gradients over the network's terms or tokens, whose shares are handed to the words that they come from. Where
+tokens cannot be told apart by words, each word is taken out of the text instead, and the network asked again (occlusion:
+Zeiler & Fergus, arXiv 1311.2901).
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from torch import Tensor
+from torch import Tensor, nn
 
 from nudgenet.data.documents import texts_of
 from nudgenet.data.media import media_paths
 from nudgenet.data.prepare import Preparation
+from nudgenet.data.spans import spans_of
+from nudgenet.data.texts import TextFeature
 from nudgenet.job import Table
+from nudgenet.networks.attribution import word_shares
 from nudgenet.report.contents import MarkedText
 from nudgenet.scoring.answers import AnswerRule
 from nudgenet.scoring.mistakes import worst_mistakes
@@ -30,10 +34,11 @@ _UNITS = re.compile(r"\s+|[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\
 _AROUND = re.compile(r"^[\W_]+|[\W_]+$")
 
 Predict = Callable[[Mapping[str, Tensor]], np.ndarray]
+ToAnswers = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Occluded:
+class Weighed:
     """A text in units, and for each how much it spoke for the answer (0 for blanks and what was not tried)."""
 
     units: tuple[str, ...]
@@ -41,11 +46,18 @@ class Occluded:
 
 
 def mark_worst(
-    predict: Predict, table: Table, targets: np.ndarray, answers: np.ndarray, rule: AnswerRule
+    network: nn.Module,
+    to_answers: ToAnswers,
+    predict: Predict,
+    table: Table,
+    targets: np.ndarray,
+    answers: np.ndarray,
+    rule: AnswerRule,
 ) -> list[MarkedText]:
     """The test texts with the largest loss that are wrong, each with the words that led there; [] without texts.
 
     Args:
+        to_answers: what the network gives -> probabilities (rows, classes), or numbers (rows,), with gradients.
         predict: prepared inputs -> answers.
         targets, answers: of the test part, as `score` takes them.
     """
@@ -57,7 +69,9 @@ def mark_worst(
         cells = table.test_cells.slice(mistake.row, 1)
         words: list[tuple[str, float]] = []
         for column in columns:
-            found = occlude(predict, table.preparation, cells, column, mistake.taken)
+            found = shares_of_words(network, to_answers, table.preparation, cells, column, mistake.taken) or occlude(
+                predict, table.preparation, cells, column, mistake.taken
+            )
             words += zip(found.units, found.effects, strict=True) if not words else [
                 (" · ", 0.0), *zip(found.units, found.effects, strict=True)
             ]  # fmt: skip
@@ -67,7 +81,38 @@ def mark_worst(
     return marked
 
 
-def occlude(predict: Predict, preparation: Preparation, row: pa.Table, column: str, output: int | None) -> Occluded:
+def shares_of_words(
+    network: nn.Module, to_answers: ToAnswers, preparation: Preparation, row: pa.Table, column: str, output: int | None
+) -> Weighed | None:
+    """How much each word added to the answer for one row, all terms together from nothing to the whole text.
+
+    Args:
+        to_answers: as for `mark_worst`. row, column, output: as for `occlude`.
+
+    Returns:
+        None where the words cannot be told from the network's tokens, or the network reads none.
+    """
+    whole = str(texts_of(row.column(column))[0].as_py() or "")
+    feature = next(found for found in preparation.features if found.column == column)
+    assert isinstance(feature, TextFeature)
+    units = _UNITS.findall(whole)
+    spans = spans_of(feature, units) if units else None
+    if spans is None:
+        return None
+
+    def answer(outputs: Tensor) -> Tensor:
+        found = to_answers(outputs)
+        return found if output is None else found[:, output]
+
+    shares = word_shares(network, preparation.encode(row), answer)
+    if shares is None:
+        return None
+    effects = shares[preparation.texts[column]].double().numpy() @ spans
+    shown = int(np.searchsorted(np.cumsum([len(unit) for unit in units]), LONGEST, side="right")) or 1
+    return Weighed(tuple(units[:shown]), tuple(effects[:shown].tolist()))
+
+
+def occlude(predict: Predict, preparation: Preparation, row: pa.Table, column: str, output: int | None) -> Weighed:
     """How much the answer for one row falls when a word of its text, wherever it stands in it, is taken out.
 
     Args:
@@ -87,4 +132,4 @@ def occlude(predict: Predict, preparation: Preparation, row: pa.Table, column: s
     answers = predict(preparation.encode(rows.set_column(place, column, pa.array(texts, pa.string()))))
     values = answers if output is None else answers[:, output]
     effect_of = dict(zip(different, (values[0] - values[1:]).tolist(), strict=True))
-    return Occluded(tuple(units), tuple(effect_of.get(key, 0.0) for key in keys))
+    return Weighed(tuple(units), tuple(effect_of.get(key, 0.0) for key in keys))

@@ -16,12 +16,10 @@ from torch import Tensor, nn
 import nudgenet
 from nudgenet import bookkeeping
 from nudgenet.data.batches import subset
-from nudgenet.data.features import CategoryFeature
 from nudgenet.data.images import POOLED
 from nudgenet.data.media import media_paths, readable
-from nudgenet.data.prepare import Preparation
-from nudgenet.data.starts import MediaFeature
-from nudgenet.data.texts import TextFeature, weigh_terms
+from nudgenet.data.spans import input_positions
+from nudgenet.data.texts import weigh_terms
 from nudgenet.exhibits import galleries
 from nudgenet.explanations import mark_worst
 from nudgenet.job import Job, Log, Table
@@ -40,7 +38,7 @@ from nudgenet.scoring.rule import calibration_of, choose_rule, explain_rule
 from nudgenet.settings import Settings
 from nudgenet.training.budget import AFTERWARDS
 from nudgenet.training.loop import evaluate, in_user_units
-from nudgenet.training.objectives import Objective
+from nudgenet.training.objectives import Objective, answer_function
 from nudgenet.training.place import rows_at_once
 from nudgenet.training.pretrained import recommend_start
 from nudgenet.training.state import State
@@ -162,8 +160,9 @@ def with_exhibits(
     """The report with what can be shown of single test rows: images, sounds, texts."""
     targets, answers = true_values(table, table.prepared.test), ours.scaled["test"]
     shown = galleries(network, table, targets, answers, ours.rule, settings)
-    with torch.inference_mode():
-        marked = mark_worst(answering(network, state, table.prepared, ours.rule), table, targets, answers, ours.rule)
+    predict = answering(network, state, table.prepared, ours.rule)
+    to_answers = answer_function(table.task.kind, settings)
+    marked = mark_worst(network, to_answers, predict, table, targets, answers, ours.rule)
     return replace(report, galleries=shown, texts=marked)
 
 
@@ -342,7 +341,9 @@ def answering(
     """A function from prepared inputs to answers as `score` takes them."""
 
     def predict(inputs: Mapping[str, Tensor]) -> np.ndarray:
-        return rule.scale(in_user_units(state.objective.predict(state.objective.unite(network(inputs))), data))
+        with torch.inference_mode():
+            outputs = state.objective.unite(network(inputs))
+            return rule.scale(in_user_units(state.objective.predict(outputs), data))
 
     return predict
 
@@ -357,40 +358,19 @@ def importance_of(
         return []  # there is a single column, and everything comes from it
     num_outputs = data.shape.num_outputs
 
-    with torch.inference_mode():
-        return permutation_importance(
-            answering(network, state, data, rule),
-            data.validation.inputs,
-            targets,
-            positions,
-            kind=table.task.kind,
-            seed=settings.seed,
-            metric=table.metric,
-            threshold=rule.threshold,
-            repeats=2 if num_outputs <= MANY_CLASSES else 1,
-            max_rows=2_000 if num_outputs <= MANY_CLASSES else 500,
-            max_columns=200 if num_outputs <= MANY_CLASSES else 25,
-        )
-
-
-def input_positions(preparation: Preparation) -> dict[str, list[tuple[str, int | slice]]]:
-    """A user's column -> where its prepared inputs stand: [(input name, position or positions), ...]."""
-    positions: dict[str, list[tuple[str, int | slice]]] = {}
-    texts = preparation.texts
-    num_numbers = num_categories = 0
-    for feature in preparation.features:
-        if isinstance(feature, CategoryFeature):
-            positions[feature.column] = [("categories", num_categories)]
-            num_categories += 1
-        elif isinstance(feature, MediaFeature):
-            positions[feature.column] = [(feature.input, slice(None))]
-        elif isinstance(feature, TextFeature):
-            positions[feature.column] = [(name, texts[feature.column]) for name in ("tokens", "token_weights")]
-        else:
-            width = len(feature.names)
-            positions[feature.column] = [("numbers", num_numbers + offset) for offset in range(width)]
-            num_numbers += width
-    return positions
+    return permutation_importance(
+        answering(network, state, data, rule),
+        data.validation.inputs,
+        targets,
+        positions,
+        kind=table.task.kind,
+        seed=settings.seed,
+        metric=table.metric,
+        threshold=rule.threshold,
+        repeats=2 if num_outputs <= MANY_CLASSES else 1,
+        max_rows=2_000 if num_outputs <= MANY_CLASSES else 500,
+        max_columns=200 if num_outputs <= MANY_CLASSES else 25,
+    )
 
 
 def test_table(table: Table, targets: np.ndarray, ours: Answers) -> pa.Table:

@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 from nudgenet.models import find_model
-from nudgenet.networks.attribution import heat_maps
+from nudgenet.networks import NETWORKS
+from nudgenet.networks.attribution import heat_maps, word_shares, word_vectors
+from nudgenet.networks.capacity import choose_capacity
 from nudgenet.networks.convnet import ConvNet
 from nudgenet.networks.mlp import MLP
 from nudgenet.networks.pretrained import PretrainedNetwork
-from nudgenet.records import ImageShape, Shape
-from tiny_model import write_image_model
+from nudgenet.records import ImageShape, Shape, TextShape
+from nudgenet.settings import make_settings
+from tiny_model import write_image_model, write_model
 
 SHAPE = Shape(0, (), 3, 100, ImageShape(3, 32, 32, (0.5,) * 3, (0.25,) * 3))
 CHOSEN = torch.tensor([0, 2, 1, 1])
@@ -79,3 +82,61 @@ def test_a_network_for_tables_has_no_place_to_look_at() -> None:
         heat_maps(MLP(Shape(2, (), 3, 10), num_layers=1, width=4), {"numbers": torch.zeros(1, 2)}, torch.tensor([0]))
         is None
     )
+
+
+# --- texts ----------------------------------------------------------------------------------------
+
+
+def reading(kind: str, folder: Path) -> tuple[torch.nn.Module, dict[str, Tensor]]:
+    """A network for texts with random weights, and a row of nine tokens."""
+    tokens = torch.zeros(1, 16, dtype=torch.int32)
+    tokens[0, :9] = torch.tensor([3, 7, 12, 5, 9, 3, 20, 14, 4])
+    inputs = {"tokens": tokens, "token_weights": (tokens > 0).float() / 3}
+    inputs |= {"numbers": torch.ones(1, 2), "categories": torch.zeros(1, 0).long()}
+    torch.manual_seed(0)
+    if kind in ("bag", "transformer"):
+        shape = Shape(2, (), 3, 100, text=TextShape("bag" if kind == "bag" else "sequence", 30, 16))
+        settings = make_settings(network=kind, width=32, layers=1, members=2)
+        network = NETWORKS[kind](shape, choose_capacity(shape, settings), settings, torch.zeros(0, 3))
+    else:
+        model = find_model(str(write_model(folder / kind, kind)))
+        text = TextShape("pretrained", 30, 16, (16,), model.packed_config)
+        network = PretrainedNetwork(Shape(0, (), 3, 100, text=text), lambda shape: torch.nn.Identity())
+    for parameter in network.parameters():
+        if parameter.ndim == 2:
+            torch.nn.init.normal_(parameter, 0.0, 0.3)
+    return network.eval(), inputs
+
+
+@pytest.mark.parametrize("kind", ["bag", "transformer", "bert", "distilbert", "roberta"])
+def test_shares_of_words_add_up_to_the_difference(kind: str, tmp_path: Path) -> None:
+    """Completeness: from a text whose terms count for nothing to the whole one."""
+    if kind not in ("bag", "transformer"):
+        pytest.importorskip("transformers")
+    network, inputs = reading(kind, tmp_path)
+
+    def answer(outputs: Tensor) -> Tensor:
+        united = outputs.mean(dim=1) if outputs.ndim == 3 else outputs
+        return united.double().softmax(dim=1)[:, 1]
+
+    shares = word_shares(network, inputs, answer)
+    assert shares is not None and shares.shape == (16,) and not shares[9:].any()
+    with torch.no_grad():
+        whole = answer(network(inputs))
+        if kind == "bag":
+            nothing = answer(network(inputs | {"token_weights": torch.zeros(1, 16)}))
+        else:
+            table = word_vectors(network)
+            assert table is not None
+            handle = table.register_forward_hook(lambda module, given, told: torch.zeros_like(told))
+            nothing = answer(network(inputs))
+            handle.remove()
+    difference = float(whole - nothing)
+    assert abs(difference) > 1e-3
+    assert float(shares.sum()) == pytest.approx(difference, abs=0.02 * abs(difference) + 2e-4)
+
+
+def test_networks_without_words_have_no_shares() -> None:
+    network = ConvNet(SHAPE, width=8, num_stages=1).eval()
+    given = pictures(1) | {"tokens": torch.zeros(1, 4, dtype=torch.int32)}
+    assert word_shares(network, given, lambda outputs: outputs[:, 0]) is None

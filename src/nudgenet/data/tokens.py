@@ -62,6 +62,19 @@ class TokenFeature:
         self._tokenizer.no_truncation()
         return np.array([len(ids) for ids in self._ids(cells)], np.int64)
 
+    def located(self, text: str, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A text's tokens as `encode` numbers them, and in which part of it each ends; -1: it stands in none.
+
+        ends: int64 (parts,), the characters after which a part ends.
+        """
+        self._tokenizer.no_truncation()
+        encoded = self._tokenizer.encode(text)
+        is_empty = np.array([begin == end for begin, end in encoded.offsets], bool)
+        # Some tokenizers count the blank before a word as part of it: what matters is where its last letter stands.
+        last = np.array([end - 1 for _, end in encoded.offsets], np.int64)
+        parts = np.searchsorted(ends, last, side="right")
+        return np.array(encoded.ids, np.int64) + FIRST, np.where(is_empty, -1, parts)
+
     def _ids(self, cells: pa.ChunkedArray) -> list[list[int]]:
         texts = ["" if text is None else text for text in parse_levels(texts_of(cells), self.format).to_pylist()]
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]

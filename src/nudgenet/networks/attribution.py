@@ -1,19 +1,23 @@
-"""Where in its input a network found what speaks for an answer."""
+"""Where in its input a network found what speaks for an answer: places of pictures, words of texts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import accumulate
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nudgenet.networks.bag import BagNetwork
 from nudgenet.networks.convnet import ConvNet
 from nudgenet.networks.pretrained import PretrainedNetwork
+from nudgenet.networks.transformer import Transformer
 from nudgenet.networks.trunks import block_of
 
 ROWS_AT_ONCE = 16  # of one pass: what is caught on the way belongs to these rows alone
+STEPS = 64  # of the way from no text to the whole one
 
 
 def heat_maps(network: nn.Module, inputs: Mapping[str, Tensor], outputs: Tensor) -> Tensor | None:
@@ -99,7 +103,8 @@ def _as_maps(caught: Tensor, network: nn.Module) -> Tensor:
     image, config = network.shape.image, network.trunk.config
     patch = getattr(config, "patch_size", 1)
     height, width = image.height // int(patch), image.width // int(patch)
-    return caught[:, -height * width :].transpose(1, 2).unflatten(2, (height, width))
+    patches = caught[:, -height * width :]
+    return patches.transpose(1, 2).reshape(len(caught), caught.shape[2], height, width)
 
 
 def _channels(network: nn.Module) -> int:
@@ -108,3 +113,73 @@ def _channels(network: nn.Module) -> int:
         return network.stem.in_channels
     assert isinstance(network, PretrainedNetwork) and network.shape.image is not None
     return network.shape.image.channels
+
+
+# --- texts ----------------------------------------------------------------------------------------
+
+
+def word_shares(network: nn.Module, inputs: Mapping[str, Tensor], answer: Callable[[Tensor], Tensor]) -> Tensor | None:
+    """What each place of a row's texts added to an answer, float32 (places,): integrated gradients.
+
+    On the way from a text whose terms count for nothing to the whole text, the answer changes, and every place has a share
+    in each little change. The shares add up to the whole difference (Sundararajan et al., arXiv 1703.01365).
+
+    Args:
+        network: in evaluation mode.
+        inputs: one prepared row with "tokens".
+        answer: what the network gives for some rows -> one number for each, (rows,).
+
+    Returns:
+        None for a network that reads no texts.
+    """
+    tokens = inputs["tokens"]
+    rows = {name: tensor.repeat_interleave(STEPS, dim=0) for name, tensor in inputs.items() if name != "features"}
+    # The middles of equal steps, whose mean is the integral but for a small rest.
+    parts = (torch.arange(STEPS, dtype=torch.float32).unsqueeze(1) + 0.5) / STEPS
+    if isinstance(network, BagNetwork):
+        weights = (rows["token_weights"] * parts).requires_grad_()
+        with torch.enable_grad():
+            (slopes,) = torch.autograd.grad(answer(network(rows | {"token_weights": weights})).sum(), [weights])
+        return slopes.mean(dim=0) * inputs["token_weights"][0]
+    words = word_vectors(network)
+    if words is None:
+        return None
+    whole: list[Tensor] = []
+    scaled: list[Tensor] = []
+
+    def on_the_way(module: nn.Module, given: tuple[Any, ...], told: Tensor) -> Tensor:
+        whole.append(told.detach()[0])
+        scaled.append((told.detach() * parts.unsqueeze(2)).requires_grad_())
+        return scaled[-1]
+
+    handle = words.register_forward_hook(on_the_way)
+    try:
+        with torch.enable_grad():
+            found = torch.autograd.grad(answer(network(rows)).sum(), scaled)
+    finally:
+        handle.remove()
+    shares = torch.zeros(tokens.shape[1])
+    for vectors, slopes, column in zip(whole, found, columns_of(network, tokens), strict=True):
+        there = (tokens[0, column] > 0).nonzero().flatten()
+        shares[column.start + there] = (slopes.mean(dim=0) * vectors).sum(dim=1)[: len(there)]
+    return shares
+
+
+def word_vectors(network: nn.Module) -> nn.Module | None:
+    """The table of what a network knows of each token by itself; None where there is none."""
+    if isinstance(network, Transformer):
+        return network.terms
+    if not isinstance(network, PretrainedNetwork) or network.shape.text is None:
+        return None
+    if isinstance(network.trunk, Transformer):
+        return network.trunk.terms
+    table: nn.Module = network.trunk.get_input_embeddings()  # type: ignore[operator]
+    return table
+
+
+def columns_of(network: nn.Module, tokens: Tensor) -> list[slice]:
+    """The places that are read in one go: all, or those of each column of texts."""
+    if not isinstance(network, PretrainedNetwork) or network.shape.text is None:
+        return [slice(0, tokens.shape[1])]
+    ends = list(accumulate(network.shape.text.columns))
+    return [slice(end - places, end) for end, places in zip(ends, network.shape.text.columns, strict=True)]

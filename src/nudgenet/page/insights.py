@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from nudgenet.data.features import NumberFeature
 from nudgenet.data.prepare import Preparation
+from nudgenet.data.spans import input_positions
 from nudgenet.data.starts import MediaFeature
 from nudgenet.errors import ColumnError, RunError, did_you_mean
 from nudgenet.networks.anatomy import attention_of, fired_in, first_filters, gradients, watch
 from nudgenet.networks.convnet import ConvNet
 from nudgenet.networks.transformer import Transformer
-from nudgenet.outcome import input_positions
 from nudgenet.page.context import BadRequest
 from nudgenet.page.detail import typical_text
 from nudgenet.page.naming import number_before, typical_inputs

@@ -7,8 +7,8 @@ from nudgenet.report.markup import Html, escape, join, paragraph, section
 
 FAINTEST = 0.05  # of the strongest word's effect: below it a word is not marked
 WORDS = (
-    "Test texts that the network got most wrong. Blue words spoke for the answer that it gave, orange ones against it: each "
-    "was taken out of the text, and the network asked again."
+    "Test texts that the network got most wrong. Blue words spoke for the answer that it gave, orange ones against it: the "
+    "share of each in how the answer came about, from no word to all of them (integrated gradients)."
 )
 
 
