@@ -31,6 +31,8 @@ from nudgenet.training.plan import Plan
 from nudgenet.training.recorder import Recorder
 from nudgenet.training.state import State, pack, unpack
 
+# What a time limit has a say in, besides the network's size. Threads were chosen for the size before it was cut.
+DECIDED_BY_TIME = ("epochs", "patience", "frozen_epochs", "threads", "baseline_rows")
 MOST_NAME_BYTES = 200  # file systems take 255, and files beside the folder may want a few
 
 
@@ -157,7 +159,7 @@ def train_command(source: Source, settings: Settings, chosen: Mapping[str, Any] 
     """
     given = given_settings(settings)
     if chosen is not None and given.pop("time_limit", None) is not None:
-        given |= {name: chosen[name] for name in ("epochs", "patience")}
+        given |= {name: chosen[name] for name in DECIDED_BY_TIME if chosen.get(name)}
     if source.location is None:
         target = given.pop("target", None)
         rest = "".join(f", {name}={value!r}" for name, value in given.items())

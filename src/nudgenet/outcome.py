@@ -17,7 +17,6 @@ import nudgenet
 from nudgenet import bookkeeping
 from nudgenet.data.batches import subset
 from nudgenet.data.features import CategoryFeature
-from nudgenet.data.images import POOLED
 from nudgenet.data.media import media_paths, readable
 from nudgenet.data.prepare import Preparation
 from nudgenet.data.starts import MediaFeature
@@ -38,7 +37,7 @@ from nudgenet.scoring.intervals import assess
 from nudgenet.scoring.metrics import row_losses, score
 from nudgenet.scoring.rule import calibration_of, choose_rule, explain_rule
 from nudgenet.settings import Settings
-from nudgenet.training.budget import AFTERWARDS
+from nudgenet.training.budget import affordable
 from nudgenet.training.loop import evaluate, in_user_units
 from nudgenet.training.objectives import Objective
 from nudgenet.training.place import rows_at_once
@@ -47,7 +46,6 @@ from nudgenet.training.state import State
 from nudgenet.watching.curves import overfit_since
 from nudgenet.watching.verdict import verdict
 
-BASELINE_CELLS_PER_S = 1_000_000  # rows x columns x outputs that the simple models learn from in a second, cautiously
 MANY_CLASSES = 256  # with more, every answer is so long that importance is measured on fewer of them
 
 
@@ -100,7 +98,8 @@ def conclude(
     baselines: list[Baseline] = []
     if settings.baselines:
         job.observer.stage("Fitting the baselines on the same rows")
-        train = affordable(data, settings, log)
+        train, fewer = affordable(data, settings)
+        log.decide(fewer)
         unread = subset(data.test, torch.zeros(0, dtype=torch.long))
         arrays = {name: as_arrays(table, part) for name, part in {"train": train, "test": unread, **parts}.items()}
         # On the pixels of images, trees cost minutes and are never the best answer; of texts alone they see nothing.
@@ -125,6 +124,13 @@ def conclude(
         for baseline in baselines
     }
     log.decide(ours.explain(targets["validation"], table, settings))
+    if state.out_of_time:
+        done = f"in epoch {min(state.epoch + 1, state.plan.epochs)} of {state.plan.epochs}"
+        log.warn(
+            [
+                f"The time limit ended the training {done}; the command that trains it again has no clock, and trains all of them"
+            ]
+        )
     bookkeeping.write_decisions(store, log)
     store.save_answer_rule(asdict(ours.rule))
     epochs = store.epochs()
@@ -264,21 +270,6 @@ def is_table(data: Prepared) -> bool:
     """Whether there are columns besides an image, a sound or texts."""
     shape = data.shape
     return shape.medium is None or shape.num_numbers + len(shape.cardinalities) > 0
-
-
-def affordable(data: Prepared, settings: Settings, log: Log) -> Part:
-    """The training part, or under a time limit as many evenly spaced rows of it as the baselines have time for."""
-    shape = data.shape
-    if settings.time_limit is None:
-        return data.train
-    cells = settings.time_limit * AFTERWARDS / 2 * BASELINE_CELLS_PER_S
-    num_columns = shape.num_numbers + len(shape.cardinalities) + (POOLED if shape.medium in ("image", "sound") else 0)
-    num_rows = max(1_000, int(cells / (shape.num_outputs * max(1, num_columns))))
-    if len(data.train) <= num_rows:
-        return data.train
-    why = f"all {len(data.train):,} would not fit into the time limit"
-    log.decide([Decision("rows for the baselines", f"{num_rows:,}", why, "--time-limit 5m")])
-    return subset(data.train, torch.linspace(0, len(data.train) - 1, num_rows).round().long())
 
 
 def as_arrays(table: Table, part: Part) -> TableArrays:

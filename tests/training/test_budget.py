@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from conftest import make_prepared
 from nudgenet.networks.capacity import Capacity
 from nudgenet.networks.mlp import MLP
+from nudgenet.records import ImageShape
 from nudgenet.settings import Settings
 from nudgenet.training import budget
-from nudgenet.training.budget import fit_to_time, keep_to_time, probe, time_for_training
+from nudgenet.training.budget import affordable, fit_to_time, keep_to_time, probe, time_for_training
 from nudgenet.training.loop import fit
 from nudgenet.training.objectives import make_objective
 from nudgenet.training.place import Place, working_at
@@ -32,7 +35,7 @@ def test_the_plan_is_shortened_to_what_fits(monkeypatch: pytest.MonkeyPatch) -> 
         state, data = fresh()
         planned = state.plan
         monkeypatch.setattr(budget, "probe", lambda *arguments: (0.010, 0.02))
-        decisions = keep_to_time(state, data, 2.0)
+        decisions = keep_to_time(state, data, 2.0, Settings())
         expected = int(0.95 * 2.0 / (planned.steps_per_epoch * 0.010 + 0.02))
         assert 1 < state.plan.epochs == expected < planned.epochs
         assert decisions[0].chosen == f"{expected} epochs instead of {planned.epochs}"
@@ -46,10 +49,35 @@ def test_enough_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         state, data = fresh()
         planned = state.plan
         monkeypatch.setattr(budget, "probe", lambda *arguments: (1e-6, 1e-6))
-        assert keep_to_time(state, data, 60.0) == [] and state.plan is planned
+        assert keep_to_time(state, data, 60.0, Settings()) == [] and state.plan is planned
         monkeypatch.setattr(budget, "probe", lambda *arguments: (100.0, 100.0))
-        keep_to_time(state, data, 1.0)
+        keep_to_time(state, data, 1.0, Settings())
         assert state.plan.epochs == 1
+
+
+def test_epochs_that_were_set_are_kept_if_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    with working_at(HERE):
+        state, data = fresh()
+        state.plan = replace(state.plan, epochs=10, patience=50)
+        monkeypatch.setattr(budget, "probe", lambda *arguments: (0.1 / state.plan.steps_per_epoch, 0.1))
+        assert keep_to_time(state, data, 2.2, Settings(epochs=10)) == [] and state.plan.epochs == 10
+        (decision,) = keep_to_time(state, data, 1.2, Settings(epochs=10))
+    assert decision.chosen == "5 epochs instead of the 10 that were set"
+    assert state.plan.epochs == state.plan.patience == state.stopping.patience == 5
+
+
+def test_baselines_learn_from_as_many_rows_as_a_time_limit_allows() -> None:
+    data = make_prepared(num_rows=20_000)
+    for time_limit, expected in ((None, len(data.train)), (3600.0, len(data.train)), (0.5, 3_750), (1e-3, 1_000)):
+        rows, decisions = affordable(data, Settings(time_limit=time_limit))
+        assert len(rows) == expected and len(decisions) == (expected < len(data.train))
+    # Of a picture they are shown some 200 brightnesses: as costly as 200 columns more.
+    pictures = replace(data, shape=replace(data.shape, image=ImageShape(3, 64, 64, (0.5,) * 3, (0.2,) * 3)))
+    assert len(affordable(pictures, Settings(time_limit=0.5))[0]) == 1_000
+    rows, decisions = affordable(data, Settings(baseline_rows=123))
+    assert len(rows) == 123 and decisions[0].why == "as set"
+    rows, _ = affordable(data, Settings(baseline_rows=123, time_limit=3600.0))  # as it was written down
+    assert len(rows) == 123
 
 
 def test_the_limit_is_for_everything() -> None:

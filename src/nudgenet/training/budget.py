@@ -15,8 +15,9 @@ from dataclasses import replace
 import torch
 
 from nudgenet.data.batches import shuffled, subset, take
+from nudgenet.data.images import POOLED
 from nudgenet.networks.capacity import Capacity, describe_layers
-from nudgenet.records import Decision, Prepared
+from nudgenet.records import Decision, Part, Prepared, Shape
 from nudgenet.settings import Settings
 from nudgenet.training.loop import NonFinite, evaluate, rows_judged, step
 from nudgenet.training.optimizers import make_optimizer
@@ -30,6 +31,8 @@ SAFETY = 0.95  # the machine may be busier later
 AFTERWARDS = 0.15  # of a limit for the whole work: the simple models, the scores and the report
 AFTERWARDS_S = 1.5  # seconds that these take besides, however few their rows: imports, charts
 LEAST_SHARE = 0.1  # of the limit, for training, however long the reading took
+BASELINE_CELLS_PER_S = 1_000_000  # rows x columns x outputs that the simple models learn from in a second, cautiously
+FEWEST_BASELINE_ROWS = 1_000
 FEW_EPOCHS = 6  # a schedule with fewer hardly bends: then a smaller network serves better
 
 
@@ -56,7 +59,7 @@ def fit_to_time(
     while True:
         state = begin(capacity)
         planned = state.plan.epochs
-        decisions = keep_to_time(state, data, seconds - (time.perf_counter() - began))
+        decisions = keep_to_time(state, data, seconds - (time.perf_counter() - began), settings)
         smaller = capacity.smaller(settings)
         if state.plan.epochs >= min(FEW_EPOCHS, planned) or smaller is None:
             break
@@ -68,8 +71,12 @@ def fit_to_time(
     return capacity, state, decisions
 
 
-def keep_to_time(state: State, data: Prepared, seconds: float) -> list[Decision]:
-    """Shorten the plan of a fresh state to what fits into so many seconds; changes nothing else in it."""
+def keep_to_time(state: State, data: Prepared, seconds: float, settings: Settings) -> list[Decision]:
+    """Shorten the plan of a fresh state to what fits into so many seconds; changes nothing else in it.
+
+    Epochs that were set are kept if they fit. If not, a shorter training whose learning rate reaches its end
+    serves better than the beginning of a longer one.
+    """
     plan = state.plan
     began = time.perf_counter()
     step_s, epoch_end_s = probe(state, data, seconds * PROBE_SHARE)
@@ -81,8 +88,33 @@ def keep_to_time(state: State, data: Prepared, seconds: float) -> list[Decision]
     state.plan = replace(plan, epochs=epochs, patience=min(plan.patience, epochs))
     state.stopping.patience = state.plan.first_patience
     why = f"a step takes {1000 * step_s:.2g} ms here, and {max(seconds, 0.0):.2g} s of the time limit are left for them"
-    chosen = f"{epochs} {'epoch' if epochs == 1 else 'epochs'} instead of {plan.epochs}"
+    wanted = f"the {plan.epochs} that were set" if settings.epochs else f"{plan.epochs}"
+    chosen = f"{epochs} {'epoch' if epochs == 1 else 'epochs'} instead of {wanted}"
     return [Decision("time limit", chosen, why, "--time-limit 5m")]
+
+
+def rows_for_baselines(shape: Shape, settings: Settings) -> int | None:
+    """How many training rows the simple models have time to learn from; None: all of them.
+
+    A run writes this number down, so that training it again without a clock gives the same simple models.
+    """
+    num_rows = settings.baseline_rows
+    if num_rows is None and settings.time_limit is not None:
+        cells = settings.time_limit * AFTERWARDS / 2 * BASELINE_CELLS_PER_S
+        pooled = POOLED if shape.medium in ("image", "sound") else 0
+        num_columns = max(1, shape.num_numbers + len(shape.cardinalities) + pooled)
+        num_rows = max(FEWEST_BASELINE_ROWS, int(cells / (shape.num_outputs * num_columns)))
+    return None if num_rows is None or num_rows >= shape.num_rows else num_rows
+
+
+def affordable(data: Prepared, settings: Settings) -> tuple[Part, list[Decision]]:
+    """The training part, or as many evenly spaced rows of it as the simple models may learn from."""
+    num_rows = rows_for_baselines(data.shape, settings)
+    if num_rows is None:
+        return data.train, []
+    why = "as set" if settings.time_limit is None else f"all {len(data.train):,} would not fit into the time limit"
+    decision = Decision("rows for the baselines", f"{num_rows:,}", why, f"--set baseline_rows={len(data.train)}")
+    return subset(data.train, torch.linspace(0, len(data.train) - 1, num_rows).round().long()), [decision]
 
 
 def probe(state: State, data: Prepared, seconds: float) -> tuple[float, float]:
