@@ -330,10 +330,13 @@ def no_skill_loss(state: State, data: Prepared) -> float:
 def answering(
     network: nn.Module, state: State, data: Prepared, rule: AnswerRule
 ) -> Callable[[Mapping[str, Tensor]], np.ndarray]:
-    """A function from prepared inputs to answers as `score` takes them."""
+    """A function from prepared inputs to answers as `score` takes them, some rows at once."""
+    at_once = rows_at_once(data.shape.num_outputs)
 
     def predict(inputs: Mapping[str, Tensor]) -> np.ndarray:
-        return rule.scale(in_user_units(state.objective.predict(state.objective.unite(network(inputs))), data))
+        chunks = zip(*(tensor.split(at_once) for tensor in inputs.values()), strict=True)
+        outputs = [state.objective.unite(network(dict(zip(inputs, chunk, strict=True)))) for chunk in chunks]
+        return rule.scale(in_user_units(state.objective.predict(torch.cat(outputs)), data))
 
     return predict
 

@@ -19,7 +19,6 @@ from nudgenet.bookkeeping import Wanted
 from nudgenet.data.check import check
 from nudgenet.data.columns import choose_task, describe, encode_target
 from nudgenet.data.given_test import read_with_test
-from nudgenet.data.media import light_table
 from nudgenet.data.prepare import learn, prepare_batches
 from nudgenet.data.split import split
 from nudgenet.data.typed import BATCH_ROWS
@@ -292,11 +291,11 @@ def prepare_table(read_rows: Callable[[], tuple[Raw, int]], settings: Settings, 
     preparation, decisions = learn(raw, parts, columns, task, settings)
     log.decide(decisions)
     log.warn(check(raw, parts, columns, task, preparation.shape(len(parts.train))))
-    targets, test_cells = encode_target(raw.table.column(task.target), task)[0], light_table(raw.table).take(parts.test)
+    targets = encode_target(raw.table.column(task.target), task)[0]
     batches = raw.table.to_batches(max_chunksize=BATCH_ROWS)
     if raw.source.kind == "file":
         raw = replace(raw, table=raw.table.schema.empty_table())
-    prepared = prepare_batches(batches, targets, parts, preparation)
+    prepared, test_cells = prepare_batches(batches, targets, parts, preparation)
     metric, decisions = choose_metric(task.kind, settings.metric, prepared.train.targets.numpy(), task.classes)
     log.decide(decisions)
     return Table(raw, task, parts, columns, preparation, prepared, targets, test_cells, metric, num_test_rows)

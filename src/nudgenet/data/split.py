@@ -171,12 +171,15 @@ def assign_units(
     small_share = min(share for share in held_out if share)
     large = np.where(sizes > max(1.0, 0.25 * small_share * sizes.sum()), sizes, 0)
     order = np.lexsort((rng.permutation(len(sizes)), -large, strata))
+    del large
     stratum, size = strata[order], sizes[order]
     first = np.searchsorted(stratum, np.arange(num_strata))
     last = np.searchsorted(stratum, np.arange(num_strata), side="right") - 1
     present = last >= first
-    before = np.cumsum(size) - size
-    middle = before - before[np.minimum(first, len(size) - 1)][stratum] + size / 2
+    middle = size / 2  # of each unit, in rows of its stratum; in place, because there may be as many units as rows
+    middle += np.cumsum(size)
+    middle -= size
+    middle -= (middle - size / 2)[np.minimum(first, len(size) - 1)][stratum]
     # One unit may be larger than train's whole share: then the others share what it leaves.
     train_end = np.maximum(rows_in - validation - test, size[np.minimum(first, len(size) - 1)])
     rest = (rows_in - train_end) / np.maximum(validation + test, 1)
