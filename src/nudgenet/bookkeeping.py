@@ -32,7 +32,7 @@ from nudgenet.training.recorder import Recorder
 from nudgenet.training.state import State, pack, unpack
 
 # What a time limit has a say in, besides the network's size. Threads were chosen for the size before it was cut.
-DECIDED_BY_TIME = ("epochs", "patience", "frozen_epochs", "threads", "baseline_rows")
+DECIDED_BY_TIME = ("epochs", "patience", "batch_size", "frozen_epochs", "threads", "baseline_rows")
 MOST_NAME_BYTES = 200  # file systems take 255, and files beside the folder may want a few
 
 

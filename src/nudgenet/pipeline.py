@@ -19,6 +19,7 @@ from nudgenet.bookkeeping import Wanted
 from nudgenet.data.check import check
 from nudgenet.data.columns import choose_task, describe, encode_target
 from nudgenet.data.given_test import read_with_test
+from nudgenet.data.memory import give_back
 from nudgenet.data.prepare import learn, prepare_batches
 from nudgenet.data.split import split
 from nudgenet.data.typed import BATCH_ROWS
@@ -185,6 +186,7 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
             recorder.close()
             job.observer.stop()
             bookkeeping.leave_if_stopped(job, store, state)
+            give_back()
             conclude(store, table, state, log, job, settings, seconds)
     return Run(store)
 
@@ -284,6 +286,7 @@ def prepare_table(read_rows: Callable[[], tuple[Raw, int]], settings: Settings, 
     parts, decisions, warnings = split(raw, task, settings, num_given_test_rows=num_test_rows)
     log.decide(decisions)
     log.warn(warnings)
+    give_back()
     log.observer.stage("Preparing the columns")
     columns, decisions, warnings = describe(raw, task, parts.train, settings)
     log.decide(decisions)
@@ -292,6 +295,7 @@ def prepare_table(read_rows: Callable[[], tuple[Raw, int]], settings: Settings, 
     log.decide(decisions)
     log.warn(check(raw, parts, columns, task, preparation.shape(len(parts.train))))
     targets = encode_target(raw.table.column(task.target), task)[0]
+    give_back()  # here most is in memory: all cells, and soon the first tensors
     batches = raw.table.to_batches(max_chunksize=BATCH_ROWS)
     if raw.source.kind == "file":
         raw = replace(raw, table=raw.table.schema.empty_table())

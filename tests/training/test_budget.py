@@ -13,7 +13,14 @@ from nudgenet.networks.mlp import MLP
 from nudgenet.records import ImageShape
 from nudgenet.settings import Settings
 from nudgenet.training import budget
-from nudgenet.training.budget import affordable, fit_to_time, keep_to_time, probe, time_for_training
+from nudgenet.training.budget import (
+    affordable,
+    choose_larger_batch,
+    fit_to_time,
+    keep_to_time,
+    probe,
+    time_for_training,
+)
 from nudgenet.training.loop import fit
 from nudgenet.training.objectives import make_objective
 from nudgenet.training.place import Place, working_at
@@ -84,6 +91,7 @@ def test_the_limit_is_for_everything() -> None:
     assert time_for_training(None, 3.0) is None
     assert time_for_training(100.0, 25.0) == pytest.approx(85.0 - 1.5 - 25.0)
     assert time_for_training(100.0, 25.0, with_report=False) == pytest.approx(75.0)
+    assert time_for_training(10.0, 6.0) == pytest.approx(0.4 * 4.0)  # else the report would get nearly all of the rest
     assert time_for_training(100.0, 99.0) == pytest.approx(10.0)  # reading took it all: a little training all the same
 
 
@@ -112,6 +120,32 @@ def test_a_smaller_network_where_only_few_epochs_would_fit(monkeypatch: pytest.M
         assert (capacity.copies, capacity.members, capacity.width) == (1, 8, 128)  # what was set stays
         monkeypatch.setattr(budget, "probe", lambda *arguments: (1e-6, 0.0))
         assert fit_to_time(large, begin, data, 60.0, Settings())[::2] == (large, [])
+
+
+def test_larger_batches_before_smaller_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = make_prepared(num_rows=60_000)
+
+    def begin(capacity: Capacity) -> State:
+        network = MLP(data.shape, num_layers=capacity.layers, width=capacity.width)
+        objective = make_objective("binary", data.train, 2, Settings())
+        return start(network, objective, make_plan(Settings(), data.shape)[0])
+
+    monkeypatch.setattr(budget, "probe", lambda *arguments: (0.002, 0.0))  # whatever the batch: all of it is overhead
+    large = Capacity(2, 128, 0.1, members=8)
+    usual = begin(large).plan
+    with working_at(HERE):
+        capacity, state, decisions = fit_to_time(large, begin, data, 1.0, Settings())
+        assert capacity == large and state.plan.batch_size == 1_024 > usual.batch_size == 256
+        assert state.plan.steps_per_epoch == round(len(data.train) / 1_024)
+        assert state.plan.epochs == int(0.95 / (0.002 * state.plan.steps_per_epoch)) >= budget.FEW_EPOCHS
+        assert [decision.what for decision in decisions] == ["batch size for the time limit", "time limit"]
+        assert decisions[0].chosen == "1,024 rows instead of 256"
+        capacity, state, _ = fit_to_time(large, begin, data, 1.0, Settings(batch_size=256))  # what was set stays
+        assert capacity != large and state.plan == replace(
+            usual, epochs=state.plan.epochs, patience=state.plan.patience
+        )
+    assert choose_larger_batch(make_prepared(num_rows=1_000).shape, Settings()) < 32  # few rows: nothing larger
+    assert len(list(fit(state, data))) == state.plan.epochs
 
 
 def test_networks_that_are_tried_take_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:

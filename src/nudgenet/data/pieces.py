@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from nudgenet.data.cells import NUMBER_MARKERS
 from nudgenet.data.dialect import Dialect, sniff, take_sample, unique_names
 from nudgenet.data.encoding import to_utf8
+from nudgenet.data.memory import give_back
 from nudgenet.data.plain import as_plain
 from nudgenet.data.tables import (
     Ragged,
@@ -70,7 +71,7 @@ def read_delimited(file: File, settings: Settings, columns: Sequence[str] | None
     if doubtful:
         again, _ = _read(file, layout, Ragged(), doubtful, set(doubtful))
         cells |= again
-    pa.default_memory_pool().release_unused()  # what parsing took
+    give_back()  # what parsing took
     table = pa.table([pa.chunked_array(cells[j]) for j in range(len(layout.names))], names=layout.names)
     table, trailing = drop_trailing(table, layout.unnamed)
     refuse_no_rows(table, file.name, layout.dialect)

@@ -249,12 +249,16 @@ def _strata(units: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarray:
     """The stratum of every unit: its commonest class, or the quantile bin of its mean target."""
     num_units = int(units.max()) + 1
     if task.classes:
-        pairs, counts = np.unique(units * len(task.classes) + targets, return_counts=True)
-        unit, label = pairs // len(task.classes), pairs % len(task.classes)
-        order = np.lexsort((-label, counts, unit))  # the last of each unit is its commonest class
         strata = np.empty(num_units, np.int64)
-        strata[unit[order]] = label[order]
-        return np.unique(strata, return_inverse=True)[1]
+        if num_units == len(units):  # each row stands for itself: there may be millions, and nothing to count
+            strata[units] = targets
+        else:
+            pairs, counts = np.unique(units * len(task.classes) + targets, return_counts=True)
+            unit, label = pairs // len(task.classes), pairs % len(task.classes)
+            order = np.lexsort((-label, counts, unit))  # the last of each unit is its commonest class
+            strata[unit[order]] = label[order]
+        numbers: np.ndarray = np.cumsum(np.bincount(strata) > 0) - 1
+        return numbers[strata]
     means = np.bincount(units, weights=targets) / np.bincount(units)
     num_bins = max(1, min(10, num_units // 20))
     ranks = np.empty(num_units, np.int64)

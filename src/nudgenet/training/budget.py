@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import torch
 
-from nudgenet.data.batches import shuffled, subset, take
+from nudgenet.data.batches import num_steps, shuffled, subset, take
 from nudgenet.data.images import POOLED
 from nudgenet.networks.capacity import Capacity, describe_layers
 from nudgenet.records import Decision, Part, Prepared, Shape
@@ -22,6 +22,7 @@ from nudgenet.settings import Settings
 from nudgenet.training.loop import NonFinite, evaluate, rows_judged, step
 from nudgenet.training.optimizers import make_optimizer
 from nudgenet.training.place import rows_at_once
+from nudgenet.training.plan import LARGEST_BATCH
 from nudgenet.training.state import State
 
 PROBE_SHARE = 0.03  # of the time that is left
@@ -30,9 +31,11 @@ PROBE_ROWS = 2_048  # that are judged to tell how long all of them take
 SAFETY = 0.95  # the machine may be busier later
 AFTERWARDS = 0.15  # of a limit for the whole work: the simple models, the scores and the report
 AFTERWARDS_S = 1.5  # seconds that these take besides, however few their rows: imports, charts
+DUE_SHARE = 0.4  # of what is left of the limit after reading, for training, whatever comes afterwards
 LEAST_SHARE = 0.1  # of the limit, for training, however long the reading took
 BASELINE_CELLS_PER_S = 1_000_000  # rows x columns x outputs that the simple models learn from in a second, cautiously
 FEWEST_BASELINE_ROWS = 1_000
+FEWEST_STEPS = 32  # in an epoch with larger batches
 FEW_EPOCHS = 6  # a schedule with fewer hardly bends: then a smaller network serves better
 
 
@@ -43,8 +46,9 @@ def time_for_training(time_limit: float | None, spent: float, *, with_report: bo
     """
     if time_limit is None:
         return None
+    left = time_limit - spent
     afterwards = AFTERWARDS * time_limit + AFTERWARDS_S if with_report else 0.0
-    return max(LEAST_SHARE * time_limit, time_limit - afterwards - spent)
+    return max(left - afterwards, DUE_SHARE * left, LEAST_SHARE * time_limit)
 
 
 def fit_to_time(
@@ -52,23 +56,41 @@ def fit_to_time(
 ) -> tuple[Capacity, State, list[Decision]]:
     """The largest network, up to `capacity`, that sees the data often enough in so many seconds, with its plan.
 
-    Halves the copies, the members and the width in turn, where they were left open, as long as only a few epochs would fit.
-    Every network that is tried takes of these seconds, too.
+    As long as only a few epochs would fit: takes larger batches, then halves the copies, the members and the width in
+    turn, where they were left open. Every network that is tried takes of these seconds, too.
     """
-    began, wanted = time.perf_counter(), capacity
+    began, wanted, larger = time.perf_counter(), capacity, None
     while True:
         state = begin(capacity)
-        planned = state.plan.epochs
+        usual, larger = state.plan, larger or state.plan
+        batches = {"batch_size": larger.batch_size, "steps_per_epoch": larger.steps_per_epoch}
+        state.plan = replace(usual, **batches)
         decisions = keep_to_time(state, data, seconds - (time.perf_counter() - began), settings)
+        if state.plan.epochs >= min(FEW_EPOCHS, usual.epochs):
+            break
+        if (batch_size := choose_larger_batch(data.shape, settings)) > larger.batch_size:
+            larger = replace(usual, batch_size=batch_size, steps_per_epoch=num_steps(len(data.train), batch_size))
+            continue
         smaller = capacity.smaller(settings)
-        if state.plan.epochs >= min(FEW_EPOCHS, planned) or smaller is None:
+        if smaller is None:
             break
         capacity = smaller
+    if larger != usual:
+        chosen = f"{larger.batch_size:,} rows instead of {usual.batch_size:,}"
+        why = f"with smaller ones the network would see the data fewer than {FEW_EPOCHS} times"
+        decisions.insert(0, Decision("batch size for the time limit", chosen, why, "--time-limit 5m"))
     if capacity != wanted:
         chosen = f"{describe_layers(capacity, data.shape)} instead of {describe_layers(wanted, data.shape)}"
         why = f"the larger network would see the data fewer than {FEW_EPOCHS} times"
         decisions.insert(0, Decision("network size for the time limit", chosen, why, "--time-limit 5m"))
     return capacity, state, decisions
+
+
+def choose_larger_batch(shape: Shape, settings: Settings) -> int:
+    """Rows in one step where time is short: of a table, a row costs less in a large batch; 0 where none is larger."""
+    if settings.batch_size or shape.image is not None or shape.text is not None:
+        return 0
+    return min(LARGEST_BATCH, 1 << max(0, (shape.num_rows // FEWEST_STEPS).bit_length() - 1))
 
 
 def keep_to_time(state: State, data: Prepared, seconds: float, settings: Settings) -> list[Decision]:
