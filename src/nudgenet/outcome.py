@@ -18,6 +18,7 @@ from nudgenet import bookkeeping
 from nudgenet.data.batches import subset
 from nudgenet.data.features import CategoryFeature
 from nudgenet.data.media import media_paths, readable
+from nudgenet.data.memory import give_back
 from nudgenet.data.prepare import Preparation
 from nudgenet.data.starts import MediaFeature
 from nudgenet.data.texts import TextFeature, weigh_terms
@@ -147,6 +148,7 @@ def conclude(
             for item in importance_of(network, table, state, targets["validation"], ours.rule, settings)
         ],
     }
+    give_back()
     predictions = None
     if "test" in parts:
         predictions = test_table(table, targets["test"], ours)
@@ -334,7 +336,7 @@ def answering(
     at_once = rows_at_once(data.shape.num_outputs)
 
     def predict(inputs: Mapping[str, Tensor]) -> np.ndarray:
-        chunks = zip(*(tensor.split(at_once) for tensor in inputs.values()), strict=True)
+        chunks = zip(*(torch.split(tensor, at_once) for tensor in inputs.values()), strict=True)
         outputs = [state.objective.unite(network(dict(zip(inputs, chunk, strict=True)))) for chunk in chunks]
         return rule.scale(in_user_units(state.objective.predict(torch.cat(outputs)), data))
 

@@ -38,6 +38,7 @@ from nudgenet.records import Decision
 from nudgenet.settings import Settings
 
 PIECE_BYTES = 1 << 22  # 4 MiB; while it is parsed, a piece takes a few times as much
+JOINED = 8  # pieces whose cells are then put into one array: many small ones waste memory between them
 FIRST_BYTES = 1 << 22  # looked at to find the layout: more than the sniffer wants
 _MARKERS = pa.array(["", *NUMBER_MARKERS])
 
@@ -197,6 +198,9 @@ def _read(
             else:
                 doubtful.add(j)
                 cells[j].clear()
+        if number % JOINED == JOINED - 1:
+            for j in set(wanted) - doubtful:
+                cells[j][-JOINED:] = [pa.concat_arrays(cells[j][-JOINED:])]
     doubtful |= {j for j in set(wanted) - texts if not sights[j].as_numbers}
     return cells, sorted(doubtful)
 

@@ -78,14 +78,11 @@ def group_keys(cells: pa.ChunkedArray, content: np.ndarray) -> np.ndarray:
 
 def numbered(keys: np.ndarray) -> np.ndarray:
     """Keys -> unit numbers 0 ... U-1, in the order of first appearance (so that no hash decides anything)."""
-    if not len(keys):
-        return np.zeros(0, np.int64)
-    order = np.argsort(keys, kind="stable")
-    ascending = keys[order]
-    is_new = np.append(True, ascending[1:] != ascending[:-1])
-    del ascending  # there may be millions of rows, and they are all still in memory as cells, too
-    rank = np.empty(int(is_new.sum()), np.int64)
-    rank[np.argsort(order[is_new])] = np.arange(len(rank))
-    units = np.empty(len(keys), np.int64)
-    units[order] = rank[np.cumsum(is_new) - 1]
-    return units
+    if len(np.unique(keys)) == len(
+        keys
+    ):  # the usual case, and for millions of rows the one that must take little memory
+        return np.arange(len(keys))
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse]

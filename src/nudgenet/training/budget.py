@@ -8,6 +8,7 @@ uses the written number.
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -63,16 +64,15 @@ def fit_to_time(
     while True:
         state = begin(capacity)
         usual, larger = state.plan, larger or state.plan
-        batches = {"batch_size": larger.batch_size, "steps_per_epoch": larger.steps_per_epoch}
-        state.plan = replace(usual, **batches)
+        state.plan = replace(usual, batch_size=larger.batch_size, steps_per_epoch=larger.steps_per_epoch)
         decisions = keep_to_time(state, data, seconds - (time.perf_counter() - began), settings)
         if state.plan.epochs >= min(FEW_EPOCHS, usual.epochs):
             break
         if (batch_size := choose_larger_batch(data.shape, settings)) > larger.batch_size:
             larger = replace(usual, batch_size=batch_size, steps_per_epoch=num_steps(len(data.train), batch_size))
             continue
-        smaller = capacity.smaller(settings)
-        if smaller is None:
+        smaller = much_smaller(capacity, state.plan.epochs, settings)
+        if smaller == capacity:
             break
         capacity = smaller
     if larger != usual:
@@ -84,6 +84,13 @@ def fit_to_time(
         why = f"the larger network would see the data fewer than {FEW_EPOCHS} times"
         decisions.insert(0, Decision("network size for the time limit", chosen, why, "--time-limit 5m"))
     return capacity, state, decisions
+
+
+def much_smaller(capacity: Capacity, epochs: int, settings: Settings) -> Capacity:
+    """Halved as often as it takes at least, where so many epochs fit and halving saves half of the time at best."""
+    for _ in range(int(math.log2(FEW_EPOCHS / (epochs + 1))) + 1):
+        capacity = capacity.smaller(settings) or capacity
+    return capacity
 
 
 def choose_larger_batch(shape: Shape, settings: Settings) -> int:
