@@ -85,7 +85,7 @@ def choose_capacity(shape: Shape, settings: Settings) -> Capacity:
         is_quick, is_best = settings.effort == "quick", settings.effort == "best"
         layers, dropout = 2, 0.1
         # Numbers want finer functions than classes.
-        is_wide = is_best or (not is_quick and (outputs == 1 or rows >= 50_000))
+        is_wide = not is_quick and (outputs == 1 or rows >= 50_000)
         width = (256 if is_wide else 128) // (2 if rows < 400 else 1)
         affordable = 2_048 // outputs  # thousands of classes: each member has that many outputs
         members = max(1, min(4 if is_quick else 8, affordable))
