@@ -179,12 +179,16 @@ def assign_units(
     middle = size / 2  # of each unit, in rows of its stratum; in place, because there may be as many units as rows
     middle += np.cumsum(size)
     middle -= size
-    middle -= (middle - size / 2)[np.minimum(first, len(size) - 1)][stratum]
+    ahead = np.minimum(first, len(size) - 1)
+    middle -= (middle[ahead] - size[ahead] / 2)[stratum]
     # One unit may be larger than train's whole share: then the others share what it leaves.
     train_end = np.maximum(rows_in - validation - test, size[np.minimum(first, len(size) - 1)])
     rest = (rows_in - train_end) / np.maximum(validation + test, 1)
     validation_end = train_end + rest * validation
-    part = np.where(middle <= train_end[stratum], TRAIN, np.where(middle <= validation_end[stratum], VALIDATION, TEST))
+    part = np.full(len(size), TEST)
+    part[middle <= validation_end[stratum]] = VALIDATION
+    part[middle <= train_end[stratum]] = TRAIN
+    del middle
 
     if spread:
         _spread_small(part, first[present], last[present], both=held_out[1] > 0, rng=rng)
