@@ -303,6 +303,15 @@ def save(store: Store, recorder: Recorder, state: State) -> None:
     save_checkpoint(store.checkpoint, *pack(state))
 
 
+def warn_of_the_clock(state: State, log: Log) -> None:
+    """A training that the clock ended is the one thing that the command for the same run cannot repeat."""
+    if state.out_of_time:
+        done = f"in epoch {min(state.epoch + 1, state.plan.epochs)} of {state.plan.epochs}"
+        log.warn(
+            [f"The time limit ended the training {done}; the command that makes this run again trains all of them"]
+        )
+
+
 def leave_if_stopped(job: Job, store: Store, state: State) -> None:
     """Raises Interrupted if somebody asked to stop; the state is saved by then."""
     if not job.stop.reason:

@@ -89,37 +89,21 @@ def conclude(
     Raises:
         Interrupted: somebody asked to stop; a resumed run comes back to here.
     """
-    kind, data = table.task.kind, table.prepared
+    data = table.prepared
     began = time.perf_counter()
     network = best_network(state)
     parts = scored_parts(data, settings, log)
     targets = {name: true_values(table, part) for name, part in parts.items()}
     seconds["train"] = state.seconds
 
-    baselines: list[Baseline] = []
-    if settings.baselines:
-        job.observer.stage("Fitting the baselines on the same rows")
-        train, fewer = affordable(data, settings)
-        log.decide(fewer)
-        unread = subset(data.test, torch.zeros(0, dtype=torch.long))
-        arrays = {name: as_arrays(table, part) for name, part in {"train": train, "test": unread, **parts}.items()}
-        # On the pixels of images, trees cost minutes and are never the best answer; of texts alone they see nothing.
-        names = ALL_BASELINES if is_table(data) or data.shape.medium == "sound" else ("majority", "mean", "linear")
-        fitted = fit_baselines(kind, arrays, num_classes=len(table.task.classes), seed=settings.seed, names=names)
-        for baseline in fitted:
-            baselines.append(baseline)
-            bookkeeping.leave_if_stopped(job, store, state)
+    baselines = fit_rivals(store, table, parts, state, log, job, settings) if settings.baselines else []
     seconds["baselines"] = time.perf_counter() - began
 
     job.observer.stage("Writing the report")
     began = time.perf_counter()
     # Nothing can be stopped any more: the network meets the test part here, once.
-    ours = Answers.choose(
-        {name: answers_of(network, part, state.objective, data) for name, part in parts.items()},
-        targets,
-        table,
-        settings,
-    )
+    found = {name: answers_of(network, part, state.objective, data) for name, part in parts.items()}
+    ours = Answers.choose(found, targets, table, settings)
     rivals = {
         baseline.name: Answers.choose({name: getattr(baseline, name) for name in parts}, targets, table, settings)
         for baseline in baselines
@@ -128,9 +112,7 @@ def conclude(
     if state.out_of_time:
         done = f"in epoch {min(state.epoch + 1, state.plan.epochs)} of {state.plan.epochs}"
         log.warn(
-            [
-                f"The time limit ended the training {done}; the command that trains it again has no clock, and trains all of them"
-            ]
+            [f"The time limit ended the training {done}; the command that makes this run again trains all of them"]
         )
     bookkeeping.write_decisions(store, log)
     store.save_answer_rule(asdict(ours.rule))
@@ -173,6 +155,25 @@ def with_exhibits(
     with torch.inference_mode():
         marked = mark_worst(answering(network, state, table.prepared, ours.rule), table, targets, answers, ours.rule)
     return replace(report, galleries=shown, texts=marked)
+
+
+def fit_rivals(
+    store: Store, table: Table, parts: Mapping[str, Part], state: State, log: Log, job: Job, settings: Settings
+) -> list[Baseline]:
+    """The simple models, fitted on the rows that the network learned from. Raises Interrupted between two of them."""
+    kind, data = table.task.kind, table.prepared
+    job.observer.stage("Fitting the baselines on the same rows")
+    train, fewer = affordable(data, settings)
+    log.decide(fewer)
+    unread = subset(data.test, torch.zeros(0, dtype=torch.long))
+    arrays = {name: as_arrays(table, part) for name, part in {"train": train, "test": unread, **parts}.items()}
+    # On the pixels of images, trees cost minutes and are never the best answer; of texts alone they see nothing.
+    names = ALL_BASELINES if is_table(data) or data.shape.medium == "sound" else ("majority", "mean", "linear")
+    baselines = []
+    for baseline in fit_baselines(kind, arrays, num_classes=len(table.task.classes), seed=settings.seed, names=names):
+        baselines.append(baseline)
+        bookkeeping.leave_if_stopped(job, store, state)
+    return baselines
 
 
 def summarise(

@@ -95,7 +95,7 @@ def much_smaller(capacity: Capacity, epochs: int, settings: Settings) -> Capacit
 
 def choose_larger_batch(shape: Shape, settings: Settings) -> int:
     """Rows in one step where time is short: of a table, a row costs less in a large batch; 0 where none is larger."""
-    if settings.batch_size or shape.image is not None or shape.text is not None:
+    if settings.batch_size or shape.medium is not None:
         return 0
     return min(LARGEST_BATCH, 1 << max(0, (shape.num_rows // FEWEST_STEPS).bit_length() - 1))
 
