@@ -117,12 +117,13 @@ def test_keywords_are_settings_with_their_defaults(estimator: Any) -> None:
         "start_from",
         "unfreeze",
         "frozen_epochs",
+        "lora",
     }
     for_classes = set()
     if not isinstance(estimator, NetworkClassifier):
         for_classes = {"label_smoothing", "class_weights", "calibrate", "threshold"}
     # A setting that is new must be given to the estimators, or named here.
-    of_a_run = {"baselines", "score_test", "record"}
+    of_a_run = {"baselines", "baseline_rows", "score_test", "record"}
     assert set(Settings.model_fields) - set(keywords) == elsewhere | of_a_run | for_classes
 
 
@@ -300,7 +301,7 @@ def test_no_column_of_an_array_of_numbers_is_left_out() -> None:
     X, y = load_iris(return_X_y=True)
     odd = np.column_stack([np.arange(150), np.ones(150), np.full(150, np.nan), X])
     odd[::9, 4] = np.nan
-    model = NetworkClassifier(**FAST | {"network": "mlp"}).fit(odd, y)
+    model = NetworkClassifier(**FAST | {"network": "mlp", "members": None}).fit(odd, y)
     first_layer = model.network_.layers[0].sum
     assert first_layer.in_features == 7 + 2  # and two that say where cells were missing
     assert model.score(odd, y) > 0.9
@@ -326,7 +327,15 @@ def test_cross_validation_in_two_processes() -> None:
     np.testing.assert_array_equal(cross_val_score(model, X, y, cv=2, n_jobs=2), cross_val_score(model, X, y, cv=2))
 
 
-@pytest.mark.parametrize("keywords", [{}, {"normalisation": "batch", "ema": 0.9}, {"network": "mlp"}, {"layers": 0}])
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {},
+        {"normalisation": "batch", "ema": 0.9},
+        {"network": "mlp", "members": None},
+        {"layers": 0, "members": None},
+    ],
+)
 def test_predictions_survive_a_round_trip(keywords: dict[str, Any]) -> None:
     X, y = people()
     model = NetworkClassifier(**FAST | keywords).fit(X, y)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import errno
+import shlex
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,16 @@ import torch
 from torch import Tensor
 
 import nudgenet
-from conftest import make_prepared, write_houses
+from conftest import write_houses
 from nudgenet import bookkeeping, pipeline
 from nudgenet.data.given_test import read_with_test
 from nudgenet.errors import Interrupted, RunError, SettingError, UserError
 from nudgenet.job import Log, Table
+from nudgenet.networks.encoding import learn_pieces
 from nudgenet.observer import Silent
-from nudgenet.outcome import affordable
-from nudgenet.records import ImageShape
 from nudgenet.runs.checkpoint import load_checkpoint
 from nudgenet.settings import make_settings
+from nudgenet.training.loop import fit
 from nudgenet.training.stopping import StopSignal
 
 pytestmark = pytest.mark.filterwarnings("ignore::nudgenet.errors.DataWarning")  # tests/test_run.py is about them
@@ -310,17 +311,6 @@ def test_a_time_limit(houses: Path, tmp_path: Path) -> None:
     assert np.isfinite(run.predict(houses)).all()
 
 
-def test_baselines_learn_from_as_many_rows_as_a_time_limit_allows() -> None:
-    data = make_prepared(num_rows=20_000)
-    for time_limit, expected in ((None, len(data.train)), (3600.0, len(data.train)), (0.5, 3_750), (1e-3, 1_000)):
-        log = Log(Silent())
-        rows = affordable(data, make_settings(time_limit=time_limit), log)
-        assert len(rows) == expected and len(log.decisions) == (expected < len(data.train))
-    # Of a picture they are shown some 200 brightnesses: as costly as 200 columns more.
-    pictures = replace(data, shape=replace(data.shape, image=ImageShape(3, 64, 64, (0.5,) * 3, (0.2,) * 3)))
-    assert len(affordable(pictures, make_settings(time_limit=0.5), Log(Silent()))) == 1_000
-
-
 def test_a_time_limit_that_is_over_at_once(houses: Path, tmp_path: Path) -> None:
     run = nudgenet.train(houses, "price", runs=tmp_path, **(QUICK | {"time_limit": 1e-6}))
     assert run.is_done and np.isfinite(run.predict(houses)).all()
@@ -470,10 +460,44 @@ def test_a_time_limit_is_reproduced_by_what_it_decided(houses: Path, tmp_path: P
     assert f"--set width={run.settings.width}" in command
     why = {decision.what: decision.why for decision in run.decisions}
     assert "dropout" in why and "as set" not in why["network size"]  # nobody had set it
+    assert "baseline_rows" not in command  # there are none
     run = nudgenet.train(
         houses, "price", time_limit=None, test=None, epochs=1, runs=tmp_path, name="none", baselines=False
     )
     assert "None" not in run._store.read_json("settings.json")["command"]
+
+
+def test_the_reproduce_command_rebuilds_a_time_limited_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network, and the simple models beside it, which learned from a part of the rows."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(1_700, 3)).round(4)
+    rows = pa.table({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "y": x[:, 0] * x[:, 1] + random.normal(size=1_700)})
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    cut: list[int] = []
+    monkeypatch.setattr(pipeline, "learn_pieces", lambda numbers: cut.append(len(numbers)) or learn_pieces(numbers))
+    # Planned for this time, but let go on: under a clock no test could say how far it comes.
+    monkeypatch.setattr(pipeline, "fit", lambda *given, time_limit, **options: fit(*given, **options))
+    source = tmp_path / "rows.parquet"
+    run = nudgenet.train(source, "y", time_limit=0.02, epochs=50, threads=1, runs=tmp_path, name="short")
+    decided = {decision.what: decision.chosen for decision in run.decisions}
+    assert cut == [len(x) * 7 // 10]  # once for all networks that were tried
+    assert "network size for the time limit" in decided
+    assert decided["time limit"].endswith(" instead of the 50 that were set") and len(run.epochs) < 50
+    assert decided["rows for the baselines"] == "1,000"
+    words = shlex.split(run._store.read_json("settings.json")["command"])
+    assert "--time-limit" not in words and words[3:5] == ["--target", "y"]
+    given = dict(word.split("=") for word in words[5:] if word != "--set")
+    again = nudgenet.train(source, "y", **given, runs=tmp_path, name="again")
+    assert curves(again) == curves(run) and again.metrics == run.metrics
+    assert again.summary["baselines"] == run.summary["baselines"]
+    assert same(weights(again.path), weights(run.path))
+
+
+def test_a_run_that_the_clock_ended_says_so(houses: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "fit_to_time", lambda capacity, start, *others: (capacity, start(capacity), []))
+    run = nudgenet.train(houses, "price", time_limit=0.05, epochs=5_000, patience=5_000, runs=tmp_path, baselines=False)
+    said = "The time limit ended the training in epoch"
+    assert any(warning.startswith(said) for warning in run._store.read_json("decisions.json")["warnings"])
 
 
 def test_a_failed_beginning_leaves_no_folder(houses: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -501,6 +525,9 @@ def test_very_large_and_very_small_targets(tmp_path: Path) -> None:
     [
         ({"network": "mlp", "normalisation": "batch", "batch_size": 1}, "Batch normalisation needs"),
         ({"clip": float("inf")}, "`clip`"),
+        ({"network": "mlp", "copies": 2}, "The network `mlp` is a single one: it has no `copies`"),
+        ({"network": "mlp", "members": 16}, r"`members` \(got members=16\). Leave `members` away, or use"),
+        ({"layers": 0, "members": 4}, "The network without a hidden layer is a single one"),
         ({"time_limit": "100ms"}, "A time limit is a number"),
         ({"time_limit": "inf"}, "A time limit is a number"),
     ],

@@ -31,6 +31,8 @@ from nudgenet.training.plan import Plan
 from nudgenet.training.recorder import Recorder
 from nudgenet.training.state import State, pack, unpack
 
+# What a time limit has a say in, besides the network's size. Threads were chosen for the size before it was cut.
+DECIDED_BY_TIME = ("epochs", "patience", "batch_size", "frozen_epochs", "threads", "baseline_rows")
 MOST_NAME_BYTES = 200  # file systems take 255, and files beside the folder may want a few
 
 
@@ -157,7 +159,7 @@ def train_command(source: Source, settings: Settings, chosen: Mapping[str, Any] 
     """
     given = given_settings(settings)
     if chosen is not None and given.pop("time_limit", None) is not None:
-        given |= {name: chosen[name] for name in ("epochs", "patience")}
+        given |= {name: chosen[name] for name in DECIDED_BY_TIME if chosen.get(name)}
     if source.location is None:
         target = given.pop("target", None)
         rest = "".join(f", {name}={value!r}" for name, value in given.items())
@@ -299,6 +301,15 @@ def save(store: Store, recorder: Recorder, state: State) -> None:
     """Checkpoint the whole state of the loop, and before it what was recorded on the way there."""
     recorder.flush()
     save_checkpoint(store.checkpoint, *pack(state))
+
+
+def warn_of_the_clock(state: State, log: Log) -> None:
+    """A training that the clock ended is the one thing that the command for the same run cannot repeat."""
+    if state.out_of_time:
+        done = f"in epoch {min(state.epoch + 1, state.plan.epochs)} of {state.plan.epochs}"
+        log.warn(
+            [f"The time limit ended the training {done}; the command that makes this run again trains all of them"]
+        )
 
 
 def leave_if_stopped(job: Job, store: Store, state: State) -> None:

@@ -29,6 +29,7 @@ from nudgenet.data.units import row_hashes
 from nudgenet.errors import ColumnError, RunError
 from nudgenet.networks import rebuild
 from nudgenet.networks.capacity import choose_capacity, explain_capacity
+from nudgenet.networks.encoding import learn_pieces
 from nudgenet.networks.mlp import num_parameters
 from nudgenet.outcome import best_network
 from nudgenet.pipeline import begin
@@ -186,10 +187,11 @@ def train_in_memory(
     plan, habits = make_plan(settings, data.shape)
     place, where = choose_place(settings, plan.batch_size * capacity.multiply_adds(data.shape))
     with _ONE_AT_A_TIME, working_at(place):
-        start = partial(begin, data, plan=plan, place=place, settings=settings)
+        pieces = learn_pieces(data.train.inputs["numbers"])
+        start = partial(begin, data, plan=plan, place=place, settings=settings, pieces=pieces)
         shortened: list[Decision] = []
         limit = time_for_training(settings.time_limit, time.perf_counter() - began, with_report=False)
-        if limit is not None and settings.epochs is None:
+        if limit is not None:
             capacity, state, shortened = fit_to_time(capacity, start, data, limit, settings)
         else:
             state = start(capacity)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 import nudgenet
 from nudgenet import bookkeeping
 from nudgenet.data.batches import subset
-from nudgenet.data.images import POOLED
 from nudgenet.data.media import media_paths, readable
+from nudgenet.data.memory import give_back
 from nudgenet.data.spans import input_positions
 from nudgenet.data.texts import weigh_terms
 from nudgenet.exhibits import galleries
@@ -36,7 +36,7 @@ from nudgenet.scoring.intervals import assess
 from nudgenet.scoring.metrics import row_losses, score
 from nudgenet.scoring.rule import calibration_of, choose_rule, explain_rule
 from nudgenet.settings import Settings
-from nudgenet.training.budget import AFTERWARDS
+from nudgenet.training.budget import affordable
 from nudgenet.training.loop import evaluate, in_user_units
 from nudgenet.training.objectives import Objective, answer_function
 from nudgenet.training.place import rows_at_once
@@ -45,7 +45,6 @@ from nudgenet.training.state import State
 from nudgenet.watching.curves import overfit_since
 from nudgenet.watching.verdict import verdict
 
-BASELINE_CELLS_PER_S = 1_000_000  # rows x columns x outputs that the simple models learn from in a second, cautiously
 MANY_CLASSES = 256  # with more, every answer is so long that importance is measured on fewer of them
 
 
@@ -88,41 +87,31 @@ def conclude(
     Raises:
         Interrupted: somebody asked to stop; a resumed run comes back to here.
     """
-    kind, data = table.task.kind, table.prepared
+    data = table.prepared
     began = time.perf_counter()
     network = best_network(state)
     parts = scored_parts(data, settings, log)
     targets = {name: true_values(table, part) for name, part in parts.items()}
     seconds["train"] = state.seconds
 
-    baselines: list[Baseline] = []
-    if settings.baselines:
-        job.observer.stage("Fitting the baselines on the same rows")
-        train = affordable(data, settings, log)
-        unread = subset(data.test, torch.zeros(0, dtype=torch.long))
-        arrays = {name: as_arrays(table, part) for name, part in {"train": train, "test": unread, **parts}.items()}
-        # On the pixels of images, trees cost minutes and are never the best answer; of texts alone they see nothing.
-        names = ALL_BASELINES if is_table(data) or data.shape.medium == "sound" else ("majority", "mean", "linear")
-        fitted = fit_baselines(kind, arrays, num_classes=len(table.task.classes), seed=settings.seed, names=names)
-        for baseline in fitted:
-            baselines.append(baseline)
-            bookkeeping.leave_if_stopped(job, store, state)
+    baselines = fit_rivals(store, table, parts, state, log, job, settings) if settings.baselines else []
     seconds["baselines"] = time.perf_counter() - began
 
     job.observer.stage("Writing the report")
     began = time.perf_counter()
     # Nothing can be stopped any more: the network meets the test part here, once.
-    ours = Answers.choose(
-        {name: answers_of(network, part, state.objective, data) for name, part in parts.items()},
-        targets,
-        table,
-        settings,
-    )
+    found = {name: answers_of(network, part, state.objective, data) for name, part in parts.items()}
+    ours = Answers.choose(found, targets, table, settings)
     rivals = {
         baseline.name: Answers.choose({name: getattr(baseline, name) for name in parts}, targets, table, settings)
         for baseline in baselines
     }
     log.decide(ours.explain(targets["validation"], table, settings))
+    if state.out_of_time:
+        done = f"in epoch {min(state.epoch + 1, state.plan.epochs)} of {state.plan.epochs}"
+        log.warn(
+            [f"The time limit ended the training {done}; the command that makes this run again trains all of them"]
+        )
     bookkeeping.write_decisions(store, log)
     store.save_answer_rule(asdict(ours.rule))
     epochs = store.epochs()
@@ -139,6 +128,7 @@ def conclude(
             for item in importance_of(network, table, state, targets["validation"], ours.rule, settings)
         ],
     }
+    give_back()
     predictions = None
     if "test" in parts:
         predictions = test_table(table, targets["test"], ours)
@@ -164,6 +154,25 @@ def with_exhibits(
     to_answers = answer_function(table.task.kind, settings)
     marked = mark_worst(network, to_answers, predict, table, targets, answers, ours.rule)
     return replace(report, galleries=shown, texts=marked)
+
+
+def fit_rivals(
+    store: Store, table: Table, parts: Mapping[str, Part], state: State, log: Log, job: Job, settings: Settings
+) -> list[Baseline]:
+    """The simple models, fitted on the rows that the network learned from. Raises Interrupted between two of them."""
+    kind, data = table.task.kind, table.prepared
+    job.observer.stage("Fitting the baselines on the same rows")
+    train, fewer = affordable(data, settings)
+    log.decide(fewer)
+    unread = subset(data.test, torch.zeros(0, dtype=torch.long))
+    arrays = {name: as_arrays(table, part) for name, part in {"train": train, "test": unread, **parts}.items()}
+    # On the pixels of images, trees cost minutes and are never the best answer; of texts alone they see nothing.
+    names = ALL_BASELINES if is_table(data) or data.shape.medium == "sound" else ("majority", "mean", "linear")
+    baselines = []
+    for baseline in fit_baselines(kind, arrays, num_classes=len(table.task.classes), seed=settings.seed, names=names):
+        baselines.append(baseline)
+        bookkeeping.leave_if_stopped(job, store, state)
+    return baselines
 
 
 def summarise(
@@ -265,21 +274,6 @@ def is_table(data: Prepared) -> bool:
     return shape.medium is None or shape.num_numbers + len(shape.cardinalities) > 0
 
 
-def affordable(data: Prepared, settings: Settings, log: Log) -> Part:
-    """The training part, or under a time limit as many evenly spaced rows of it as the baselines have time for."""
-    shape = data.shape
-    if settings.time_limit is None:
-        return data.train
-    cells = settings.time_limit * AFTERWARDS / 2 * BASELINE_CELLS_PER_S
-    num_columns = shape.num_numbers + len(shape.cardinalities) + (POOLED if shape.medium in ("image", "sound") else 0)
-    num_rows = max(1_000, int(cells / (shape.num_outputs * max(1, num_columns))))
-    if len(data.train) <= num_rows:
-        return data.train
-    why = f"all {len(data.train):,} would not fit into the time limit"
-    log.decide([Decision("rows for the baselines", f"{num_rows:,}", why, "--time-limit 5m")])
-    return subset(data.train, torch.linspace(0, len(data.train) - 1, num_rows).round().long())
-
-
 def as_arrays(table: Table, part: Part) -> TableArrays:
     """A part as the baselines take it: the same prepared rows that the network sees."""
     numbers, categories = part.inputs["numbers"].cpu().numpy(), part.inputs["categories"].cpu().numpy()
@@ -338,12 +332,14 @@ def no_skill_loss(state: State, data: Prepared) -> float:
 def answering(
     network: nn.Module, state: State, data: Prepared, rule: AnswerRule
 ) -> Callable[[Mapping[str, Tensor]], np.ndarray]:
-    """A function from prepared inputs to answers as `score` takes them."""
+    """A function from prepared inputs to answers as `score` takes them, some rows at once."""
+    at_once = rows_at_once(data.shape.num_outputs)
 
     def predict(inputs: Mapping[str, Tensor]) -> np.ndarray:
+        chunks = zip(*(torch.split(tensor, at_once) for tensor in inputs.values()), strict=True)
         with torch.inference_mode():
-            outputs = state.objective.unite(network(inputs))
-            return rule.scale(in_user_units(state.objective.predict(outputs), data))
+            outputs = [state.objective.unite(network(dict(zip(inputs, chunk, strict=True)))) for chunk in chunks]
+            return rule.scale(in_user_units(state.objective.predict(torch.cat(outputs)), data))
 
     return predict
 

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from nudgenet import bookkeeping
 from nudgenet.bookkeeping import Wanted
 from nudgenet.data.check import check
 from nudgenet.data.columns import choose_task, describe, encode_target
 from nudgenet.data.given_test import read_with_test
-from nudgenet.data.media import light_table
+from nudgenet.data.memory import give_back
 from nudgenet.data.prepare import learn, prepare_batches
 from nudgenet.data.split import split
 from nudgenet.data.typed import BATCH_ROWS
@@ -40,7 +41,7 @@ from nudgenet.runs.store import Store
 from nudgenet.scoring.metrics import choose_metric
 from nudgenet.scoring.rule import check_threshold
 from nudgenet.settings import Settings, make_settings
-from nudgenet.training.budget import fit_to_time, time_for_training
+from nudgenet.training.budget import fit_to_time, rows_for_baselines, time_for_training
 from nudgenet.training.images import settle
 from nudgenet.training.loop import Step, fit
 from nudgenet.training.loop import step as textbook_step
@@ -142,10 +143,11 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
     plan, habits = make_plan(settings, data.shape)
     place, where_it_runs = choose_place(settings, plan.batch_size * capacity.multiply_adds(data.shape))
     with working_at(place):
-        start = partial(begin, data, plan=plan, place=place, settings=settings, own=job.objective)
+        pieces = learn_pieces(data.train.inputs["numbers"])
+        start = partial(begin, data, plan=plan, place=place, settings=settings, own=job.objective, pieces=pieces)
         limit = time_for_training(settings.time_limit, time.perf_counter() - job.stop.began)
         shortened: list[Decision] = []
-        if limit is not None and settings.epochs is None and isinstance(where, Wanted):
+        if limit is not None and isinstance(where, Wanted):
             capacity, state, shortened = fit_to_time(capacity, start, data, limit, settings)
         else:
             state = start(capacity)
@@ -155,6 +157,7 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
             settings, wished = (one.model_copy(update=asdict(capacity)) for one in (settings, wished))
         if isinstance(where, Wanted):
             chosen = bookkeeping.chosen_settings(settings, capacity, state.plan, place) | {"metric": table.metric}
+            chosen |= {"baseline_rows": rows_for_baselines(data.shape, settings)}
             store = bookkeeping.open_run(where, table, wished, chosen, log, job)
         else:
             store = where
@@ -183,6 +186,7 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
             recorder.close()
             job.observer.stop()
             bookkeeping.leave_if_stopped(job, store, state)
+            give_back()
             conclude(store, table, state, log, job, settings, seconds)
     return Run(store)
 
@@ -232,9 +236,19 @@ def somebody() -> Observer:
 
 
 def begin(
-    data: Prepared, capacity: Capacity, plan: Plan, place: Place, settings: Settings, own: RowLosses | None = None
+    data: Prepared,
+    capacity: Capacity,
+    plan: Plan,
+    place: Place,
+    settings: Settings,
+    own: RowLosses | None = None,
+    pieces: Tensor | None = None,
 ) -> State:
     """A fresh network with its objective and optimizer, before the first step; call it inside `working_at(place)`.
+
+    Args:
+        own: a loss of the caller's in the place of the built-in one.
+        pieces: where the training numbers are cut (`learn_pieces`); whoever begins several times finds them once.
 
     Raises:
         SettingError: there is no such network, objective or optimizer, or it does not fit the task.
@@ -246,7 +260,8 @@ def begin(
         settings.model_copy(update={"precision": place.precision}),
         replace(plan, precision=place.precision),
     )
-    pieces = learn_pieces(data.train.inputs["numbers"])
+    if pieces is None:
+        pieces = learn_pieces(data.train.inputs["numbers"])
     network = NETWORKS[settings.network](data.shape, capacity, settings, pieces)
     if settings.start_from is not None:
         load_trunk(network, find_model(settings.start_from))
@@ -271,6 +286,7 @@ def prepare_table(read_rows: Callable[[], tuple[Raw, int]], settings: Settings, 
     parts, decisions, warnings = split(raw, task, settings, num_given_test_rows=num_test_rows)
     log.decide(decisions)
     log.warn(warnings)
+    give_back()
     log.observer.stage("Preparing the columns")
     columns, decisions, warnings = describe(raw, task, parts.train, settings)
     log.decide(decisions)
@@ -278,11 +294,12 @@ def prepare_table(read_rows: Callable[[], tuple[Raw, int]], settings: Settings, 
     preparation, decisions = learn(raw, parts, columns, task, settings)
     log.decide(decisions)
     log.warn(check(raw, parts, columns, task, preparation.shape(len(parts.train))))
-    targets, test_cells = encode_target(raw.table.column(task.target), task)[0], light_table(raw.table).take(parts.test)
+    targets = encode_target(raw.table.column(task.target), task)[0]
+    give_back()  # here most is in memory: all cells, and soon the first tensors
     batches = raw.table.to_batches(max_chunksize=BATCH_ROWS)
     if raw.source.kind == "file":
         raw = replace(raw, table=raw.table.schema.empty_table())
-    prepared = prepare_batches(batches, targets, parts, preparation)
+    prepared, test_cells = prepare_batches(batches, targets, parts, preparation)
     metric, decisions = choose_metric(task.kind, settings.metric, prepared.train.targets.numpy(), task.classes)
     log.decide(decisions)
     return Table(raw, task, parts, columns, preparation, prepared, targets, test_cells, metric, num_test_rows)

@@ -146,6 +146,9 @@ class Settings(BaseModel):
 
     # Honesty
     baselines: bool = Field(True, description="also fit the simple models that a network must beat")
+    baseline_rows: int | None = Field(
+        None, ge=1, description="training rows that the simple models learn from, at most"
+    )
     score_test: bool = Field(True, description="read the test part at the end; false: it stays unread, as in a trial")
 
     # What is kept for the page

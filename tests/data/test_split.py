@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nudgenet.data.split import assign_units, split
-from nudgenet.data.units import row_hashes
+from nudgenet.data.units import numbered, row_hashes
 from nudgenet.errors import ColumnError, SettingError, SourceError
 from nudgenet.records import Parts, Raw, Source, Task
 from nudgenet.settings import make_settings
@@ -328,3 +328,10 @@ def test_row_hashes_keep_the_order_of_many_rows() -> None:
     table = pa.table({"a": np.random.default_rng(0).integers(0, 1000, 400_000)})
     hashes = row_hashes(table, ["a"])  # more rows than one thread takes at a time
     np.testing.assert_array_equal(hashes[300_000:], row_hashes(table.slice(300_000), ["a"]))
+
+
+def test_units_are_numbered_in_the_order_of_their_first_row() -> None:
+    keys = np.array([7, 3, 7, 2**64 - 1, 3, 0], np.uint64)
+    assert numbered(keys).tolist() == [0, 1, 0, 2, 1, 3]
+    assert numbered(keys[[3, 0, 5]]).tolist() == [0, 1, 2]  # all different: a shorter way
+    assert numbered(keys[:0]).tolist() == []

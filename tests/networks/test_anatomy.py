@@ -78,7 +78,7 @@ def tables(name: str, **options: object) -> tuple[nn.Module, Inputs]:
 
 def bag(layers: int = 1) -> tuple[nn.Module, Inputs]:
     shape = Shape(4, CARDINALITIES, 3, 100, text=TextShape("bag", 20, 6))
-    settings = Settings(width=8, layers=layers, members=3)
+    settings = Settings(width=8, layers=layers, members=3 if layers else None)
     torch.manual_seed(0)
     network = NETWORKS["bag"](shape, choose_capacity(replace(shape, text=None), settings), settings, torch.zeros(0, 3))
     return moved(network, texts(8)), texts()

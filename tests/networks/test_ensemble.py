@@ -59,6 +59,26 @@ def test_the_answer_is_the_mean_of_plain_networks(kind: str, options: dict[str, 
     torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_many_rows_take_copies_of_the_weights_to_the_same_end() -> None:
+    """While training too: a large batch's answers and slopes are those of its rows in small ones."""
+    data = make_prepared(kind="regression", cardinalities=(3, 7))
+    network = ensemble_for(data, dropout=0.0, width=16, num_copies=2).train()
+    num_rows = 3 * 2 * network.width
+
+    def answers_and_slopes(at_once: int) -> list[torch.Tensor]:
+        network.zero_grad()
+        parts = [{k: v[i : i + at_once] for k, v in data.train.inputs.items()} for i in range(0, num_rows, at_once)]
+        outputs = torch.cat([network(part) for part in parts])
+        outputs.square().sum().backward()
+        return [
+            outputs.detach(),
+            *(parameter.grad.clone() for parameter in network.parameters() if parameter.grad is not None),
+        ]
+
+    for whole, few in zip(answers_and_slopes(num_rows), answers_and_slopes(2 * network.width), strict=True):
+        torch.testing.assert_close(whole, few, rtol=1e-4, atol=1e-4 * float(few.abs().max()))
+
+
 def test_a_member_is_plain_linear_kink_linear() -> None:
     data = make_prepared(kind="regression")
     network = ensemble_for(data).eval()

@@ -90,6 +90,15 @@ def test_capacity_grows_with_the_rows_and_settings_win() -> None:
     assert "1,731 knobs" in said.chosen and "1,200 training rows" in said.why
 
 
+def test_more_effort_is_more_copies_not_wider_networks() -> None:
+    """Wider ones did worse on classes than as many copies of the usual width: benchmarks/LOG.md."""
+    for outputs in (1, 3):
+        default, best = (
+            choose_capacity(Shape(10, (), outputs, 1_200), Settings(effort=e)) for e in ("default", "best")
+        )
+        assert (best.width, best.members, best.copies) == (default.width, default.members, 4) and default.copies == 1
+
+
 def test_multiply_adds_counts_the_linear_layers() -> None:
     shape = Shape(10, (), 3, 1_200)
     capacity = choose_capacity(shape, Settings(network="mlp", layers=2, width=32))

@@ -216,6 +216,21 @@ def test_losses_over_more_than_two_decades_are_drawn_on_a_log_scale(example: Exa
     assert "loss (log scale)" in section_of(render(example("digits")), "curves")
 
 
+def test_curves_say_that_temperature_and_threshold_came_later(example: Example) -> None:
+    contents = example("binary")
+    chosen = {"calibration": {"temperature": 1.25, "ece": {}}, "threshold": {"class": "yes", "above": 0.31}}
+
+    def said(**changed: Any) -> str:
+        summary = {**contents.summary, **chosen, **changed}
+        return Page(section_of(render(replace(contents, summary=summary)), "curves")).text
+
+    assert "before the temperature of 1.25 and with a threshold of 0.5, not 0.31: what was chosen" in said()
+    assert "after each epoch, with a threshold of 0.5" in said(calibration={"temperature": 1.0, "ece": {}})
+    plain = said(calibration={"temperature": 1.0, "ece": {}}, threshold={"class": "yes", "above": 0.5})
+    assert "what was chosen at the end" not in plain
+    assert "what was chosen at the end" not in said(calibration=None, threshold=None)  # a regression
+
+
 def test_one_epoch_is_drawn(example: Example) -> None:
     contents = example("digits")
     curves = section_of(render(replace(contents, epochs=contents.epochs[:1])), "curves")

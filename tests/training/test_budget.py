@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from conftest import make_prepared
 from nudgenet.networks.capacity import Capacity
 from nudgenet.networks.mlp import MLP
+from nudgenet.records import ImageShape
 from nudgenet.settings import Settings
 from nudgenet.training import budget
-from nudgenet.training.budget import fit_to_time, keep_to_time, probe, time_for_training
+from nudgenet.training.budget import (
+    affordable,
+    choose_larger_batch,
+    fit_to_time,
+    keep_to_time,
+    probe,
+    time_for_training,
+)
 from nudgenet.training.loop import fit
 from nudgenet.training.objectives import make_objective
 from nudgenet.training.place import Place, working_at
@@ -32,7 +42,7 @@ def test_the_plan_is_shortened_to_what_fits(monkeypatch: pytest.MonkeyPatch) -> 
         state, data = fresh()
         planned = state.plan
         monkeypatch.setattr(budget, "probe", lambda *arguments: (0.010, 0.02))
-        decisions = keep_to_time(state, data, 2.0)
+        decisions = keep_to_time(state, data, 2.0, Settings())
         expected = int(0.95 * 2.0 / (planned.steps_per_epoch * 0.010 + 0.02))
         assert 1 < state.plan.epochs == expected < planned.epochs
         assert decisions[0].chosen == f"{expected} epochs instead of {planned.epochs}"
@@ -46,16 +56,42 @@ def test_enough_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         state, data = fresh()
         planned = state.plan
         monkeypatch.setattr(budget, "probe", lambda *arguments: (1e-6, 1e-6))
-        assert keep_to_time(state, data, 60.0) == [] and state.plan is planned
+        assert keep_to_time(state, data, 60.0, Settings()) == [] and state.plan is planned
         monkeypatch.setattr(budget, "probe", lambda *arguments: (100.0, 100.0))
-        keep_to_time(state, data, 1.0)
+        keep_to_time(state, data, 1.0, Settings())
         assert state.plan.epochs == 1
+
+
+def test_epochs_that_were_set_are_kept_if_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    with working_at(HERE):
+        state, data = fresh()
+        state.plan = replace(state.plan, epochs=10, patience=50)
+        monkeypatch.setattr(budget, "probe", lambda *arguments: (0.1 / state.plan.steps_per_epoch, 0.1))
+        assert keep_to_time(state, data, 2.2, Settings(epochs=10)) == [] and state.plan.epochs == 10
+        (decision,) = keep_to_time(state, data, 1.2, Settings(epochs=10))
+    assert decision.chosen == "5 epochs instead of the 10 that were set"
+    assert state.plan.epochs == state.plan.patience == state.stopping.patience == 5
+
+
+def test_baselines_learn_from_as_many_rows_as_a_time_limit_allows() -> None:
+    data = make_prepared(num_rows=20_000)
+    for time_limit, expected in ((None, len(data.train)), (3600.0, len(data.train)), (0.5, 3_750), (1e-3, 1_000)):
+        rows, decisions = affordable(data, Settings(time_limit=time_limit))
+        assert len(rows) == expected and len(decisions) == (expected < len(data.train))
+    # Of a picture they are shown some 200 brightnesses: as costly as 200 columns more.
+    pictures = replace(data, shape=replace(data.shape, image=ImageShape(3, 64, 64, (0.5,) * 3, (0.2,) * 3)))
+    assert len(affordable(pictures, Settings(time_limit=0.5))[0]) == 1_000
+    rows, decisions = affordable(data, Settings(baseline_rows=123))
+    assert len(rows) == 123 and decisions[0].why == "as set"
+    rows, _ = affordable(data, Settings(baseline_rows=123, time_limit=3600.0))  # as it was written down
+    assert len(rows) == 123
 
 
 def test_the_limit_is_for_everything() -> None:
     assert time_for_training(None, 3.0) is None
     assert time_for_training(100.0, 25.0) == pytest.approx(85.0 - 1.5 - 25.0)
     assert time_for_training(100.0, 25.0, with_report=False) == pytest.approx(75.0)
+    assert time_for_training(10.0, 6.0) == pytest.approx(0.4 * 4.0)  # else the report would get nearly all of the rest
     assert time_for_training(100.0, 99.0) == pytest.approx(10.0)  # reading took it all: a little training all the same
 
 
@@ -86,6 +122,32 @@ def test_a_smaller_network_where_only_few_epochs_would_fit(monkeypatch: pytest.M
         assert fit_to_time(large, begin, data, 60.0, Settings())[::2] == (large, [])
 
 
+def test_larger_batches_before_smaller_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = make_prepared(num_rows=60_000)
+
+    def begin(capacity: Capacity) -> State:
+        network = MLP(data.shape, num_layers=capacity.layers, width=capacity.width)
+        objective = make_objective("binary", data.train, 2, Settings())
+        return start(network, objective, make_plan(Settings(), data.shape)[0])
+
+    monkeypatch.setattr(budget, "probe", lambda *arguments: (0.002, 0.0))  # whatever the batch: all of it is overhead
+    large = Capacity(2, 128, 0.1, members=8)
+    usual = begin(large).plan
+    with working_at(HERE):
+        capacity, state, decisions = fit_to_time(large, begin, data, 1.0, Settings())
+        assert capacity == large and state.plan.batch_size == 1_024 > usual.batch_size == 256
+        assert state.plan.steps_per_epoch == round(len(data.train) / 1_024)
+        assert state.plan.epochs == int(0.95 / (0.002 * state.plan.steps_per_epoch)) >= budget.FEW_EPOCHS
+        assert [decision.what for decision in decisions] == ["batch size for the time limit", "time limit"]
+        assert decisions[0].chosen == "1,024 rows instead of 256"
+        capacity, state, _ = fit_to_time(large, begin, data, 1.0, Settings(batch_size=256))  # what was set stays
+        assert capacity != large and state.plan == replace(
+            usual, epochs=state.plan.epochs, patience=state.plan.patience
+        )
+    assert choose_larger_batch(make_prepared(num_rows=1_000).shape, Settings()) < 32  # few rows: nothing larger
+    assert len(list(fit(state, data))) == state.plan.epochs
+
+
 def test_networks_that_are_tried_take_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     data, now, offered = make_prepared(), [0.0], []
     network = MLP(data.shape, num_layers=1, width=8)
@@ -104,10 +166,10 @@ def test_networks_that_are_tried_take_of_the_time(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(budget.time, "perf_counter", lambda: now[0])
     with working_at(HERE):
         _, state, decisions = fit_to_time(Capacity(2, 64, 0.1, members=8), begin, data, 10.0, Settings())
-    assert offered == pytest.approx([9.75, 8.75, 7.75])  # 8 members of 64, 4 of 64, 4 of 32
+    assert offered == pytest.approx([9.75, 8.75])  # 8 members of 64, then 4 of 32: 4 of 64 could not be fast enough
     assert state.plan.epochs == 1
     assert decisions[1].chosen.startswith("1 epoch instead of")
-    assert "7.8 s of the time limit are left" in decisions[1].why
+    assert "8.8 s of the time limit are left" in decisions[1].why
 
 
 def test_the_probe_judges_a_few_rows_for_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from nudgenet.networks.mlp import MLP
 from nudgenet.records import Shape
 from nudgenet.settings import Settings
 from nudgenet.training.optimizers import OPTIMIZERS, make_optimizer
-from nudgenet.training.plan import make_plan
+from nudgenet.training.plan import LARGEST_BATCH, choose_batch_size, make_plan
 from nudgenet.training.schedules import SCHEDULES
 from nudgenet.training.stopping import Stopping, StopSignal, stop_on_signals
 
@@ -153,3 +153,8 @@ def test_the_weights_of_an_ensemble_for_classes_are_averaged() -> None:
     assert any(decision.what == "averaging" for decision in decisions)
     for settings, outputs in ((Settings(), 1), (Settings(ema=0), 2), (Settings(network="mlp"), 2)):
         assert make_plan(settings, Shape(4, (), outputs, 100))[0].ema == 0
+
+
+def test_batches_of_very_many_rows_stay_small_enough_for_memory() -> None:
+    sizes = [choose_batch_size(rows) for rows in (1_000, 50_000, 100_000, 300_000, 10**6, 10**8)]
+    assert sizes == sorted(sizes) and sizes[1] == 256 and set(sizes[3:]) == {LARGEST_BATCH}

@@ -31,13 +31,13 @@ def take(part: Part, order: Tensor, cursor: int, steps: int) -> Batch:
     """
     rows = len(order)
     index = order[cursor * rows // steps : (cursor + 1) * rows // steps]
-    weights = None if part.weights is None else part.weights[index]
+    weights = None if part.weights is None else part.weights.index_select(0, index)
     inputs = {
         # A table without categories has an input without columns: nothing to pick, which a slice does faster.
-        name: tensor[index] if tensor.numel() else tensor[: len(index)]
+        name: tensor.index_select(0, index) if tensor.numel() else tensor[: len(index)]
         for name, tensor in part.inputs.items()
     }
-    return Batch(inputs, part.targets[index], weights)
+    return Batch(inputs, part.targets.index_select(0, index), weights)
 
 
 def subset(part: Part, index: Tensor) -> Part:

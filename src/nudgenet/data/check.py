@@ -89,6 +89,8 @@ def _duplicates(raw: Raw, parts: Parts, used: Sequence[Column], task: Task, targ
         return []
     rows = np.sort(np.concatenate([parts.train, parts.validation, parts.test]))
     features = row_hashes(raw.table, [column.name for column in used])[rows]
+    if len(np.unique(features)) == len(features):  # the usual case, which for millions of rows must take little memory
+        return []
     unit = np.unique(features, return_inverse=True)[1]
     answer = np.unique(targets[rows], return_inverse=True)[1]
     pair = np.unique(unit * (int(answer.max()) + 1) + answer, return_inverse=True, return_counts=True)

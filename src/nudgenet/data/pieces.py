@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from nudgenet.data.cells import NUMBER_MARKERS
 from nudgenet.data.dialect import Dialect, sniff, take_sample, unique_names
 from nudgenet.data.encoding import to_utf8
+from nudgenet.data.memory import give_back
 from nudgenet.data.plain import as_plain
 from nudgenet.data.tables import (
     Ragged,
@@ -37,6 +38,7 @@ from nudgenet.records import Decision
 from nudgenet.settings import Settings
 
 PIECE_BYTES = 1 << 22  # 4 MiB; while it is parsed, a piece takes a few times as much
+JOINED = 8  # pieces whose cells are then put into one array: many small ones waste memory between them
 FIRST_BYTES = 1 << 22  # looked at to find the layout: more than the sniffer wants
 _MARKERS = pa.array(["", *NUMBER_MARKERS])
 
@@ -70,7 +72,7 @@ def read_delimited(file: File, settings: Settings, columns: Sequence[str] | None
     if doubtful:
         again, _ = _read(file, layout, Ragged(), doubtful, set(doubtful))
         cells |= again
-    pa.default_memory_pool().release_unused()  # what parsing took
+    give_back()  # what parsing took
     table = pa.table([pa.chunked_array(cells[j]) for j in range(len(layout.names))], names=layout.names)
     table, trailing = drop_trailing(table, layout.unnamed)
     refuse_no_rows(table, file.name, layout.dialect)
@@ -196,6 +198,9 @@ def _read(
             else:
                 doubtful.add(j)
                 cells[j].clear()
+        if number % JOINED == JOINED - 1:
+            for j in set(wanted) - doubtful:
+                cells[j][-JOINED:] = [pa.concat_arrays(cells[j][-JOINED:])]
     doubtful |= {j for j in set(wanted) - texts if not sights[j].as_numbers}
     return cells, sorted(doubtful)
 

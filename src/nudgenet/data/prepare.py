@@ -31,7 +31,7 @@ from nudgenet.data.features import (
     learn_date,
     learn_number,
 )
-from nudgenet.data.media import light
+from nudgenet.data.media import light, light_table
 from nudgenet.data.oddities import Oddities
 from nudgenet.data.starts import MediaFeature, learn_media
 from nudgenet.data.texts import TextFeature, encode_texts, learn_text, text_shape
@@ -314,13 +314,13 @@ def _target_scale(targets: np.ndarray, *, is_count: bool) -> tuple[float, float]
 def prepare(raw: Raw, parts: Parts, preparation: Preparation) -> Prepared:
     """The tensors of all three parts. Each cell is parsed once."""
     targets, _ = encode_target(raw.table.column(preparation.task.target), preparation.task)
-    return prepare_batches(raw.table.to_batches(max_chunksize=BATCH_ROWS), targets, parts, preparation)
+    return prepare_batches(raw.table.to_batches(max_chunksize=BATCH_ROWS), targets, parts, preparation)[0]
 
 
 def prepare_batches(
     batches: list[pa.RecordBatch], targets: np.ndarray, parts: Parts, preparation: Preparation
-) -> Prepared:
-    """`prepare`, one batch of rows after the other.
+) -> tuple[Prepared, pa.Table]:
+    """`prepare`, one batch of rows after the other; also gives the cells of the test rows, for people to look at.
 
     Args:
         batches: all rows, in order. The list is emptied on the way: where nobody else holds the cells, the tensors
@@ -334,7 +334,7 @@ def prepare_batches(
         standardised = targets.astype(np.int64)
     all_rows = (parts.train, parts.validation, parts.test)
     spaces = [preparation.space(len(rows)) for rows in all_rows]
-    first = 0
+    first, test_cells = 0, list[pa.Table]()
     batches.reverse()
     while batches:
         table = pa.Table.from_batches([batches.pop()])
@@ -344,6 +344,8 @@ def prepare_batches(
             chosen = torch.from_numpy(rows[begin:end] - first)
             for name, tensor in inputs.items():
                 torch.index_select(tensor, 0, chosen, out=space[name][begin:end])
+        begin, end = np.searchsorted(parts.test, [first, first + table.num_rows])
+        test_cells.append(light_table(table).take(parts.test[begin:end] - first))
         first += table.num_rows
         del table, inputs
         pa.default_memory_pool().release_unused()  # else the memory of cells that are gone stays reserved
@@ -352,7 +354,9 @@ def prepare_batches(
     ]
     shape = preparation.shape(len(parts.train))
     train, validation, test = ready
-    return Prepared(train, validation, test, task, shape, preparation.target_center, preparation.target_scale)
+    center, scale = preparation.target_center, preparation.target_scale
+    prepared = Prepared(train, validation, test, task, shape, center, scale)
+    return prepared, pa.concat_tables(test_cells)
 
 
 def _decisions(preparation: Preparation) -> list[Decision]:

@@ -171,17 +171,24 @@ def assign_units(
     small_share = min(share for share in held_out if share)
     large = np.where(sizes > max(1.0, 0.25 * small_share * sizes.sum()), sizes, 0)
     order = np.lexsort((rng.permutation(len(sizes)), -large, strata))
+    del large
     stratum, size = strata[order], sizes[order]
     first = np.searchsorted(stratum, np.arange(num_strata))
     last = np.searchsorted(stratum, np.arange(num_strata), side="right") - 1
     present = last >= first
-    before = np.cumsum(size) - size
-    middle = before - before[np.minimum(first, len(size) - 1)][stratum] + size / 2
+    middle = size / 2  # of each unit, in rows of its stratum; in place, because there may be as many units as rows
+    middle += np.cumsum(size)
+    middle -= size
+    ahead = np.minimum(first, len(size) - 1)
+    middle -= (middle[ahead] - size[ahead] / 2)[stratum]
     # One unit may be larger than train's whole share: then the others share what it leaves.
     train_end = np.maximum(rows_in - validation - test, size[np.minimum(first, len(size) - 1)])
     rest = (rows_in - train_end) / np.maximum(validation + test, 1)
     validation_end = train_end + rest * validation
-    part = np.where(middle <= train_end[stratum], TRAIN, np.where(middle <= validation_end[stratum], VALIDATION, TEST))
+    part = np.full(len(size), TEST)
+    part[middle <= validation_end[stratum]] = VALIDATION
+    part[middle <= train_end[stratum]] = TRAIN
+    del middle
 
     if spread:
         _spread_small(part, first[present], last[present], both=held_out[1] > 0, rng=rng)
@@ -246,12 +253,16 @@ def _strata(units: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarray:
     """The stratum of every unit: its commonest class, or the quantile bin of its mean target."""
     num_units = int(units.max()) + 1
     if task.classes:
-        pairs, counts = np.unique(units * len(task.classes) + targets, return_counts=True)
-        unit, label = pairs // len(task.classes), pairs % len(task.classes)
-        order = np.lexsort((-label, counts, unit))  # the last of each unit is its commonest class
         strata = np.empty(num_units, np.int64)
-        strata[unit[order]] = label[order]
-        return np.unique(strata, return_inverse=True)[1]
+        if num_units == len(units):  # each row stands for itself: there may be millions, and nothing to count
+            strata[units] = targets
+        else:
+            pairs, counts = np.unique(units * len(task.classes) + targets, return_counts=True)
+            unit, label = pairs // len(task.classes), pairs % len(task.classes)
+            order = np.lexsort((-label, counts, unit))  # the last of each unit is its commonest class
+            strata[unit[order]] = label[order]
+        numbers: np.ndarray = np.cumsum(np.bincount(strata) > 0) - 1
+        return numbers[strata]
     means = np.bincount(units, weights=targets) / np.bincount(units)
     num_bins = max(1, min(10, num_units // 20))
     ranks = np.empty(num_units, np.int64)

@@ -78,6 +78,10 @@ def group_keys(cells: pa.ChunkedArray, content: np.ndarray) -> np.ndarray:
 
 def numbered(keys: np.ndarray) -> np.ndarray:
     """Keys -> unit numbers 0 ... U-1, in the order of first appearance (so that no hash decides anything)."""
+    if len(np.unique(keys)) == len(
+        keys
+    ):  # the usual case, and for millions of rows the one that must take little memory
+        return np.arange(len(keys))
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     rank = np.empty(len(first), np.int64)
     rank[np.argsort(first)] = np.arange(len(first))

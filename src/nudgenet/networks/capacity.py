@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from nudgenet.errors import SettingError
 from nudgenet.models import OWN
 from nudgenet.networks import transformer
 from nudgenet.networks.convnet import choose_stages, multiply_adds
@@ -58,8 +59,14 @@ def choose_capacity(shape: Shape, settings: Settings) -> Capacity:
 
     The width grows with the rows, more slowly for an ensemble: its members hold each other back. The
     figures behind the numbers stand in benchmarks/LOG.md.
+
+    Raises:
+        SettingError: members or copies of a network that has none.
     """
     rows, outputs = shape.num_rows, shape.num_outputs
+    is_ensemble = settings.network in ENSEMBLES and settings.layers != 0
+    if not is_ensemble:
+        refuse_members(settings)
     if shape.image is not None and not shape.model:
         return Capacity(
             layers=choose_stages(shape.image) if settings.layers is None else settings.layers,
@@ -73,13 +80,12 @@ def choose_capacity(shape: Shape, settings: Settings) -> Capacity:
             width=settings.width or (128 if rows < 100_000 else 256),
             dropout=0.2 if settings.dropout is None else settings.dropout,
         )
-    is_ensemble = settings.network in ENSEMBLES and settings.layers != 0
     copies = 1
     if settings.network in ENSEMBLES:
         is_quick, is_best = settings.effort == "quick", settings.effort == "best"
         layers, dropout = 2, 0.1
         # Numbers want finer functions than classes.
-        is_wide = is_best or (not is_quick and (outputs == 1 or rows >= 50_000))
+        is_wide = not is_quick and (outputs == 1 or rows >= 50_000)
         width = (256 if is_wide else 128) // (2 if rows < 400 else 1)
         affordable = 2_048 // outputs  # thousands of classes: each member has that many outputs
         members = max(1, min(4 if is_quick else 8, affordable))
@@ -111,6 +117,19 @@ def _of_trunk(shape: Shape) -> int:
         assert shape.sound is not None
         tokens = max(1, shape.sound.samples // 320)  # what the convolutions before it leave of a sound
     return transformer.multiply_adds(width, layers, tokens)
+
+
+def refuse_members(settings: Settings) -> None:
+    """Raises SettingError if several members or copies are asked for, and the network is a single one."""
+    for name in ("members", "copies"):
+        if (getattr(settings, name) or 1) > 1:
+            single = "without a hidden layer" if settings.network in ENSEMBLES else f"`{settings.network}`"
+            fix = "--set layers=2" if settings.network in ENSEMBLES else "--set network=ensemble (for tables)"
+            raise SettingError(
+                f"The network {single} is a single one: it has no `{name}`",
+                got=f"{name}={getattr(settings, name)}",
+                fix=f"Leave `{name}` away, or use {fix}.",
+            )
 
 
 def explain_capacity(capacity: Capacity, shape: Shape, num_parameters: int, settings: Settings) -> list[Decision]:

@@ -58,5 +58,9 @@ class Dropout(nn.Module):
 def pool(p: float, dtype: torch.dtype, kept: float, size: int) -> Tensor:
     """The strip of masks for one rate: a constant, the same in every process."""
     generator = torch.Generator().manual_seed(20_260_101)
-    masks = (torch.rand(size, generator=generator) >= p).to(dtype)
-    return masks.mul_(kept)
+    masks = torch.empty(size, dtype=dtype)
+    for piece in torch.split(
+        masks, SMALLEST_POOL
+    ):  # all random numbers at once would take several times the strip's memory
+        piece.copy_(torch.rand(len(piece), generator=generator) >= p).mul_(kept)
+    return masks

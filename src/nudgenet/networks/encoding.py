@@ -75,5 +75,6 @@ class PiecewiseLinear(nn.Module):
     def forward(self, numbers: Tensor) -> Tensor:
         if not self.num_pieces:
             return numbers
-        filled = (numbers[:, self.columns] - self.lower).mul_(self.per_width).clamp_(0.0, 1.0)
+        # `index_select` is several times faster here than the brackets.
+        filled = numbers.index_select(1, self.columns).sub_(self.lower).mul_(self.per_width).clamp_(0.0, 1.0)
         return torch.cat([numbers, filled], dim=1)

@@ -116,10 +116,10 @@ class Ensemble(nn.Module):
         """What the first layers of all members answer: (copies, rows * members, width).
 
         Scaling a member's inputs by its adapter is the same as scaling its copy of the weights. For many rows there
-        are fewer weights than inputs, but while training the slopes of all these copies would have to be gathered.
+        are fewer weights than inputs, but while training the slopes of all these copies have to be gathered, too.
         """
         weights, biases = self.weights[0], self.biases[0]
-        if self.training or features.shape[1] <= self.width // 2:
+        if features.shape[1] <= (2 * self.width if self.training else self.width // 2):
             inputs = (features.unsqueeze(2) * self.adapter.to(features.dtype).unsqueeze(1)).flatten(1, 2)
             return self.neurons[0](inputs, weights, biases)  # type: ignore[no-any-return]
         scaled = (self.adapter.unsqueeze(2) * weights.unsqueeze(1)).flatten(1, 2)

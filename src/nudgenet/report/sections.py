@@ -26,6 +26,7 @@ from nudgenet.report.wording import (
     shortened,
     verdict_words,
 )
+from nudgenet.scoring.answers import HALF
 from nudgenet.watching.curves import thin
 
 LOG_FROM = 100.0  # losses that span more than two decades are drawn on a logarithmic scale
@@ -81,7 +82,23 @@ def curves(contents: Contents) -> Html:
     name = main_metric(contents.summary) or next(iter(epochs[-1].validation_metrics), "")
     if name and len(epochs) > 1 and all(name in epoch.validation_metrics for epoch in epochs):
         pieces.append(_metric_chart(epochs, name, best))
+    if said := rule_in_words(contents.summary):
+        pieces.append(paragraph(said))
     return section("curves", "How it learned", join(pieces))
+
+
+def rule_in_words(summary: Mapping[str, Any]) -> str:
+    """Why curves and scores may differ: temperature and threshold are chosen after the last epoch. "" if neither was."""
+    temperature = (summary.get("calibration") or {}).get("temperature", 1.0)
+    threshold = (summary.get("threshold") or {}).get("above", HALF)
+    before = [f"before the temperature of {temperature:.3g}"] if temperature != 1.0 else []
+    before += [f"with a threshold of {HALF:g}, not {threshold:.3g}"] if threshold != HALF else []
+    if not before:
+        return ""
+    return (
+        f"The curves show the network as it was after each epoch, {' and '.join(before)}: "
+        "what was chosen at the end holds for the scores only."
+    )
 
 
 def _loss_chart(contents: Contents, best: int | None) -> Html:

@@ -8,19 +8,22 @@ uses the written number.
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 
-from nudgenet.data.batches import shuffled, subset, take
+from nudgenet.data.batches import num_steps, shuffled, subset, take
+from nudgenet.data.images import POOLED
 from nudgenet.networks.capacity import Capacity, describe_layers
-from nudgenet.records import Decision, Prepared
+from nudgenet.records import Decision, Part, Prepared, Shape
 from nudgenet.settings import Settings
 from nudgenet.training.loop import NonFinite, evaluate, rows_judged, step
 from nudgenet.training.optimizers import make_optimizer
 from nudgenet.training.place import rows_at_once
+from nudgenet.training.plan import LARGEST_BATCH
 from nudgenet.training.state import State
 
 PROBE_SHARE = 0.03  # of the time that is left
@@ -29,7 +32,11 @@ PROBE_ROWS = 2_048  # that are judged to tell how long all of them take
 SAFETY = 0.95  # the machine may be busier later
 AFTERWARDS = 0.15  # of a limit for the whole work: the simple models, the scores and the report
 AFTERWARDS_S = 1.5  # seconds that these take besides, however few their rows: imports, charts
+DUE_SHARE = 0.4  # of what is left of the limit after reading, for training, whatever comes afterwards
 LEAST_SHARE = 0.1  # of the limit, for training, however long the reading took
+BASELINE_CELLS_PER_S = 1_000_000  # rows x columns x outputs that the simple models learn from in a second, cautiously
+FEWEST_BASELINE_ROWS = 1_000
+FEWEST_STEPS = 32  # in an epoch with larger batches
 FEW_EPOCHS = 6  # a schedule with fewer hardly bends: then a smaller network serves better
 
 
@@ -40,8 +47,9 @@ def time_for_training(time_limit: float | None, spent: float, *, with_report: bo
     """
     if time_limit is None:
         return None
+    left = time_limit - spent
     afterwards = AFTERWARDS * time_limit + AFTERWARDS_S if with_report else 0.0
-    return max(LEAST_SHARE * time_limit, time_limit - afterwards - spent)
+    return max(left - afterwards, DUE_SHARE * left, LEAST_SHARE * time_limit)
 
 
 def fit_to_time(
@@ -49,18 +57,28 @@ def fit_to_time(
 ) -> tuple[Capacity, State, list[Decision]]:
     """The largest network, up to `capacity`, that sees the data often enough in so many seconds, with its plan.
 
-    Halves the copies, the members and the width in turn, where they were left open, as long as only a few epochs would fit.
-    Every network that is tried takes of these seconds, too.
+    As long as only a few epochs would fit: takes larger batches, then halves the copies, the members and the width in
+    turn, where they were left open. Every network that is tried takes of these seconds, too.
     """
-    began, wanted = time.perf_counter(), capacity
+    began, wanted, larger = time.perf_counter(), capacity, None
     while True:
         state = begin(capacity)
-        planned = state.plan.epochs
-        decisions = keep_to_time(state, data, seconds - (time.perf_counter() - began))
-        smaller = capacity.smaller(settings)
-        if state.plan.epochs >= min(FEW_EPOCHS, planned) or smaller is None:
+        usual, larger = state.plan, larger or state.plan
+        state.plan = replace(usual, batch_size=larger.batch_size, steps_per_epoch=larger.steps_per_epoch)
+        decisions = keep_to_time(state, data, seconds - (time.perf_counter() - began), settings)
+        if state.plan.epochs >= min(FEW_EPOCHS, usual.epochs):
+            break
+        if (batch_size := choose_larger_batch(data.shape, settings)) > larger.batch_size:
+            larger = replace(usual, batch_size=batch_size, steps_per_epoch=num_steps(len(data.train), batch_size))
+            continue
+        smaller = much_smaller(capacity, state.plan.epochs, settings)
+        if smaller == capacity:
             break
         capacity = smaller
+    if larger != usual:
+        chosen = f"{larger.batch_size:,} rows instead of {usual.batch_size:,}"
+        why = f"with smaller ones the network would see the data fewer than {FEW_EPOCHS} times"
+        decisions.insert(0, Decision("batch size for the time limit", chosen, why, "--time-limit 5m"))
     if capacity != wanted:
         chosen = f"{describe_layers(capacity, data.shape)} instead of {describe_layers(wanted, data.shape)}"
         why = f"the larger network would see the data fewer than {FEW_EPOCHS} times"
@@ -68,8 +86,26 @@ def fit_to_time(
     return capacity, state, decisions
 
 
-def keep_to_time(state: State, data: Prepared, seconds: float) -> list[Decision]:
-    """Shorten the plan of a fresh state to what fits into so many seconds; changes nothing else in it."""
+def much_smaller(capacity: Capacity, epochs: int, settings: Settings) -> Capacity:
+    """Halved as often as it takes at least, where so many epochs fit and halving saves half of the time at best."""
+    for _ in range(int(math.log2(FEW_EPOCHS / (epochs + 1))) + 1):
+        capacity = capacity.smaller(settings) or capacity
+    return capacity
+
+
+def choose_larger_batch(shape: Shape, settings: Settings) -> int:
+    """Rows in one step where time is short: of a table, a row costs less in a large batch; 0 where none is larger."""
+    if settings.batch_size or shape.medium is not None:
+        return 0
+    return min(LARGEST_BATCH, 1 << max(0, (shape.num_rows // FEWEST_STEPS).bit_length() - 1))
+
+
+def keep_to_time(state: State, data: Prepared, seconds: float, settings: Settings) -> list[Decision]:
+    """Shorten the plan of a fresh state to what fits into so many seconds; changes nothing else in it.
+
+    Epochs that were set are kept if they fit. If not, a shorter training whose learning rate reaches its end
+    serves better than the beginning of a longer one.
+    """
     plan = state.plan
     began = time.perf_counter()
     step_s, epoch_end_s = probe(state, data, seconds * PROBE_SHARE)
@@ -81,8 +117,33 @@ def keep_to_time(state: State, data: Prepared, seconds: float) -> list[Decision]
     state.plan = replace(plan, epochs=epochs, patience=min(plan.patience, epochs))
     state.stopping.patience = state.plan.first_patience
     why = f"a step takes {1000 * step_s:.2g} ms here, and {max(seconds, 0.0):.2g} s of the time limit are left for them"
-    chosen = f"{epochs} {'epoch' if epochs == 1 else 'epochs'} instead of {plan.epochs}"
+    wanted = f"the {plan.epochs} that were set" if settings.epochs else f"{plan.epochs}"
+    chosen = f"{epochs} {'epoch' if epochs == 1 else 'epochs'} instead of {wanted}"
     return [Decision("time limit", chosen, why, "--time-limit 5m")]
+
+
+def rows_for_baselines(shape: Shape, settings: Settings) -> int | None:
+    """How many training rows the simple models have time to learn from; None: all of them.
+
+    A run writes this number down, so that training it again without a clock gives the same simple models.
+    """
+    num_rows = settings.baseline_rows
+    if num_rows is None and settings.time_limit is not None:
+        cells = settings.time_limit * AFTERWARDS / 2 * BASELINE_CELLS_PER_S
+        pooled = POOLED if shape.medium in ("image", "sound") else 0
+        num_columns = max(1, shape.num_numbers + len(shape.cardinalities) + pooled)
+        num_rows = max(FEWEST_BASELINE_ROWS, int(cells / (shape.num_outputs * num_columns)))
+    return None if num_rows is None or num_rows >= shape.num_rows else num_rows
+
+
+def affordable(data: Prepared, settings: Settings) -> tuple[Part, list[Decision]]:
+    """The training part, or as many evenly spaced rows of it as the simple models may learn from."""
+    num_rows = rows_for_baselines(data.shape, settings)
+    if num_rows is None:
+        return data.train, []
+    why = "as set" if settings.time_limit is None else f"all {len(data.train):,} would not fit into the time limit"
+    decision = Decision("rows for the baselines", f"{num_rows:,}", why, f"--set baseline_rows={len(data.train)}")
+    return subset(data.train, torch.linspace(0, len(data.train) - 1, num_rows).round().long()), [decision]
 
 
 def probe(state: State, data: Prepared, seconds: float) -> tuple[float, float]:

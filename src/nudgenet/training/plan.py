@@ -19,6 +19,7 @@ LEARNING_RATES = {"sgd": 1e-1, "adam": 1e-3, "adamw": 1e-3}  # the textbook's st
 ENSEMBLE_LEARNING_RATES = {"sgd": 1e-1, "adam": 2e-2, "adamw": 2e-2}
 CONVNET_LEARNING_RATES = {"sgd": 1e-1, "adam": 3e-3, "adamw": 3e-3}
 CONVNET_BATCH = 128  # rows: with more, an epoch is hardly faster, and has fewer steps
+LARGEST_BATCH = 1_024
 PRETRAINED_BATCH = 32
 PRETRAINED_LEARNING_RATES = {"sgd": 1e-1, "adam": 2e-3, "adamw": 2e-3}  # of the fresh knobs on top
 SECOND_RATE = 0.25  # of it, once the trunk learns, too: by then the outputs are nearly right
@@ -195,8 +196,11 @@ def is_small_trunk(shape: Shape) -> bool:
 
 
 def choose_batch_size(num_rows: int) -> int:
-    """A dozen steps in an epoch of few rows, batches of 256 for thousands, more only for very many."""
-    wanted = min(max(num_rows / 12, 32), max(256.0, num_rows / 200))
+    """A dozen steps in an epoch of few rows, batches of 256 for thousands, up to 1,024 for very many.
+
+    Still larger ones would not be faster, row for row, and what a step needs of memory grows with them.
+    """
+    wanted = min(max(num_rows / 12, 32), max(256.0, num_rows / 200), LARGEST_BATCH)
     exponent: int = round(math.log2(wanted))
     return 1 << exponent
 
