@@ -132,6 +132,8 @@ def test_two_columns_of_a_run_or_a_file(page: Any) -> None:
         {"data": {"run": "../binary", "x": "area", "y": "age"}},
         {"data": {"path": "/nowhere.csv", "x": "area", "y": "age"}},
         {"rows": "many"},
+        {"neurons": 16_384},
+        {"layers": 64},
         {"learning_rate": -1},
         {"activation": "step"},
         {"network": "convnet"},

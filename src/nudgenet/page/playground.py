@@ -54,6 +54,7 @@ FRAME_S = 0.1  # between two frames, at least
 STEPS_PER_S = 400  # so that an eye can follow
 RESOLUTION = 60
 MOST_POINTS = 600
+MOST_LAYERS, MOST_NEURONS = 12, 256
 OF_THE_RUN = ("header", "kinds", "task", "group", "time", "test")  # settings that say how its rows are read
 CHOICES = ("layers", "activation", "learning_rate", "optimizer", "weight_decay", "dropout", "seed", "batch_size")
 
@@ -72,6 +73,10 @@ def settings_of(wanted: Mapping[str, Any], more: Mapping[str, Any]) -> Settings:
     network = wanted.get("network") or "mlp"
     if network not in ("mlp", "ensemble"):
         raise BadRequest("The playground has the networks `mlp` and `ensemble`", got=str(network)[:50])
+    sizes = [(values.get(name), most) for name, most in (("layers", MOST_LAYERS), ("width", MOST_NEURONS))]
+    if any(isinstance(size, int) and size > most for size, most in sizes):
+        fix = f"At most {MOST_LAYERS} layers of {MOST_NEURONS} neurons."
+        raise BadRequest("The playground draws every weight, ten times a second", fix=fix)
     steady = {"schedule": "constant", "warmup": 0.0, "epochs": EPOCHS, "patience": EPOCHS, "precision": "float32"}
     return make_settings(**{**more, **values, "network": network, **steady})
 
