@@ -255,7 +255,9 @@ def test_the_printed_command_makes_the_same_run(nudge: Nudge, houses: Path, tmp_
 
 def test_the_python_names() -> None:
     assert nudgenet.__all__ == sorted(nudgenet.__all__) == dir(nudgenet)
-    assert {"train", "load", "resume", "watch", "Run", "NetworkClassifier", "NetworkRegressor", "Settings"} <= set(dir(nudgenet))
+    assert {"train", "load", "resume", "watch", "Run", "NetworkClassifier", "NetworkRegressor", "Settings"} <= set(
+        dir(nudgenet)
+    )
     assert {"UserError", "Interrupted", "NudgeError", "DataWarning"} <= set(dir(nudgenet))
     for name in nudgenet.__all__:
         assert getattr(nudgenet, name).__doc__
