@@ -1,12 +1,19 @@
 """What the page costs.
 
     .venv/bin/python benchmarks/page.py --overhead [--pairs 7] [--seconds 4]
+    .venv/bin/python benchmarks/page.py --load --zoom --slider [--times 10]
+    .venv/bin/python benchmarks/page.py --open-page [--pairs 7] [--epochs 40]
 
 `--overhead`: what recording for the page adds to a training. The same training of the default network on a generated
 table, from the same weights, with and without a recorder, in pairs of alternating order in one process, after a warm-up.
 Printed is the median over the pairs of with / without, for processor time (which other work on the machine disturbs less)
 and for the clock on the wall, and the share of the training's processor time that each part of recording took: the
 health of layers, snapshots, steps. The targets: the health below 3 % of a step, all of it below 5 %.
+
+The others look at the page in a browser (see page_speed.py). `--load`: a run's page from an empty cache until its first
+curve and its network are drawn; p95 below 500 ms. `--zoom`: a run of 100,000 steps and 20 metrics; its first curve
+below 1 s, a zoom below 100 ms. `--slider`: a move until the network of the nearest snapshot is drawn; below 50 ms.
+`--open-page`: training with its page open against without, in pairs; below 3 % slower.
 """
 
 from __future__ import annotations
@@ -24,6 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import page_speed
 from loop_overhead import Size, make_table
 from nudgenet.networks.capacity import Capacity, choose_capacity
 from nudgenet.networks.mlp import num_parameters
@@ -174,12 +182,26 @@ def overhead(num_pairs: int, seconds: float) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--overhead", action="store_true", help="what recording adds to a training")
+    parser.add_argument("--load", action="store_true", help="until a run's page can be used")
+    parser.add_argument("--zoom", action="store_true", help="the curves of 100,000 steps")
+    parser.add_argument("--slider", action="store_true", help="a move in time")
+    parser.add_argument("--open-page", action="store_true", help="what an open page adds to a training")
     parser.add_argument("--pairs", type=int, default=7, help="at least 5 for a figure that counts")
     parser.add_argument("--seconds", type=float, default=4.0, help="how long one training lasts, about")
-    arguments = parser.parse_args()
-    if not arguments.overhead:
-        parser.error("say which part to measure: --overhead")
-    sys.exit(not overhead(arguments.pairs, arguments.seconds))
+    parser.add_argument("--times", type=int, default=10, help="loads; five times as many moves")
+    parser.add_argument("--epochs", type=int, default=40, help="of a training beside an open page")
+    chosen = parser.parse_args()
+    parts: list[tuple[bool, Callable[[], bool]]] = [
+        (chosen.overhead, lambda: overhead(chosen.pairs, chosen.seconds)),
+        (chosen.load, lambda: page_speed.load(chosen.times)),
+        (chosen.zoom, lambda: page_speed.zoom(chosen.times)),
+        (chosen.slider, lambda: page_speed.slider(5 * chosen.times)),
+        (chosen.open_page, lambda: page_speed.open_page(chosen.pairs, chosen.epochs)),
+    ]
+    if not any(is_wanted for is_wanted, _ in parts):
+        parser.error("say what to measure: --overhead --load --zoom --slider --open-page")
+    found = [measure() for is_wanted, measure in parts if is_wanted]
+    sys.exit(not all(found))
 
 
 if __name__ == "__main__":
