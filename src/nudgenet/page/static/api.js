@@ -34,7 +34,6 @@ function address(path) {
   return new URL(`api/${path}`, document.baseURI).href;
 }
 
-/** Where a row's picture or sound is; null if an exported file does not hold it. */
 export function itemAddress(run, part, index) {
   return source ? source.picture(part, index) : address(withQuery(`runs/${piece(run)}/item`, { part, index }));
 }

@@ -8,7 +8,6 @@ import { follow, lazily, ofRun, panel } from "./panel.js";
 const DRAGGED = 40; // points a side while the slider moves
 const RESTING = 80;
 
-/** The panel; only for runs with two number columns. */
 export function mountBoundary(container, run, store, cleanup) {
   const numeric = numberColumns(run);
   if (numeric.length < 2 || (run.exported && !run.exported.axes)) return;

@@ -280,7 +280,6 @@ export function createChart({ title, low = false, onWindow = () => {}, onPick = 
   };
 }
 
-/** A short piece of a line as it is drawn: colour and dashes. */
 export function swatch(one, colour, width = 26) {
   const line = s("line", { x1: 0, x2: width, y1: 6, y2: 6, "stroke-dasharray": (one.dash ?? []).join(" ") || null, "stroke-width": Math.min(3, one.width ?? 2.5) });
   line.style.stroke = colour;

@@ -20,7 +20,6 @@ const LOOKS = [
   { colour: "--line-6", dash: [1, 2, 6, 2] },
 ];
 
-/** The view at #/compare/A,B,C. */
 export async function mountCompare(container, app, names) {
   const cleanup = createCleanup();
   append(container, h("div.head", h("h1", `${plural(names.length, "run")} side by side`), h("p.soft", h("a", { href: "#/" }, "All runs"))));

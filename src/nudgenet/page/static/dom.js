@@ -17,7 +17,6 @@ export function h(kind, ...content) {
   return build((tag) => document.createElement(tag), kind, content);
 }
 
-/** An SVG element; as `h`. */
 export function s(kind, ...content) {
   return build((tag) => document.createElementNS(SVG, tag), kind, content);
 }
@@ -122,7 +121,6 @@ export function oops(error) {
   toast(error.message, { bad: true });
 }
 
-/** A <select> of [value, words] pairs. */
 export function select(options, chosen, onChoose, attributes = {}) {
   const same = (value) => String(value) === String(chosen);
   return h("select", { ...attributes, on: { change: (event) => onChoose(event.target.value) } }, options.map(([value, words]) => h("option", { value, selected: same(value) }, words)));
@@ -227,7 +225,6 @@ export function perFrame(action) {
   };
 }
 
-/** Whether the person asked for less movement. */
 export function prefersStill() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches;
 }

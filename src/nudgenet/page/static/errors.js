@@ -9,7 +9,6 @@ import { rowName, rowsTable } from "./row.js";
 
 const WORST = 10;
 
-/** The panels of errors and of responsible neurons. */
 export function mountErrors(container, run, store, cleanup) {
   mountMistakes(container, run, store, cleanup);
   mountResponsible(container, run, store, cleanup);
@@ -62,7 +61,6 @@ function goTo(name) {
   place.scrollIntoView({ block: "start", behavior: prefersStill() ? "auto" : "smooth" });
 }
 
-/** Counts of answers by truth; each cell is a button that lists its rows. */
 function showMatrix(place, { classes, matrix, part }, chosen, narrow) {
   const most = Math.max(1, ...matrix.flat());
   const built = place.firstElementChild?.dataset.classes;
@@ -152,7 +150,6 @@ function showNeurons(list, neurons, store) {
   replace(list, neurons.map(line));
 }
 
-/** One training item that excites a neuron: its picture, sound or cells, and how strongly. */
 function itemCard(run, { index, fired, cells, truth, part }, choose_) {
   const where = run.media === "image" ? itemAddress(run.name, part, index) : null;
   const media = where && h("img", { src: where, alt: `Training image ${index}`, loading: "lazy" });

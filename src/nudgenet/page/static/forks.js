@@ -9,7 +9,6 @@ import { term } from "./glossary.js";
 const LOOK_AGAIN_MS = 1000;
 const OVER = new Set(["done", "failed", "stopped"]);
 
-/** The panel with what to try; hidden where there is nothing. Returns {draw()}. */
 export function mountForks(container, run, curves, cleanup) {
   const forks = []; // {name, label, job, state, line, epochs, loss}
   const list = h("ul.forks");

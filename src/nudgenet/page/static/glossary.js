@@ -54,7 +54,6 @@ export function term(name, words = name) {
   return explained(h("span.term", { tabindex: "0", data: { term: name } }, words));
 }
 
-/** The words page: every term. */
 export async function mountWords(container) {
   const list = h("dl.words");
   const search = ({ target }) => {

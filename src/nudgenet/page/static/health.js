@@ -7,7 +7,6 @@ import { term } from "./glossary.js";
 
 const TREND = 40; // points of a small trend
 
-/** The panel; returns {show(answer), refresh()}. */
 export function mountHealth(container, run, store, cleanup) {
   const place = h("div.health", h("p.soft", "Looking …"));
   const trends = new Map(); // layer -> [[step, update ratio]]
@@ -88,7 +87,6 @@ function healthTable(layers, trends, detail) {
   return frame("Health of each layer", table("Health of each layer", columns.map(([head]) => head), rows, { numeric, className: "full compact" }));
 }
 
-/** A small line of [step, value] on a log scale, with its last value as a dot. */
 function spark(points) {
   const known = points.filter(([, value]) => value > 0);
   if (known.length < 2) return null;

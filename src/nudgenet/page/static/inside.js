@@ -7,7 +7,6 @@ import { data, follow, lazily, onTheme, panel } from "./panel.js";
 
 const MOST_FILTERS = 64;
 
-/** First-layer filters: a heat map by columns, or small images. */
 export function mountFilters(container, run, store, cleanup) {
   const frame = panel("First-layer filters", "filters");
   const place = h("div");
@@ -33,7 +32,6 @@ export function mountFilters(container, run, store, cleanup) {
   onTheme(paint, cleanup);
 }
 
-/** Neurons down, columns across. */
 function showColumns(place, { filters, layer }, open) {
   const columns = filters[0]?.columns ?? [];
   const shown = filters.slice(0, MOST_FILTERS);
@@ -72,7 +70,6 @@ function numbersOf({ kind, filters }) {
   return table("Filters", ["Neuron", ...columns.map((name) => shortened(name, 20))], rows, { numeric: columns.map((_, at) => at + 1) });
 }
 
-/** Attention of a transformer: which word looks at which, per layer and head. */
 export function mountAttention(container, run, store, cleanup) {
   const frame = panel("Attention", "attention");
   const canvas = h("canvas.heat", { role: "img" });

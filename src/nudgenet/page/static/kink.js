@@ -16,7 +16,6 @@ const CURVES = {
   none: (z) => z,
 };
 
-/** What a kink is called. */
 export function kinkName(kink) {
   return NAMES[kink] ?? kink;
 }
@@ -34,7 +33,7 @@ export function kinkPlot() {
     const curveOf = CURVES[kink] ?? CURVES.none;
     const reach = Math.max(2, 1.3 * Math.abs(sum), 1.3 * Math.abs(fired));
     const flat = kink === "sigmoid" || kink === "tanh";
-    const [low, high] = flat ? [-1.25, 1.25] : [-0.45 * reach, reach];
+    const [low, high] = flat ? [-1.25, 1.25] : [(kink in CURVES && kink !== "none" ? -0.45 : -1) * reach, reach];
     const room = 0.05 * (high - low);
     const x = (value) => EDGE + ((value + reach) / (2 * reach)) * (WIDTH - 2 * EDGE);
     const y = (value) => HEIGHT - EDGE - ((Math.max(low - room, Math.min(high + room, value)) - low) / (high - low)) * (HEIGHT - 2 * EDGE);

@@ -5,7 +5,6 @@ import { number, percent, shortened } from "./format.js";
 import { onTheme } from "./panel.js";
 import { prepared } from "./plot.js";
 
-/** The columns of numbers that a run's network takes in. */
 export function numberColumns(run) {
   return (run.columns ?? []).filter(({ kind, used }) => kind === "number" && used !== false).map(({ name }) => name);
 }
@@ -31,7 +30,6 @@ export function picture(label, height, paint, cleanup) {
   return { canvas, draw };
 }
 
-/** A colour of the theme as [red, green, blue]. */
 function rgb(name) {
   const hex = parseInt(getComputedStyle(document.documentElement).getPropertyValue(name).trim().slice(1), 16);
   return [hex >> 16, (hex >> 8) & 255, hex & 255];
@@ -41,7 +39,6 @@ function css(name) {
   return `rgb(${rgb(name)})`;
 }
 
-/** The colour of class `index`; there are six. */
 function classColour(index) {
   return `--line-${1 + (index % 6)}`;
 }
@@ -92,7 +89,6 @@ function pixelOf(value, { paper, colours, low, high }) {
   return blend(paper, colours[share < 0.5 ? 0 : 1], 0.72 * Math.abs(2 * share - 1));
 }
 
-/** The answer at a point of a grid. */
 export function answerAt(value, classes) {
   if (Array.isArray(value)) return classes[value.indexOf(Math.max(...value))];
   return classes && value !== null ? classes[value > 0.5 ? 1 : 0] : value;
@@ -164,7 +160,6 @@ function drawPoint(context, x, y, kind, hollow) {
   context.stroke();
 }
 
-/** Where your row is. */
 function drawCross(context, x, y) {
   context.beginPath();
   context.arc(x, y, 8, 0, 2 * Math.PI);

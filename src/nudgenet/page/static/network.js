@@ -225,7 +225,7 @@ function createDrawing({ choose, unfold, unfolded, say }) {
         tabindex: "-1",
         on: { click: () => (setFocus(at, index), act(slot)), focus: () => say(slot.words), mouseenter: () => say(slot.words) },
       },
-      kind === "fold" ? [s("rect.hit", { x: -40, y: -14, width: 80, height: 28, rx: 6 }), slot.label] : whole,
+      kind === "fold" ? [s("rect.hit", { x: -30, y: -14, width: 60, height: 28, rx: 6 }), slot.label] : whole,
     );
     return slot;
   }
@@ -245,7 +245,8 @@ function createDrawing({ choose, unfold, unfolded, say }) {
   function layOut(wanted) {
     narrow = element.clientWidth < 560; // then numbers are told when a neuron is touched, not drawn beside it
     const [left, right] = narrow ? [98, 76] : [210, 190];
-    const width = Math.max(element.clientWidth, left + right + (wanted.length - 1) * (narrow ? 58 : 104));
+    const apart = narrow && wanted.every(({ about }) => about.length < 2) ? 62 : 104; // room for the names above
+    const width = Math.max(element.clientWidth, left + right + (wanted.length - 1) * apart);
     chart.classList.toggle("narrow", narrow);
     const tallest = Math.max(...wanted.map(({ count }) => count));
     const height = TOP + tallest * PITCH;

@@ -9,7 +9,6 @@ import { both, data, factor, follow, numbersTable, ofRun, panel } from "./panel.
 const STAGES = ["forward", "loss", "backward", "update"];
 const OPTIMIZERS = { adamw: "AdamW", adam: "Adam", sgd: "SGD" };
 
-/** The panel with the neuron that the store's `layer` and `neuron` name. */
 export function mountNeuron(container, run, store, cleanup) {
   const place = panel("Neuron", "wide neuron");
   const buttons = STAGES.map((name, index) => button(`${index + 1} ${capital(name)}`, () => go(name)));
@@ -175,7 +174,6 @@ function endOf({ sum, kink, fired, normalisation, added }) {
   ];
 }
 
-/** The views of loss, backward and update, from one answer. */
 function stepsView(store) {
   const batch = () => choice("Whose update", [["row", "my row"], ["real", "the real batch’s mean"]], store.state.batch, (value) => store.set({ batch: value }));
   const loss = h("div");
@@ -228,7 +226,6 @@ function lossWords(found, mine, said) {
   ];
 }
 
-/** Truth and answer of your row, which the loss compares. */
 function rowWords(said, averaged) {
   if (said?.truth == null) return "Your row alone.";
   const { truth, outputs, answer, members } = said;

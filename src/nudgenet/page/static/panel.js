@@ -24,7 +24,6 @@ export function data(value, digits = 3) {
   return setData(h("data"), value, digits);
 }
 
-/** Puts another number into what `data` made. */
 export function setData(element, value, digits = 3) {
   const text = number(value === 0 ? 0 : value, digits); // −0 is 0 to people
   if (element.textContent !== text) element.textContent = text;
@@ -32,7 +31,6 @@ export function setData(element, value, digits = 3) {
   return put(element, { value: full, title: full });
 }
 
-/** A probability; what is next to nothing says no more than that. */
 export function chance(probability) {
   return probability > 0 && probability < 1e-4 ? "< 0.01 %" : percent(probability);
 }
@@ -155,7 +153,6 @@ export function lazily(title, make) {
   };
 }
 
-/** Runs `action` whenever light turns to dark, and back. */
 export function onTheme(action, cleanup) {
   const observer = new MutationObserver(action);
   observer.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });

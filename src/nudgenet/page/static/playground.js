@@ -28,7 +28,6 @@ const FIRST = {
   seed: 0,
   batch_size: 32,
 };
-// The numbers of each group: name, words, limits of the field.
 const NUMBERS = {
   Data: [
     ["rows", "Rows", { min: 20, max: 5000, step: 10 }],
@@ -47,7 +46,6 @@ const NUMBERS = {
   ],
 };
 
-/** The view `#/playground`. Returns a function that ends it. */
 export function mountPlayground(container) {
   const cleanup = createCleanup();
   const wanted = { ...FIRST };

@@ -9,7 +9,6 @@ const TYPING_MS = 150;
 const PARTS = ["train", "validation", "test"];
 const PER_PAGE = 10;
 
-/** The panel that chooses and edits the store's `row`. */
 export function mountRow(container, run, store, cleanup) {
   const frame = panel("Your row", "wide your-row");
   const picker = (isExported() ? filePicker : rowPicker)(run, store, cleanup);
@@ -33,7 +32,6 @@ function isOwn(row) {
   return Boolean(row?.values && !row.from);
 }
 
-/** The name of a row for people. */
 export function rowName(row) {
   if (!row) return "no row";
   if (row.values) return row.from ? `${rowName(row.from)}, changed` : "a row of your own";
@@ -237,7 +235,6 @@ function shareBar(share) {
   return h("span.share", { "aria-hidden": "true" }, h("span", { style: { width: `${100 * share}%` } }));
 }
 
-/** A change of a probability, in percentage points; what does not show is 0. */
 function inPoints(change) {
   const points = 100 * change;
   return `${signed(Math.abs(points) < 0.005 ? 0 : Number(points.toFixed(2)))} %`;

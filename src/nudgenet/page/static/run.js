@@ -11,7 +11,6 @@ import { mountHealth } from "./health.js";
 import { verdictBadge } from "./runs.js";
 import { createCleanup, createStore } from "./state.js";
 
-/** The run view. */
 export async function mountRun(container, app, [name]) {
   const cleanup = createCleanup();
   let run;
@@ -186,7 +185,6 @@ function drawFacts(place, run, store) {
   );
 }
 
-/** The inside of the network. */
 async function openXray(place, run, store, cleanup) {
   if (run.exported && !run.exported.rows.length) return;
   try {

@@ -65,7 +65,6 @@ export function verdictBadge(run) {
   return h("span.badge.unknown", run.problem ? "damaged" : run.state === "interrupted" ? "interrupted" : "no verdict");
 }
 
-/** The runs view. */
 export async function mountRuns(container, app) {
   const cleanup = createCleanup();
   const chosen = new Set();

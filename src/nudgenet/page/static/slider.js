@@ -144,7 +144,6 @@ function placeWords(step, time, isBest) {
   return `step ${number(step)} of ${number(time.last_step)} · epoch ${shown}${isBest ? " · best, kept" : ""}`;
 }
 
-/** Whether what is shown is exact, and if not, why not. */
 function showAt(note, { at, step, mode }) {
   if (!at) return replace(note);
   note.classList.toggle("exact", at.exact);

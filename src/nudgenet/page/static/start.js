@@ -9,7 +9,6 @@ import { createCleanup } from "./state.js";
 const LOOK_AGAIN_MS = 400;
 const OVER = new Set(["failed", "stopped"]);
 
-/** The view at #/new. */
 export async function mountStart(container, app) {
   const cleanup = createCleanup();
   const wish = { source: null, target: null, settings: {}, name: "" };

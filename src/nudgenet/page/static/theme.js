@@ -50,7 +50,6 @@ export function createPreferences() {
   return preferences;
 }
 
-/** The two switches at the top of the page. */
 export function preferenceSwitches(preferences) {
   const { theme, detail } = preferences.state;
   return h(

@@ -10,10 +10,7 @@ import { mountRow } from "./row.js";
 import { mountSlider } from "./slider.js";
 import { createCleanup } from "./state.js";
 
-/**
- * Mounts slider and panels into `container` for `run` (the answer of `runs/{name}`); `store` is the run view's
- * (see state.js). Returns a function that takes them away.
- */
+/** Slider and panels over the run view's `store`; returns what takes them away. */
 export function mountXray(container, run, store) {
   const cleanup = createCleanup();
   if (!store.state.row) store.set({ row: firstRow(run) });
@@ -28,9 +25,9 @@ export function mountXray(container, run, store) {
   mountNeuron(grid, run, store, cleanup);
   mountRow(grid, run, store, cleanup);
   mountErrors(grid, run, store, cleanup);
-  mountFilters(grid, run, store, cleanup);
+  const isTransformer = run.settings?.network === "transformer"; // its first layer is a table of words
+  (isTransformer ? mountAttention : mountFilters)(grid, run, store, cleanup);
   mountBoundary(grid, run, store, cleanup);
-  if (run.settings?.network === "transformer") mountAttention(grid, run, store, cleanup);
   return () => {
     cleanup.end();
     grid.remove();
