@@ -3,17 +3,16 @@
 // Two canvases lie on each other: the lines below are painted when data or window change, the overlay above (cursor,
 // readout, selection) at every move of the mouse. scales.js has the arithmetic, plot.js the painting.
 
-import { announce, button, debounce, h, perFrame, replace, s, table, uniqueId } from "./dom.js";
-import { number } from "./format.js";
-import { axisTicks, leftMargin, paintAxes, paintLevels, paintLine, paintMark, paintOverlay, paintRegion, paintRegionLabel, paints, prepared } from "./plot.js";
-import { extent, makeScale, nearest, padded, smooth, thin, zoomed } from "./scales.js";
+import {announce, button, debounce, h, perFrame, replace, s, table, uniqueId} from "./dom.js";
+import {number} from "./format.js";
+import {axisTicks, leftMargin, paintAxes, paintLevels, paintLine, paintMark, paintOverlay, paintRegion, paintRegionLabel, paints, prepared} from "./plot.js";
+import {extent, makeScale, nearest, padded, smooth, thin, zoomed} from "./scales.js";
 
-const HELP =
-  "Drag, or plus and minus, to zoom; 0 to see all again; left and right to read values; shift with them to move along; Enter to go to that step.";
+const HELP = "Drag, or plus and minus, to zoom; 0 to see all again; left and right to read values; shift with them to move along; Enter to go to that step.";
 const ROWS = 200; // of the table below a chart
 const LISTED = 8; // lines in the readout
 
-const EMPTY = { series: [], levels: [], marks: [], regions: [], cursor: null, kind: "linear", smoothing: 0, unit: { name: "step", divide: 1 } };
+const EMPTY = {series: [], levels: [], marks: [], regions: [], cursor: null, kind: "linear", smoothing: 0, unit: {name: "step", divide: 1}};
 
 /**
  * title: what it shows. onWindow([from, to] | null): the window changed. onPick(step): a click or Enter.
@@ -23,292 +22,316 @@ const EMPTY = { series: [], levels: [], marks: [], regions: [], cursor: null, ki
  *   cursor   step or null      kind   "linear" | "log"     smoothing  0 to below 1
  *   unit     {name: "epoch", divide: steps per epoch}: x is always in steps
  */
-export function createChart({ title, low = false, onWindow = () => {}, onPick = null, format = number }) {
-  const base = h("canvas", { "aria-hidden": "true" });
-  const overlay = h("canvas", { "aria-hidden": "true" });
-  const readout = h("div.readout", { hidden: true, "aria-hidden": "true" });
-  const help = h("span.unseen", { id: uniqueId("help") }, HELP);
-  const stage = h("div.stage", { tabindex: "0", role: "application", "aria-roledescription": "chart", "aria-describedby": help.id }, base, overlay, readout);
-  const legend = h("ul.legend");
-  const thinned = h("span");
-  const reset = button("Show all", () => setWindow(null), { class: "link", hidden: true });
-  const numbers = h("details", h("summary", "The numbers"));
-  const element = h("div", { class: low ? "chart low" : "chart" }, legend, stage, help, h("div.below", thinned, reset), numbers);
+export function createChart({title, low = false, onWindow = () => {}, onPick = null, format = number}) {
+	const base = h("canvas", {"aria-hidden": "true"});
+	const overlay = h("canvas", {"aria-hidden": "true"});
+	const readout = h("div.readout", {hidden: true, "aria-hidden": "true"});
+	const help = h("span.unseen", {id: uniqueId("help")}, HELP);
+	const stage = h("div.stage", {tabindex: "0", role: "application", "aria-roledescription": "chart", "aria-describedby": help.id}, base, overlay, readout);
+	const legend = h("ul.legend");
+	const thinned = h("span");
+	const reset = button("Show all", () => setWindow(null), {class: "link", hidden: true});
+	const numbers = h("details", h("summary", "The numbers"));
+	const element = h("div", {class: low ? "chart low" : "chart"}, legend, stage, help, h("div.below", thinned, reset), numbers);
 
-  let model = EMPTY;
-  let shown = []; // the series with their smoothed lines and colours
-  let frame = null;
-  let part = null; // the zoomed window in steps, or null
-  let hovered = null;
-  let drag = null;
-  const tellWindow = debounce(() => onWindow(part), 60);
+	let model = EMPTY;
+	let shown = []; // the series with their smoothed lines and colours
+	let frame = null;
+	let part = null; // the zoomed window in steps, or null
+	let hovered = null;
+	let drag = null;
+	const tellWindow = debounce(() => onWindow(part), 60);
 
-  function whole() {
-    const bounds = extent(model.series.map(({ x }) => ({ x, y: x }))) ?? [0, 1];
-    const [from, to] = bounds;
-    return to > from ? [from, to] : [from, from + 1];
-  }
+	function whole() {
+		const bounds = extent(model.series.map(({x}) => ({x, y: x}))) ?? [0, 1];
+		const [from, to] = bounds;
+		return to > from ? [from, to] : [from, from + 1];
+	}
 
-  function setWindow(next) {
-    part = next;
-    reset.hidden = part === null;
-    tellWindow();
-    paintAll();
-  }
+	function setWindow(next) {
+		part = next;
+		reset.hidden = part === null;
+		tellWindow();
+		paintAll();
+	}
 
-  function layOut(context, width, height) {
-    const log = model.kind === "log";
-    const [from, to] = part ?? whole();
-    const seen = { from, to, positive: log };
-    const columns = model.series.filter(({ quiet }) => !quiet);
-    const range = extent(columns, seen) ?? extent(columns, { positive: log }) ?? extent(model.series, { positive: log }) ?? [0, 1];
-    const near = model.levels.filter(({ y }) => y > range[0] - 1.5 * (range[1] - range[0]) && y < range[1] + 1.5 * (range[1] - range[0]) && (!log || y > 0));
-    const all = part ? range : [Math.min(range[0], ...near.map(({ y }) => y)), Math.max(range[1], ...near.map(({ y }) => y))];
-    const [bottom, top] = padded(all, model.kind);
-    const space = { from, to, low: bottom, high: top, log: log && bottom > 0, divide: model.unit.divide };
-    const ticks = axisTicks({ ...space, width: width - 60, height: height - 40 });
-    const left = leftMargin(context, ticks.y);
-    const box = { left, right: width - 10, top: 8, bottom: height - 28 };
-    return { ...box, ticks, sx: makeScale(from, to, box.left, box.right), sy: makeScale(bottom, top, box.bottom, box.top, space.log ? "log" : "linear") };
-  }
+	function layOut(context, width, height) {
+		const log = model.kind === "log";
+		const [from, to] = part ?? whole();
+		const seen = {from, to, positive: log};
+		const columns = model.series.filter(({quiet}) => !quiet);
+		const range = extent(columns, seen) ?? extent(columns, {positive: log}) ?? extent(model.series, {positive: log}) ?? [0, 1];
+		const near = model.levels.filter(({y}) => y > range[0] - 1.5 * (range[1] - range[0]) && y < range[1] + 1.5 * (range[1] - range[0]) && (!log || y > 0));
+		const all = part ? range : [Math.min(range[0], ...near.map(({y}) => y)), Math.max(range[1], ...near.map(({y}) => y))];
+		const [bottom, top] = padded(all, model.kind);
+		const space = {from, to, low: bottom, high: top, log: log && bottom > 0, divide: model.unit.divide};
+		const ticks = axisTicks({...space, width: width - 60, height: height - 40});
+		const left = leftMargin(context, ticks.y);
+		const box = {left, right: width - 10, top: 8, bottom: height - 28};
+		return {...box, ticks, sx: makeScale(from, to, box.left, box.right), sy: makeScale(bottom, top, box.bottom, box.top, space.log ? "log" : "linear")};
+	}
 
-  function paintAll() {
-    const { width, height } = stage.getBoundingClientRect();
-    if (width < 40 || height < 40) return;
-    const context = prepared(base, width, height);
-    const paint = paints(element);
-    frame = layOut(context, width, height);
-    paintAxes(context, frame, frame.ticks, paint, model.unit.name);
-    for (const region of model.regions) paintRegion(context, frame, region, paint);
-    for (const one of shown) {
-      const colour = paint.of(one.colour);
-      const rough = one.smooth && model.smoothing > 0;
-      paintLine(context, frame, { ...one, colour, width: rough ? 1 : one.width, alpha: rough ? 0.45 : one.quiet ? 0.5 : 1, dash: rough ? [] : one.dash });
-      if (rough) paintLine(context, frame, { ...one, y: one.smooth, colour });
-    }
-    const taken = paintLevels(context, frame, model.levels, paint);
-    for (const region of model.regions) paintRegionLabel(context, frame, region, paint, taken);
-    for (const mark of model.marks) paintMark(context, frame, mark, paint);
-    paintOver();
-  }
+	function paintAll() {
+		const {width, height} = stage.getBoundingClientRect();
+		if (width < 40 || height < 40) return;
+		const context = prepared(base, width, height);
+		const paint = paints(element);
+		frame = layOut(context, width, height);
+		paintAxes(context, frame, frame.ticks, paint, model.unit.name);
+		for (const region of model.regions) paintRegion(context, frame, region, paint);
+		for (const one of shown) {
+			const colour = paint.of(one.colour);
+			const rough = one.smooth && model.smoothing > 0;
+			paintLine(context, frame, {...one, colour, width: rough ? 1 : one.width, alpha: rough ? 0.45 : one.quiet ? 0.5 : 1, dash: rough ? [] : one.dash});
+			if (rough) paintLine(context, frame, {...one, y: one.smooth, colour});
+		}
+		const taken = paintLevels(context, frame, model.levels, paint);
+		for (const region of model.regions) paintRegionLabel(context, frame, region, paint, taken);
+		for (const mark of model.marks) paintMark(context, frame, mark, paint);
+		paintOver();
+	}
 
-  function paintOver() {
-    if (!frame) return;
-    const { width, height } = stage.getBoundingClientRect();
-    const paint = paints(element);
-    const found = hovered === null ? [] : readings(hovered);
-    const dots = found.map(({ one, x, y }) => ({ x, y, colour: paint.of(one.colour) }));
-    const at = found.length ? found[0].x : hovered;
-    paintOverlay(prepared(overlay, width, height), frame, { cursor: model.cursor, hovered: at, dots, dragged: drag?.moved ? [drag.from, drag.to] : null }, paint);
-    showReadout(found, at, width, paint);
-  }
+	function paintOver() {
+		if (!frame) return;
+		const {width, height} = stage.getBoundingClientRect();
+		const paint = paints(element);
+		const found = hovered === null ? [] : readings(hovered);
+		const dots = found.map(({one, x, y}) => ({x, y, colour: paint.of(one.colour)}));
+		const at = found.length ? found[0].x : hovered;
+		paintOverlay(prepared(overlay, width, height), frame, {cursor: model.cursor, hovered: at, dots, dragged: drag?.moved ? [drag.from, drag.to] : null}, paint);
+		showReadout(found, at, width, paint);
+	}
 
-  /** What the lines say at (or next to) a step, the nearest line's point first. */
-  function readings(step) {
-    const [from, to] = part ?? whole();
-    const near = shown
-      .map((one) => ({ one, index: nearest(one.x, step) }))
-      .filter(({ one, index }) => index >= 0 && one.x[index] >= from && one.x[index] <= to)
-      .map(({ one, index }) => ({ one, x: one.x[index], y: one.y[index], far: Math.abs(one.x[index] - step) }));
-    const closest = Math.min(...near.map(({ far }) => far));
-    return near.filter(({ far }) => far <= closest + model.unit.divide * 0.5).sort((a, b) => a.far - b.far);
-  }
+	/** What the lines say at (or next to) a step, the nearest line's point first. */
+	function readings(step) {
+		const [from, to] = part ?? whole();
+		const near = shown
+			.map(one => ({one, index: nearest(one.x, step)}))
+			.filter(({one, index}) => index >= 0 && one.x[index] >= from && one.x[index] <= to)
+			.map(({one, index}) => ({one, x: one.x[index], y: one.y[index], far: Math.abs(one.x[index] - step)}));
+		const closest = Math.min(...near.map(({far}) => far));
+		return near.filter(({far}) => far <= closest + model.unit.divide * 0.5).sort((a, b) => a.far - b.far);
+	}
 
-  function showReadout(found, at, width, paint) {
-    readout.hidden = hovered === null || found.length === 0 || drag !== null;
-    if (readout.hidden) return;
-    const ordered = shown.map((one) => found.find((reading) => reading.one === one)).filter(Boolean);
-    replace(
-      readout,
-      h("b", position(at)),
-      ordered.slice(0, LISTED).map(({ one, y }) => h("span", h("i", { style: { color: "inherit" } }, swatch(one, paint.of(one.colour), 16), ` ${one.label}`), (one.format ?? format)(y))),
-      ordered.length > LISTED && h("span", `and ${ordered.length - LISTED} more`),
-    );
-    const wide = readout.offsetWidth;
-    const x = frame.sx(at);
-    readout.style.left = `${x + 14 + wide < width ? x + 14 : Math.max(0, x - wide - 14)}px`;
-    readout.style.top = `${frame.top + 4}px`;
-  }
+	function showReadout(found, at, width, paint) {
+		readout.hidden = hovered === null || found.length === 0 || drag !== null;
+		if (readout.hidden) return;
+		const ordered = shown.map(one => found.find(reading => reading.one === one)).filter(Boolean);
+		replace(
+			readout,
+			h("b", position(at)),
+			ordered
+				.slice(0, LISTED)
+				.map(({one, y}) => h("span", h("i", {style: {color: "inherit"}}, swatch(one, paint.of(one.colour), 16), ` ${one.label}`), (one.format ?? format)(y))),
+			ordered.length > LISTED && h("span", `and ${ordered.length - LISTED} more`),
+		);
+		const wide = readout.offsetWidth;
+		const x = frame.sx(at);
+		readout.style.left = `${x + 14 + wide < width ? x + 14 : Math.max(0, x - wide - 14)}px`;
+		readout.style.top = `${frame.top + 4}px`;
+	}
 
-  function position(step) {
-    const { name, divide } = model.unit;
-    return divide === 1 ? `${name} ${number(step)}` : `${name} ${number(step / divide)} (step ${number(step)})`;
-  }
+	function position(step) {
+		const {name, divide} = model.unit;
+		return divide === 1 ? `${name} ${number(step)}` : `${name} ${number(step / divide)} (step ${number(step)})`;
+	}
 
-  function update(changes) {
-    model = { ...model, ...changes };
-    if ("series" in changes || "smoothing" in changes) {
-      shown = model.series.map((one) => ({ width: 2, dash: [], ...one, smooth: one.smoothed === false ? null : model.smoothing > 0 && smooth(one.x, one.y, model.smoothing) }));
-      describe();
-    }
-    if (Object.keys(changes).some((name) => name !== "cursor")) paintSoon();
-    else paintOverSoon();
-  }
+	function update(changes) {
+		model = {...model, ...changes};
+		if ("series" in changes || "smoothing" in changes) {
+			shown = model.series.map(one => ({
+				width: 2,
+				dash: [],
+				...one,
+				smooth: one.smoothed === false ? null : model.smoothing > 0 && smooth(one.x, one.y, model.smoothing),
+			}));
+			describe();
+		}
+		if (Object.keys(changes).some(name => name !== "cursor")) paintSoon();
+		else paintOverSoon();
+	}
 
-  function describe() {
-    stage.setAttribute("aria-label", summary(title, model, format));
-    replace(legend, shown.map((one) => h("li", swatch(one, `var(${one.colour})`), one.label)));
-    const [most] = model.series.filter(({ total, shown: points, x }) => total > (points ?? x.length)).sort((a, b) => b.total - a.total);
-    replace(thinned, most ? `Shows ${number(most.shown ?? most.x.length)} of ${number(most.total)} points; the extremes are kept.` : "");
-    if (numbers.open) fillTable();
-  }
+	function describe() {
+		stage.setAttribute("aria-label", summary(title, model, format));
+		replace(
+			legend,
+			shown.map(one => h("li", swatch(one, `var(${one.colour})`), one.label)),
+		);
+		const [most] = model.series.filter(({total, shown: points, x}) => total > (points ?? x.length)).sort((a, b) => b.total - a.total);
+		replace(thinned, most ? `Shows ${number(most.shown ?? most.x.length)} of ${number(most.total)} points; the extremes are kept.` : "");
+		if (numbers.open) fillTable();
+	}
 
-  function fillTable() {
-    const caption = `${title}, each ${model.unit.name}`;
-    const old = numbers.querySelector(".frame");
-    const frameOfTable = h("div.frame", { tabindex: "0", role: "region", "aria-label": caption }, numbersTable(caption, model, format));
-    if (old) old.replaceWith(frameOfTable);
-    else numbers.append(frameOfTable);
-  }
+	function fillTable() {
+		const caption = `${title}, each ${model.unit.name}`;
+		const old = numbers.querySelector(".frame");
+		const frameOfTable = h("div.frame", {tabindex: "0", role: "region", "aria-label": caption}, numbersTable(caption, model, format));
+		if (old) old.replaceWith(frameOfTable);
+		else numbers.append(frameOfTable);
+	}
 
-  const paintSoon = perFrame(paintAll);
-  const paintOverSoon = perFrame(paintOver);
-  const within = (event) => event.clientX - stage.getBoundingClientRect().left;
-  const clamp = (pixel) => Math.min(frame.right, Math.max(frame.left, pixel));
+	const paintSoon = perFrame(paintAll);
+	const paintOverSoon = perFrame(paintOver);
+	const within = event => event.clientX - stage.getBoundingClientRect().left;
+	const clamp = pixel => Math.min(frame.right, Math.max(frame.left, pixel));
 
-  function zoom(center, factor) {
-    setWindow(zoomed(part ?? whole(), whole(), center, factor));
-  }
+	function zoom(center, factor) {
+		setWindow(zoomed(part ?? whole(), whole(), center, factor));
+	}
 
-  function pointerDown(event) {
-    if (!frame || event.button !== 0) return;
-    stage.focus({ preventScroll: true });
-    const at = clamp(within(event));
-    drag = { from: at, to: at, moved: false };
-    stage.setPointerCapture(event.pointerId);
-  }
+	function pointerDown(event) {
+		if (!frame || event.button !== 0) return;
+		stage.focus({preventScroll: true});
+		const at = clamp(within(event));
+		drag = {from: at, to: at, moved: false};
+		stage.setPointerCapture(event.pointerId);
+	}
 
-  function pointerMove(event) {
-    if (!frame) return;
-    if (drag) {
-      drag.to = clamp(within(event));
-      drag.moved ||= Math.abs(drag.to - drag.from) > 6;
-    }
-    hovered = frame.sx.invert(clamp(within(event)));
-    paintOverSoon();
-  }
+	function pointerMove(event) {
+		if (!frame) return;
+		if (drag) {
+			drag.to = clamp(within(event));
+			drag.moved ||= Math.abs(drag.to - drag.from) > 6;
+		}
+		hovered = frame.sx.invert(clamp(within(event)));
+		paintOverSoon();
+	}
 
-  function pointerUp() {
-    if (!drag) return;
-    const { from, to, moved } = drag;
-    drag = null;
-    if (moved) {
-      const window = [from, to].map((pixel) => frame.sx.invert(pixel)).sort((a, b) => a - b);
-      if (window[1] - window[0] >= 1) return setWindow(window);
-    } else if (onPick && hovered !== null) {
-      const found = readings(hovered);
-      if (found.length) onPick(found[0].x);
-    }
-    paintOverSoon();
-  }
+	function pointerUp() {
+		if (!drag) return;
+		const {from, to, moved} = drag;
+		drag = null;
+		if (moved) {
+			const window = [from, to].map(pixel => frame.sx.invert(pixel)).sort((a, b) => a - b);
+			if (window[1] - window[0] >= 1) return setWindow(window);
+		} else if (onPick && hovered !== null) {
+			const found = readings(hovered);
+			if (found.length) onPick(found[0].x);
+		}
+		paintOverSoon();
+	}
 
-  function wheel(event) {
-    if (!frame || !(event.ctrlKey || event.metaKey || document.activeElement === stage)) return; // else the page scrolls
-    event.preventDefault();
-    zoom(frame.sx.invert(clamp(within(event))), Math.exp(Math.max(-1, Math.min(1, event.deltaY / 240))));
-  }
+	function wheel(event) {
+		if (!frame || !(event.ctrlKey || event.metaKey || document.activeElement === stage)) return; // else the page scrolls
+		event.preventDefault();
+		zoom(frame.sx.invert(clamp(within(event))), Math.exp(Math.max(-1, Math.min(1, event.deltaY / 240))));
+	}
 
-  function walk(direction) {
-    const [from, to] = part ?? whole();
-    const places = [...new Set(shown.filter(({ quiet }) => !quiet).flatMap(({ x }) => Array.from(x)))].filter((x) => x >= from && x <= to).sort((a, b) => a - b);
-    if (!places.length) return;
-    const start = direction === "first" ? 0 : direction === "last" ? places.length - 1 : null;
-    const now = hovered === null ? (model.cursor ?? from) : hovered;
-    const index = start ?? Math.min(places.length - 1, Math.max(0, nearest(places, now) + direction));
-    hovered = places[index];
-    paintOver();
-    announce(`${position(hovered)}: ${readings(hovered).map(({ one, y }) => `${one.label} ${(one.format ?? format)(y)}`).join(", ")}`);
-  }
+	function walk(direction) {
+		const [from, to] = part ?? whole();
+		const places = [...new Set(shown.filter(({quiet}) => !quiet).flatMap(({x}) => Array.from(x)))].filter(x => x >= from && x <= to).sort((a, b) => a - b);
+		if (!places.length) return;
+		const start = direction === "first" ? 0 : direction === "last" ? places.length - 1 : null;
+		const now = hovered === null ? (model.cursor ?? from) : hovered;
+		const index = start ?? Math.min(places.length - 1, Math.max(0, nearest(places, now) + direction));
+		hovered = places[index];
+		paintOver();
+		announce(
+			`${position(hovered)}: ${readings(hovered)
+				.map(({one, y}) => `${one.label} ${(one.format ?? format)(y)}`)
+				.join(", ")}`,
+		);
+	}
 
-  function pan(direction) {
-    if (!part) return;
-    const [low, high] = whole();
-    const width = part[1] - part[0];
-    const start = Math.min(high - width, Math.max(low, part[0] + direction * width * 0.25));
-    setWindow([start, start + width]);
-  }
+	function pan(direction) {
+		if (!part) return;
+		const [low, high] = whole();
+		const width = part[1] - part[0];
+		const start = Math.min(high - width, Math.max(low, part[0] + direction * width * 0.25));
+		setWindow([start, start + width]);
+	}
 
-  const middle = () => hovered ?? ((part ?? whole())[0] + (part ?? whole())[1]) / 2;
-  const keys = {
-    "+": () => zoom(middle(), 0.6),
-    "=": () => zoom(middle(), 0.6),
-    "-": () => zoom(middle(), 1 / 0.6),
-    0: () => setWindow(null),
-    ArrowLeft: (event) => (event.shiftKey ? pan(-1) : walk(-1)),
-    ArrowRight: (event) => (event.shiftKey ? pan(1) : walk(1)),
-    Home: () => walk("first"),
-    End: () => walk("last"),
-    Enter: () => onPick && hovered !== null && onPick(readings(hovered)[0]?.x),
-  };
-  stage.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && (part || hovered !== null)) {
-      hovered = null;
-      setWindow(null);
-    } else if (keys[event.key] && !event.ctrlKey && !event.metaKey && !event.altKey) keys[event.key](event);
-    else return;
-    event.preventDefault();
-    event.stopPropagation(); // the time slider listens for arrows, too
-  });
-  stage.addEventListener("pointerdown", pointerDown);
-  stage.addEventListener("pointermove", pointerMove);
-  stage.addEventListener("pointerup", pointerUp);
-  stage.addEventListener("pointercancel", () => (drag = null));
-  stage.addEventListener("dblclick", () => setWindow(null));
-  stage.addEventListener("wheel", wheel, { passive: false });
-  const forget = () => {
-    hovered = null;
-    paintOverSoon();
-  };
-  stage.addEventListener("pointerleave", forget);
-  stage.addEventListener("blur", forget);
-  numbers.addEventListener("toggle", () => numbers.open && fillTable());
-  const observer = new ResizeObserver(paintSoon);
-  observer.observe(stage);
-  return {
-    element,
-    stage,
-    update,
-    setWindow,
-    redraw: paintAll,
-    destroy: () => observer.disconnect(),
-    get window() {
-      return part;
-    },
-    setTitle(text) {
-      title = text;
-    },
-  };
+	const middle = () => hovered ?? ((part ?? whole())[0] + (part ?? whole())[1]) / 2;
+	const keys = {
+		"+": () => zoom(middle(), 0.6),
+		"=": () => zoom(middle(), 0.6),
+		"-": () => zoom(middle(), 1 / 0.6),
+		0: () => setWindow(null),
+		ArrowLeft: event => (event.shiftKey ? pan(-1) : walk(-1)),
+		ArrowRight: event => (event.shiftKey ? pan(1) : walk(1)),
+		Home: () => walk("first"),
+		End: () => walk("last"),
+		Enter: () => onPick && hovered !== null && onPick(readings(hovered)[0]?.x),
+	};
+	stage.addEventListener("keydown", event => {
+		if (event.key === "Escape" && (part || hovered !== null)) {
+			hovered = null;
+			setWindow(null);
+		} else if (keys[event.key] && !event.ctrlKey && !event.metaKey && !event.altKey) keys[event.key](event);
+		else return;
+		event.preventDefault();
+		event.stopPropagation(); // the time slider listens for arrows, too
+	});
+	stage.addEventListener("pointerdown", pointerDown);
+	stage.addEventListener("pointermove", pointerMove);
+	stage.addEventListener("pointerup", pointerUp);
+	stage.addEventListener("pointercancel", () => (drag = null));
+	stage.addEventListener("dblclick", () => setWindow(null));
+	stage.addEventListener("wheel", wheel, {passive: false});
+	const forget = () => {
+		hovered = null;
+		paintOverSoon();
+	};
+	stage.addEventListener("pointerleave", forget);
+	stage.addEventListener("blur", forget);
+	numbers.addEventListener("toggle", () => numbers.open && fillTable());
+	const observer = new ResizeObserver(paintSoon);
+	observer.observe(stage);
+	return {
+		element,
+		stage,
+		update,
+		setWindow,
+		redraw: paintAll,
+		destroy: () => observer.disconnect(),
+		get window() {
+			return part;
+		},
+		setTitle(text) {
+			title = text;
+		},
+	};
 }
 
 export function swatch(one, colour, width = 26) {
-  const line = s("line", { x1: 0, x2: width, y1: 6, y2: 6, "stroke-dasharray": (one.dash ?? []).join(" ") || null, "stroke-width": Math.min(3, one.width ?? 2.5) });
-  line.style.stroke = colour;
-  if (one.quiet) line.style.opacity = "0.6";
-  return s("svg", { width, height: 12, "aria-hidden": "true" }, line);
+	const line = s("line", {
+		x1: 0,
+		x2: width,
+		y1: 6,
+		y2: 6,
+		"stroke-dasharray": (one.dash ?? []).join(" ") || null,
+		"stroke-width": Math.min(3, one.width ?? 2.5),
+	});
+	line.style.stroke = colour;
+	if (one.quiet) line.style.opacity = "0.6";
+	return s("svg", {width, height: 12, "aria-hidden": "true"}, line);
 }
 
 /** What a chart shows, in words. Pure. */
 export function summary(title, model, format = number) {
-  const { name, divide } = model.unit;
-  const at = (step) => `${name} ${number(step / divide)}`;
-  const lines = model.series.map((one) => {
-    const say = one.format ?? format;
-    const known = one.y.map((y, index) => [one.x[index], y]).filter(([, y]) => Number.isFinite(y));
-    if (!known.length) return `${one.label}: nothing yet`;
-    const lowest = known.reduce((a, b) => (b[1] < a[1] ? b : a));
-    const highest = known.reduce((a, b) => (b[1] > a[1] ? b : a));
-    const last = known[known.length - 1];
-    return `${one.label}: from ${say(known[0][1])} at ${at(known[0][0])} to ${say(last[1])} at ${at(last[0])}; lowest ${say(lowest[1])} at ${at(lowest[0])}, highest ${say(highest[1])} at ${at(highest[0])}`;
-  });
-  const levels = model.levels.map(({ label, y }) => `${label}: ${format(y)}`);
-  const places = [...model.marks.map(({ label, x }) => `${label} at ${at(x)}`), ...model.regions.map(({ label }) => label)];
-  return [`${title} by ${name}`, ...lines, ...places, ...levels].join(". ");
+	const {name, divide} = model.unit;
+	const at = step => `${name} ${number(step / divide)}`;
+	const lines = model.series.map(one => {
+		const say = one.format ?? format;
+		const known = one.y.map((y, index) => [one.x[index], y]).filter(([, y]) => Number.isFinite(y));
+		if (!known.length) return `${one.label}: nothing yet`;
+		const lowest = known.reduce((a, b) => (b[1] < a[1] ? b : a));
+		const highest = known.reduce((a, b) => (b[1] > a[1] ? b : a));
+		const last = known[known.length - 1];
+		return `${one.label}: from ${say(known[0][1])} at ${at(known[0][0])} to ${say(last[1])} at ${at(last[0])}; lowest ${say(lowest[1])} at ${at(lowest[0])}, highest ${say(highest[1])} at ${at(highest[0])}`;
+	});
+	const levels = model.levels.map(({label, y}) => `${label}: ${format(y)}`);
+	const places = [...model.marks.map(({label, x}) => `${label} at ${at(x)}`), ...model.regions.map(({label}) => label)];
+	return [`${title} by ${name}`, ...lines, ...places, ...levels].join(". ");
 }
 
 function numbersTable(caption, model, format) {
-  const columns = model.series.map((one) => ({ ...one, kept: thin(one, Math.max(4, ROWS)) }));
-  const places = [...new Set(columns.flatMap(({ kept }) => kept.x))].sort((a, b) => a - b).slice(0, ROWS * 2);
-  const known = columns.map(({ kept }) => new Map(kept.x.map((x, index) => [x, kept.y[index]])));
-  const rows = places.map((x) => [number(x / model.unit.divide), ...columns.map((one, index) => (known[index].has(x) ? (one.format ?? format)(known[index].get(x)) : ""))]);
-  return table(caption, [model.unit.name, ...columns.map(({ label }) => label)], rows, { numeric: [0, ...columns.map((_, index) => index + 1)] });
+	const columns = model.series.map(one => ({...one, kept: thin(one, Math.max(4, ROWS))}));
+	const places = [...new Set(columns.flatMap(({kept}) => kept.x))].sort((a, b) => a - b).slice(0, ROWS * 2);
+	const known = columns.map(({kept}) => new Map(kept.x.map((x, index) => [x, kept.y[index]])));
+	const rows = places.map(x => [
+		number(x / model.unit.divide),
+		...columns.map((one, index) => (known[index].has(x) ? (one.format ?? format)(known[index].get(x)) : "")),
+	]);
+	return table(caption, [model.unit.name, ...columns.map(({label}) => label)], rows, {numeric: [0, ...columns.map((_, index) => index + 1)]});
 }

@@ -14,233 +14,246 @@ const PROPERTIES = new Set(["value", "checked", "selected", "disabled", "open", 
  * children: nodes, strings, numbers, arrays of them; null, undefined and booleans are left out.
  */
 export function h(kind, ...content) {
-  return build((tag) => document.createElement(tag), kind, content);
+	return build(tag => document.createElement(tag), kind, content);
 }
 
 export function s(kind, ...content) {
-  return build((tag) => document.createElementNS(SVG, tag), kind, content);
+	return build(tag => document.createElementNS(SVG, tag), kind, content);
 }
 
 function build(create, kind, [first, ...rest]) {
-  const [tag, ...classes] = kind.split(".");
-  const isChild = first == null || typeof first !== "object" || first instanceof Node || Array.isArray(first);
-  const element = create(tag);
-  if (classes.length) element.setAttribute("class", classes.join(" "));
-  append(element, isChild ? first : null, rest); // first: the value of a <select> must find its options
-  return isChild ? element : put(element, first);
+	const [tag, ...classes] = kind.split(".");
+	const isChild = first == null || typeof first !== "object" || first instanceof Node || Array.isArray(first);
+	const element = create(tag);
+	if (classes.length) element.setAttribute("class", classes.join(" "));
+	append(element, isChild ? first : null, rest); // first: the value of a <select> must find its options
+	return isChild ? element : put(element, first);
 }
 
 /** The element with these attributes; see `h`. */
 export function put(element, attributes) {
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name === "on") {
-      for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
-    } else if (name === "style") {
-      for (const [property, setting] of Object.entries(value)) setStyle(element, property, setting);
-    } else if (name === "data") {
-      Object.assign(element.dataset, value);
-    } else if (PROPERTIES.has(name) && name in element) {
-      element[name] = value ?? "";
-    } else if (value != null && value !== false) {
-      element.setAttribute(name, value === true ? "" : String(value));
-    }
-  }
-  return element;
+	for (const [name, value] of Object.entries(attributes)) {
+		if (name === "on") {
+			for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
+		} else if (name === "style") {
+			for (const [property, setting] of Object.entries(value)) setStyle(element, property, setting);
+		} else if (name === "data") {
+			Object.assign(element.dataset, value);
+		} else if (PROPERTIES.has(name) && name in element) {
+			element[name] = value ?? "";
+		} else if (value != null && value !== false) {
+			element.setAttribute(name, value === true ? "" : String(value));
+		}
+	}
+	return element;
 }
 
 function setStyle(element, property, value) {
-  if (property.startsWith("--")) element.style.setProperty(property, String(value));
-  else element.style[property] = value;
+	if (property.startsWith("--")) element.style.setProperty(property, String(value));
+	else element.style[property] = value;
 }
 
 export function append(element, ...children) {
-  for (const child of children.flat(Infinity)) {
-    if (child == null || typeof child === "boolean") continue;
-    element.append(child instanceof Node ? child : document.createTextNode(String(child)));
-  }
-  return element;
+	for (const child of children.flat(Infinity)) {
+		if (child == null || typeof child === "boolean") continue;
+		element.append(child instanceof Node ? child : document.createTextNode(String(child)));
+	}
+	return element;
 }
 
 export function replace(element, ...children) {
-  element.replaceChildren();
-  return append(element, ...children);
+	element.replaceChildren();
+	return append(element, ...children);
 }
 
 /** A text with `code` between backticks, as our messages have it. */
 export function prose(text) {
-  return String(text ?? "")
-    .split(/`([^`]*)`/)
-    .map((piece, index) => (index % 2 ? h("code", piece) : piece));
+	return String(text ?? "")
+		.split(/`([^`]*)`/)
+		.map((piece, index) => (index % 2 ? h("code", piece) : piece));
 }
 
 /** A table: `head` of texts or nodes, `rows` of arrays of them; `numeric`: indices of columns of numbers. */
-export function table(caption, head, rows, { numeric = [], className = null, hideCaption = true } = {}) {
-  const kind = (index) => (numeric.includes(index) ? "number" : null);
-  const cellOf = (cell, index) =>
-    index ? h("td", { class: kind(index), data: { label: head[index]?.textContent ?? head[index] } }, cell) : h("th", { scope: "row", class: kind(index) }, cell);
-  return h(
-    "table",
-    { class: className },
-    h("caption", { class: hideCaption ? "unseen" : null }, caption),
-    h("thead", h("tr", head.map((cell, index) => h("th", { scope: "col", class: kind(index) }, cell)))),
-    h("tbody", rows.map((row) => h("tr", row.map(cellOf)))),
-  );
+export function table(caption, head, rows, {numeric = [], className = null, hideCaption = true} = {}) {
+	const kind = index => (numeric.includes(index) ? "number" : null);
+	const cellOf = (cell, index) =>
+		index ? h("td", {class: kind(index), data: {label: head[index]?.textContent ?? head[index]}}, cell) : h("th", {scope: "row", class: kind(index)}, cell);
+	return h(
+		"table",
+		{class: className},
+		h("caption", {class: hideCaption ? "unseen" : null}, caption),
+		h(
+			"thead",
+			h(
+				"tr",
+				head.map((cell, index) => h("th", {scope: "col", class: kind(index)}, cell)),
+			),
+		),
+		h(
+			"tbody",
+			rows.map(row => h("tr", row.map(cellOf))),
+		),
+	);
 }
 
 /** What may be wider than the page scrolls inside its own frame, by keyboard, too. */
 export function frame(label, ...content) {
-  return h("div.frame", { tabindex: "0", role: "group", "aria-label": label }, content);
+	return h("div.frame", {tabindex: "0", role: "group", "aria-label": label}, content);
 }
 
 export function folded(title, ...content) {
-  return h("details", h("summary", title), content);
+	return h("details", h("summary", title), content);
 }
 
 export function button(label, onClick, attributes = {}) {
-  return h("button", { type: "button", ...attributes, on: { click: onClick, ...attributes.on } }, label);
+	return h("button", {type: "button", ...attributes, on: {click: onClick, ...attributes.on}}, label);
 }
 
 let nextId = 0;
 
 export function uniqueId(prefix = "id") {
-  nextId += 1;
-  return `${prefix}-${nextId}`;
+	nextId += 1;
+	return `${prefix}-${nextId}`;
 }
 
 export function announce(text) {
-  const region = document.getElementById("announcer");
-  if (region) region.textContent = text;
+	const region = document.getElementById("announcer");
+	if (region) region.textContent = text;
 }
 
 /** A line that says what is wrong: an Error, or words. */
 export function problem(what) {
-  return h("p.problem", { role: "alert" }, what.message ?? what);
+	return h("p.problem", {role: "alert"}, what.message ?? what);
 }
 
 export function oops(error) {
-  toast(error.message, { bad: true });
+	toast(error.message, {bad: true});
 }
 
 export function select(options, chosen, onChoose, attributes = {}) {
-  const same = (value) => String(value) === String(chosen);
-  return h("select", { ...attributes, on: { change: (event) => onChoose(event.target.value) } }, options.map(([value, words]) => h("option", { value, selected: same(value) }, words)));
+	const same = value => String(value) === String(chosen);
+	return h(
+		"select",
+		{...attributes, on: {change: event => onChoose(event.target.value)}},
+		options.map(([value, words]) => h("option", {value, selected: same(value)}, words)),
+	);
 }
 
 export function labelled(words, control) {
-  control.id ||= uniqueId("control");
-  return h("div.field", h("label", { for: control.id }, words), control);
+	control.id ||= uniqueId("control");
+	return h("div.field", h("label", {for: control.id}, words), control);
 }
 
 export function tick(words, checked, onChange) {
-  return h("label", h("input", { type: "checkbox", checked, on: { change: (event) => onChange(event.target.checked) } }), words);
+	return h("label", h("input", {type: "checkbox", checked, on: {change: event => onChange(event.target.checked)}}), words);
 }
 
 export function shareSlider(words, value, onInput) {
-  return h("label", words, h("input", { type: "range", min: 0, max: 0.98, step: 0.02, value, on: { input: (event) => onInput(Number(event.target.value)) } }));
+	return h("label", words, h("input", {type: "range", min: 0, max: 0.98, step: 0.02, value, on: {input: event => onInput(Number(event.target.value))}}));
 }
 
 /**
  * A short message at the bottom of the page; with `label` and `action` also a button, such as Undo.
  * It stays while the mouse or the focus is on it. Returns a function that takes it away.
  */
-export function toast(text, { label = "", action = null, seconds = 8, bad = false } = {}) {
-  const holder = document.getElementById("toasts");
-  let timer = 0;
-  const stay = () => clearTimeout(timer);
-  const close = () => (stay(), box.remove());
-  const wait = () => (stay(), (timer = setTimeout(close, seconds * 1000)));
-  const box = h(
-    "div",
-    {
-      class: bad ? "toast bad" : "toast",
-      role: bad ? "alert" : "status",
-      on: { mouseenter: stay, mouseleave: wait, focusin: stay, focusout: wait },
-    },
-    h("span", text),
-    action && button(label, () => (close(), action())),
-    button("×", close, { class: "quiet", "aria-label": "Close this message" }),
-  );
-  holder.append(box);
-  wait();
-  return close;
+export function toast(text, {label = "", action = null, seconds = 8, bad = false} = {}) {
+	const holder = document.getElementById("toasts");
+	let timer = 0;
+	const stay = () => clearTimeout(timer);
+	const close = () => (stay(), box.remove());
+	const wait = () => (stay(), (timer = setTimeout(close, seconds * 1000)));
+	const box = h(
+		"div",
+		{
+			class: bad ? "toast bad" : "toast",
+			role: bad ? "alert" : "status",
+			on: {mouseenter: stay, mouseleave: wait, focusin: stay, focusout: wait},
+		},
+		h("span", text),
+		action && button(label, () => (close(), action())),
+		button("×", close, {class: "quiet", "aria-label": "Close this message"}),
+	);
+	holder.append(box);
+	wait();
+	return close;
 }
 
 async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    const area = h("textarea.unseen", { readOnly: true, value: text });
-    document.body.append(area);
-    area.select();
-    document.execCommand("copy");
-    area.remove();
-  }
-  toast("Copied", { seconds: 2 });
+	try {
+		await navigator.clipboard.writeText(text);
+	} catch {
+		const area = h("textarea.unseen", {readOnly: true, value: text});
+		document.body.append(area);
+		area.select();
+		document.execCommand("copy");
+		area.remove();
+	}
+	toast("Copied", {seconds: 2});
 }
 
 /** A line to copy (a command, a piece of Python) with its button; `.set(text)` changes it. */
 export function copyable(text, label = "Copy") {
-  const code = h("code", text);
-  const element = h("div.copyable", h("pre", { tabindex: "0" }, code), button(label, () => copy(code.textContent)));
-  element.set = (changed) => {
-    code.textContent = changed;
-  };
-  return element;
+	const code = h("code", text);
+	const element = h(
+		"div.copyable",
+		h("pre", {tabindex: "0"}, code),
+		button(label, () => copy(code.textContent)),
+	);
+	element.set = changed => {
+		code.textContent = changed;
+	};
+	return element;
 }
 
 /** Runs `action` once, `wait` ms after the last call. */
 export function debounce(action, wait) {
-  let timer = 0;
-  return (...values) => {
-    clearTimeout(timer);
-    timer = setTimeout(() => action(...values), wait);
-  };
+	let timer = 0;
+	return (...values) => {
+		clearTimeout(timer);
+		timer = setTimeout(() => action(...values), wait);
+	};
 }
 
 /** Runs `action` at most once in `wait` ms, and once more after the last call. */
 export function atMost(action, wait) {
-  let [timer, before] = [0, -Infinity];
-  const run = () => {
-    timer = 0;
-    before = performance.now();
-    action();
-  };
-  return () => {
-    timer ||= setTimeout(run, Math.max(0, before + wait - performance.now()));
-  };
+	let [timer, before] = [0, -Infinity];
+	const run = () => {
+		timer = 0;
+		before = performance.now();
+		action();
+	};
+	return () => {
+		timer ||= setTimeout(run, Math.max(0, before + wait - performance.now()));
+	};
 }
 
 /** Runs `action` at most once per frame, with the values of the last call. */
 export function perFrame(action) {
-  let waiting = null;
-  return (...values) => {
-    if (waiting === null) {
-      requestAnimationFrame(() => {
-        const last = waiting;
-        waiting = null;
-        action(...last);
-      });
-    }
-    waiting = values;
-  };
+	let waiting = null;
+	return (...values) => {
+		if (waiting === null) {
+			requestAnimationFrame(() => {
+				const last = waiting;
+				waiting = null;
+				action(...last);
+			});
+		}
+		waiting = values;
+	};
 }
 
 export function prefersStill() {
-  return matchMedia("(prefers-reduced-motion: reduce)").matches;
+	return matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
 /** Radio buttons that look like one switch: one tab stop, arrow keys inside. */
 export function choice(label, options, chosen, onChoose) {
-  const name = uniqueId("choice");
-  return h(
-    "fieldset.choice",
-    h("legend.unseen", label),
-    options.map(([value, words]) =>
-      h(
-        "label",
-        h("input", { type: "radio", name, value, checked: value === chosen, on: { change: () => onChoose(value) } }),
-        h("span", words),
-      ),
-    ),
-  );
+	const name = uniqueId("choice");
+	return h(
+		"fieldset.choice",
+		h("legend.unseen", label),
+		options.map(([value, words]) =>
+			h("label", h("input", {type: "radio", name, value, checked: value === chosen, on: {change: () => onChoose(value)}}), h("span", words)),
+		),
+	);
 }

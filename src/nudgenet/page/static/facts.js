@@ -1,64 +1,77 @@
 // What is known about a run beside its curves, as folded parts: each function gives a node, or null without content.
 
-import { frame, h, prose, table } from "./dom.js";
-import { MODELS, metricLabel, number, score, settingText, shortened } from "./format.js";
+import {frame, h, prose, table} from "./dom.js";
+import {MODELS, metricLabel, number, score, settingText, shortened} from "./format.js";
 
-const KINDS = { yes_no: "yes/no", identifier: "identifier, left out", constant: "always the same, left out", empty: "empty, left out" };
+const KINDS = {yes_no: "yes/no", identifier: "identifier, left out", constant: "always the same, left out", empty: "empty, left out"};
 
 function framed(caption, ...content) {
-  return frame(caption, table(caption, ...content));
+	return frame(caption, table(caption, ...content));
 }
 
 export function warningsPart(run) {
-  if (!run.warnings?.length) return null;
-  return h("ul", run.warnings.map((text) => h("li", prose(text))));
+	if (!run.warnings?.length) return null;
+	return h(
+		"ul",
+		run.warnings.map(text => h("li", prose(text))),
+	);
 }
 
 /** The network beside the simple models, on the rows that were kept apart. */
 export function baselinesPart(run) {
-  const { metrics, baselines } = run.summary ?? {};
-  const models = Object.entries(baselines ?? run.baselines ?? {});
-  if (!models.length) return null;
-  const own = metrics?.test ?? {};
-  const of = (scores) => scores?.test ?? scores?.validation ?? scores ?? {};
-  const names = Object.keys(Object.keys(own).length ? own : of(models[0][1]));
-  const rows = [
-    ...(Object.keys(own).length ? [[h("strong", "this network"), ...names.map((name) => h("strong", score(name, own[name])))]] : []),
-    ...models.map(([model, scores]) => [MODELS[model] ?? model, ...names.map((name) => score(name, of(scores)[name]))]),
-  ];
-  const head = ["model", ...names.map(metricLabel)];
-  return h(
-    "div",
-    h("p.note", "The same rows, the same split, scored on the test part. A network that does not beat them was not worth it."),
-    framed("The network and the baselines", head, rows, { numeric: names.map((_, index) => index + 1) }),
-  );
+	const {metrics, baselines} = run.summary ?? {};
+	const models = Object.entries(baselines ?? run.baselines ?? {});
+	if (!models.length) return null;
+	const own = metrics?.test ?? {};
+	const of = scores => scores?.test ?? scores?.validation ?? scores ?? {};
+	const names = Object.keys(Object.keys(own).length ? own : of(models[0][1]));
+	const rows = [
+		...(Object.keys(own).length ? [[h("strong", "this network"), ...names.map(name => h("strong", score(name, own[name])))]] : []),
+		...models.map(([model, scores]) => [MODELS[model] ?? model, ...names.map(name => score(name, of(scores)[name]))]),
+	];
+	const head = ["model", ...names.map(metricLabel)];
+	return h(
+		"div",
+		h("p.note", "The same rows, the same split, scored on the test part. A network that does not beat them was not worth it."),
+		framed("The network and the baselines", head, rows, {numeric: names.map((_, index) => index + 1)}),
+	);
 }
 
 export function decisionsPart(run) {
-  if (!run.decisions?.length) return null;
-  const rows = run.decisions.map(({ what, chosen, why, override }) => [prose(what), prose(shortened(chosen, 200)), prose(why), override ? h("code", override) : ""]);
-  return framed("Every automatic choice, and what to type to choose otherwise", ["what", "chosen", "why", "to change it"], rows, { className: "stacked" });
+	if (!run.decisions?.length) return null;
+	const rows = run.decisions.map(({what, chosen, why, override}) => [
+		prose(what),
+		prose(shortened(chosen, 200)),
+		prose(why),
+		override ? h("code", override) : "",
+	]);
+	return framed("Every automatic choice, and what to type to choose otherwise", ["what", "chosen", "why", "to change it"], rows, {className: "stacked"});
 }
 
 export function settingsPart(run) {
-  const entries = Object.entries(run.settings ?? {});
-  if (!entries.length) return null;
-  const given = new Set(Object.keys(run.given ?? {}));
-  const rows = entries.map(([name, value]) => [h("code", name), shortened(settingText(value), 120), given.has(name) ? "set by you" : "chosen or default"]);
-  return framed("Settings with the values that they had", ["setting", "value", "by whom"], rows);
+	const entries = Object.entries(run.settings ?? {});
+	if (!entries.length) return null;
+	const given = new Set(Object.keys(run.given ?? {}));
+	const rows = entries.map(([name, value]) => [h("code", name), shortened(settingText(value), 120), given.has(name) ? "set by you" : "chosen or default"]);
+	return framed("Settings with the values that they had", ["setting", "value", "by whom"], rows);
 }
 
 export function columnsPart(run) {
-  if (!run.columns?.length) return null;
-  const rows = run.columns.map(({ name, kind, typical, values }) => [h("code", shortened(name, 60)), KINDS[kind] ?? kind, typicalText(typical), values ? shortened(values.map(plain).join(", "), 120) : ""]);
-  return framed("What each column is", ["column", "what it is", "typical", "values"], rows, { className: "stacked" });
+	if (!run.columns?.length) return null;
+	const rows = run.columns.map(({name, kind, typical, values}) => [
+		h("code", shortened(name, 60)),
+		KINDS[kind] ?? kind,
+		typicalText(typical),
+		values ? shortened(values.map(plain).join(", "), 120) : "",
+	]);
+	return framed("What each column is", ["column", "what it is", "typical", "values"], rows, {className: "stacked"});
 }
 
 function typicalText(value) {
-  if (value == null) return "";
-  return typeof value === "number" ? number(value, 4) : shortened(plain(value), 40);
+	if (value == null) return "";
+	return typeof value === "number" ? number(value, 4) : shortened(plain(value), 40);
 }
 
 function plain(value) {
-  return value === null ? "(empty)" : typeof value === "object" ? JSON.stringify(value) : String(value);
+	return value === null ? "(empty)" : typeof value === "object" ? JSON.stringify(value) : String(value);
 }

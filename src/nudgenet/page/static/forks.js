@@ -1,98 +1,107 @@
 // What to try next: each piece of the verdict's advice is a button that forks the run with that one setting changed
 // and lays the fork's validation curve over the run's own. The test part stays unread.
 
-import { get, isExported, piece, post } from "./api.js";
-import { append, button, h, oops, prose, replace } from "./dom.js";
-import { number, settingText } from "./format.js";
-import { term } from "./glossary.js";
+import {get, isExported, piece, post} from "./api.js";
+import {append, button, h, oops, prose, replace} from "./dom.js";
+import {number, settingText} from "./format.js";
+import {term} from "./glossary.js";
 
 const LOOK_AGAIN_MS = 1000;
 const OVER = new Set(["done", "failed", "stopped"]);
 
 export function mountForks(container, run, curves, cleanup) {
-  const forks = []; // {name, label, job, state, line, epochs, loss}
-  const list = h("ul.forks");
-  const pieces = h("ul.advice");
-  const intro = h("p.note");
-  append(container, h("h2", { tabindex: "-1" }, "What to try"), intro, pieces, list);
+	const forks = []; // {name, label, job, state, line, epochs, loss}
+	const list = h("ul.forks");
+	const pieces = h("ul.advice");
+	const intro = h("p.note");
+	append(container, h("h2", {tabindex: "-1"}, "What to try"), intro, pieces, list);
 
-  function draw() {
-    const advice = run.advice ?? [];
-    container.hidden = !advice.length && !forks.length;
-    const fine = run.verdict?.state === "good_fit";
-    replace(intro, fine ? "It was stopped in time, so nothing must be done. These would make the overfitting come later:" : "Each button trains again with this one change, and lays the new curve over this one:");
-    replace(pieces, advice.map(adviceItem));
-    drawForks();
-  }
+	function draw() {
+		const advice = run.advice ?? [];
+		container.hidden = !advice.length && !forks.length;
+		const fine = run.verdict?.state === "good_fit";
+		replace(
+			intro,
+			fine
+				? "It was stopped in time, so nothing must be done. These would make the overfitting come later:"
+				: "Each button trains again with this one change, and lays the new curve over this one:",
+		);
+		replace(pieces, advice.map(adviceItem));
+		drawForks();
+	}
 
-  function adviceItem({ text, setting, value }) {
-    const possible = setting && value != null && !isExported() && run.state !== "live";
-    const label = `${setting}=${settingText(value)}`;
-    return h("li", h("span", prose(text)), possible && button(`Try ${label}`, () => fork(setting, value, label), { disabled: forks.some((one) => one.label === label) }));
-  }
+	function adviceItem({text, setting, value}) {
+		const possible = setting && value != null && !isExported() && run.state !== "live";
+		const label = `${setting}=${settingText(value)}`;
+		return h(
+			"li",
+			h("span", prose(text)),
+			possible && button(`Try ${label}`, () => fork(setting, value, label), {disabled: forks.some(one => one.label === label)}),
+		);
+	}
 
-  async function fork(setting, value, label) {
-    const one = { label, name: null, state: "starting", line: "" };
-    forks.push(one);
-    draw();
-    try {
-      Object.assign(one, await post(`runs/${piece(run.name)}/fork`, { setting, value }));
-      follow(one);
-    } catch (error) {
-      forks.splice(forks.indexOf(one), 1);
-      oops(error);
-      draw();
-    }
-  }
+	async function fork(setting, value, label) {
+		const one = {label, name: null, state: "starting", line: ""};
+		forks.push(one);
+		draw();
+		try {
+			Object.assign(one, await post(`runs/${piece(run.name)}/fork`, {setting, value}));
+			follow(one);
+		} catch (error) {
+			forks.splice(forks.indexOf(one), 1);
+			oops(error);
+			draw();
+		}
+	}
 
-  async function follow(one) {
-    try {
-      const { state, line } = await get(`jobs/${piece(one.job)}`);
-      Object.assign(one, { state, line });
-      await look(one);
-    } catch (error) {
-      one.line = error.message;
-      one.missed = (one.missed ?? 0) + 1;
-    }
-    if (cleanup.ended) return;
-    drawForks();
-    if (!OVER.has(one.state) && (one.missed ?? 0) < 10) {
-      const timer = setTimeout(() => follow(one), LOOK_AGAIN_MS);
-      cleanup.add(() => clearTimeout(timer));
-    }
-  }
+	async function follow(one) {
+		try {
+			const {state, line} = await get(`jobs/${piece(one.job)}`);
+			Object.assign(one, {state, line});
+			await look(one);
+		} catch (error) {
+			one.line = error.message;
+			one.missed = (one.missed ?? 0) + 1;
+		}
+		if (cleanup.ended) return;
+		drawForks();
+		if (!OVER.has(one.state) && (one.missed ?? 0) < 10) {
+			const timer = setTimeout(() => follow(one), LOOK_AGAIN_MS);
+			cleanup.add(() => clearTimeout(timer));
+		}
+	}
 
-  /** Its curve by now; its folder comes a moment after its process. */
-  async function look(one) {
-    if (one.state === "starting" || one.state === "failed") return;
-    try {
-      await curves.overlay(one);
-      const fresh = (await get("runs")).runs.find(({ name }) => name === one.name);
-      if (fresh) one.epochs = fresh.epochs;
-    } catch (error) {
-      if (error.status !== 404) throw error;
-    }
-  }
+	/** Its curve by now; its folder comes a moment after its process. */
+	async function look(one) {
+		if (one.state === "starting" || one.state === "failed") return;
+		try {
+			await curves.overlay(one);
+			const fresh = (await get("runs")).runs.find(({name}) => name === one.name);
+			if (fresh) one.epochs = fresh.epochs;
+		} catch (error) {
+			if (error.status !== 404) throw error;
+		}
+	}
 
-  function drawForks() {
-    replace(
-      list,
-      forks.map(({ name, label, state, line, epochs }) =>
-        h(
-          "li",
-          h("strong", label),
-          " ",
-          h("span", { class: state === "failed" ? "badge bad" : OVER.has(state) ? "badge good" : "badge live" }, state),
-          " ",
-          epochs ? `epoch ${number(epochs)} ` : "",
-          name && [h("a", { href: `#/run/${piece(name)}` }, "Open"), " · ", h("a", { href: `#/compare/${[run.name, name].map(piece).join(",")}` }, "Compare")],
-          state === "failed" && h("p.small", line),
-        ),
-      ),
-      forks.length > 0 && h("li.note", "These are ", term("fork", "forks"), ": judge them by their validation curves above. Their test rows stay unread."),
-    );
-  }
+	function drawForks() {
+		replace(
+			list,
+			forks.map(({name, label, state, line, epochs}) =>
+				h(
+					"li",
+					h("strong", label),
+					" ",
+					h("span", {class: state === "failed" ? "badge bad" : OVER.has(state) ? "badge good" : "badge live"}, state),
+					" ",
+					epochs ? `epoch ${number(epochs)} ` : "",
+					name && [h("a", {href: `#/run/${piece(name)}`}, "Open"), " · ", h("a", {href: `#/compare/${[run.name, name].map(piece).join(",")}`}, "Compare")],
+					state === "failed" && h("p.small", line),
+				),
+			),
+			forks.length > 0 && h("li.note", "These are ", term("fork", "forks"), ": judge them by their validation curves above. Their test rows stay unread."),
+		);
+	}
 
-  draw();
-  return { draw };
+	draw();
+	return {draw};
 }

@@ -4,167 +4,179 @@ export const ABSENT = "–";
 const MINUS = "−";
 
 export const METRICS = {
-  accuracy: { label: "accuracy", meaning: "share of rows that it gets right", higher: true, share: true },
-  auc: { label: "AUC", meaning: "how well it ranks the classes apart; 0.5 is guessing, 1 is perfect", higher: true, decimals: 3 },
-  f1: { label: "F1", meaning: "finds the class, and is right when it says so; 1 is perfect", higher: true, decimals: 3 },
-  log_loss: { label: "log loss", meaning: "how wrong its probabilities are; 0 is perfect", higher: false },
-  rmse: { label: "RMSE", meaning: "typical error, large ones counting more; 0 is perfect", higher: false },
-  mae: { label: "mean error", meaning: "how far off it is on average; 0 is perfect", higher: false },
-  r2: { label: "R²", meaning: "share of the differences between rows that it explains; 1 is perfect", higher: true, decimals: 3 },
+	accuracy: {label: "accuracy", meaning: "share of rows that it gets right", higher: true, share: true},
+	auc: {label: "AUC", meaning: "how well it ranks the classes apart; 0.5 is guessing, 1 is perfect", higher: true, decimals: 3},
+	f1: {label: "F1", meaning: "finds the class, and is right when it says so; 1 is perfect", higher: true, decimals: 3},
+	log_loss: {label: "log loss", meaning: "how wrong its probabilities are; 0 is perfect", higher: false},
+	rmse: {label: "RMSE", meaning: "typical error, large ones counting more; 0 is perfect", higher: false},
+	mae: {label: "mean error", meaning: "how far off it is on average; 0 is perfect", higher: false},
+	r2: {label: "R²", meaning: "share of the differences between rows that it explains; 1 is perfect", higher: true, decimals: 3},
 };
 
 /** state -> sign, words and tone of a verdict; sign and words say it without colour. */
 export const VERDICTS = {
-  good_fit: { sign: "✓", words: "Good fit", tone: "good" },
-  overfitting: { sign: "▲", words: "Overfitting", tone: "warn" },
-  underfitting: { sign: "▼", words: "Underfitting", tone: "warn" },
-  not_learning: { sign: "✗", words: "Not learning", tone: "bad" },
-  diverged: { sign: "✗", words: "Diverged", tone: "bad" },
-  too_noisy: { sign: "?", words: "Too noisy to tell", tone: "unknown" },
+	good_fit: {sign: "✓", words: "Good fit", tone: "good"},
+	overfitting: {sign: "▲", words: "Overfitting", tone: "warn"},
+	underfitting: {sign: "▼", words: "Underfitting", tone: "warn"},
+	not_learning: {sign: "✗", words: "Not learning", tone: "bad"},
+	diverged: {sign: "✗", words: "Diverged", tone: "bad"},
+	too_noisy: {sign: "?", words: "Too noisy to tell", tone: "unknown"},
 };
 
 export const MODELS = {
-  majority: "always the most common class",
-  mean: "always the mean",
-  linear: "a linear model",
-  terms: "words counted, and a linear model",
-  boosting: "gradient boosting",
+	majority: "always the most common class",
+	mean: "always the mean",
+	linear: "a linear model",
+	terms: "words counted, and a linear model",
+	boosting: "gradient boosting",
 };
 
-export const TASKS = { binary: "one of two classes", multiclass: "one of several classes", regression: "a number" };
+export const TASKS = {binary: "one of two classes", multiclass: "one of several classes", regression: "a number"};
 
 function isNumber(value) {
-  return typeof value === "number" && Number.isFinite(value);
+	return typeof value === "number" && Number.isFinite(value);
 }
 
 /** A number for people: `digits` significant ones, whole numbers in full, a true minus; a dash for what is not there. */
 export function number(value, digits = 3) {
-  if (typeof value !== "number") return ABSENT;
-  if (Number.isNaN(value)) return "not a number";
-  if (!Number.isFinite(value)) return value > 0 ? "infinite" : "minus infinite";
-  const size = Math.abs(value);
-  if (Number.isInteger(value) && size < 1e15) return minus(value.toLocaleString("en-GB"));
-  if (size >= 1e15 || size < 1e-4) return minus(value.toExponential(digits - 1).replace("e+", "e"));
-  const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(size)));
-  return minus(local(value, decimals));
+	if (typeof value !== "number") return ABSENT;
+	if (Number.isNaN(value)) return "not a number";
+	if (!Number.isFinite(value)) return value > 0 ? "infinite" : "minus infinite";
+	const size = Math.abs(value);
+	if (Number.isInteger(value) && size < 1e15) return minus(value.toLocaleString("en-GB"));
+	if (size >= 1e15 || size < 1e-4) return minus(value.toExponential(digits - 1).replace("e+", "e"));
+	const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(size)));
+	return minus(local(value, decimals));
 }
 
 /** With exactly so many decimals. */
 export function local(value, decimals) {
-  return value.toLocaleString("en-GB", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+	return value.toLocaleString("en-GB", {minimumFractionDigits: decimals, maximumFractionDigits: decimals});
 }
 
 function fixed(value, decimals = 3) {
-  if (!isNumber(value)) return number(value);
-  const text = local(value, decimals);
-  return minus(/[1-9]/.test(text) ? text : text.replace("-", ""));
+	if (!isNumber(value)) return number(value);
+	const text = local(value, decimals);
+	return minus(/[1-9]/.test(text) ? text : text.replace("-", ""));
 }
 
 /** A float with every digit that tells it from its neighbours, for checking by hand. */
 export function exact(value) {
-  return typeof value === "number" ? String(value) : ABSENT;
+	return typeof value === "number" ? String(value) : ABSENT;
 }
 
 export function signed(value, digits = 3) {
-  const text = number(value, digits);
-  return isNumber(value) && value > 0 ? `+${text}` : text;
+	const text = number(value, digits);
+	return isNumber(value) && value > 0 ? `+${text}` : text;
 }
 
 /** 0.8123 -> "81.2 %"; what is not exactly all or nothing is never rounded to it. */
 export function percent(share, decimals = 1) {
-  if (!isNumber(share)) return ABSENT;
-  let text = (100 * share).toFixed(decimals);
-  if (share < 1 && Number(text) === 100) text = (100 - 10 ** -decimals).toFixed(decimals);
-  if (share > 0 && Number(text) === 0) text = Number((100 * share).toPrecision(2)).toString();
-  return `${minus(text)} %`;
+	if (!isNumber(share)) return ABSENT;
+	let text = (100 * share).toFixed(decimals);
+	if (share < 1 && Number(text) === 100) text = (100 - 10 ** -decimals).toFixed(decimals);
+	if (share > 0 && Number(text) === 0) text = Number((100 * share).toPrecision(2)).toString();
+	return `${minus(text)} %`;
 }
 
 export function score(name, value) {
-  if (!isNumber(value)) return number(value);
-  const metric = METRICS[name];
-  if (metric?.share) return percent(value);
-  if (metric?.decimals !== undefined && Math.abs(value) < 1000) return fixed(value, metric.decimals);
-  return number(value);
+	if (!isNumber(value)) return number(value);
+	const metric = METRICS[name];
+	if (metric?.share) return percent(value);
+	if (metric?.decimals !== undefined && Math.abs(value) < 1000) return fixed(value, metric.decimals);
+	return number(value);
 }
 
 export function metricLabel(name) {
-  return METRICS[name]?.label ?? String(name).replaceAll("_", " ");
+	return METRICS[name]?.label ?? String(name).replaceAll("_", " ");
 }
 
 export function duration(seconds) {
-  if (!isNumber(seconds)) return ABSENT;
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
-  const whole = Math.round(seconds);
-  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
-  const two = (count) => String(count).padStart(2, "0");
-  if (hours) return `${hours} h ${two(minutes)} min`;
-  return minutes ? `${minutes} min ${two(rest)} s` : `${rest} s`;
+	if (!isNumber(seconds)) return ABSENT;
+	if (seconds < 10) return `${seconds.toFixed(1)} s`;
+	const whole = Math.round(seconds);
+	const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
+	const two = count => String(count).padStart(2, "0");
+	if (hours) return `${hours} h ${two(minutes)} min`;
+	return minutes ? `${minutes} min ${two(rest)} s` : `${rest} s`;
 }
 
 /** An ISO moment as "3 minutes ago", "yesterday" or a date. */
 export function ago(moment, now = Date.now()) {
-  const time = Date.parse(moment);
-  if (Number.isNaN(time)) return String(moment ?? ABSENT);
-  const seconds = Math.max(0, (now - time) / 1000);
-  if (seconds < 45) return "just now";
-  if (seconds < 3570) return `${plural(Math.max(1, Math.round(seconds / 60)), "minute")} ago`;
-  if (seconds < 86_000) return `${plural(Math.round(seconds / 3600), "hour")} ago`;
-  if (seconds < 30 * 86_400) return `${plural(Math.round(seconds / 86_400), "day")} ago`;
-  return new Date(time).toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric" });
+	const time = Date.parse(moment);
+	if (Number.isNaN(time)) return String(moment ?? ABSENT);
+	const seconds = Math.max(0, (now - time) / 1000);
+	if (seconds < 45) return "just now";
+	if (seconds < 3570) return `${plural(Math.max(1, Math.round(seconds / 60)), "minute")} ago`;
+	if (seconds < 86_000) return `${plural(Math.round(seconds / 3600), "hour")} ago`;
+	if (seconds < 30 * 86_400) return `${plural(Math.round(seconds / 86_400), "day")} ago`;
+	return new Date(time).toLocaleDateString("en-GB", {day: "numeric", month: "long", year: "numeric"});
 }
 
 export function when(moment) {
-  const time = Date.parse(moment);
-  if (Number.isNaN(time)) return String(moment ?? ABSENT);
-  return new Date(time).toLocaleString("en-GB", { day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit" });
+	const time = Date.parse(moment);
+	if (Number.isNaN(time)) return String(moment ?? ABSENT);
+	return new Date(time).toLocaleString("en-GB", {day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit"});
 }
 
 export function plural(count, one, many = `${one}s`) {
-  return `${number(count)} ${count === 1 ? one : many}`;
+	return `${number(count)} ${count === 1 ? one : many}`;
 }
 
 export function bytes(size) {
-  if (!isNumber(size)) return "";
-  const units = ["B", "KB", "MB", "GB", "TB"];
-  const power = size < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log(size) / Math.log(1024)));
-  const scaled = size / 1024 ** power;
-  return `${power && scaled < 10 ? scaled.toFixed(1) : Math.round(scaled)} ${units[power]}`;
+	if (!isNumber(size)) return "";
+	const units = ["B", "KB", "MB", "GB", "TB"];
+	const power = size < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log(size) / Math.log(1024)));
+	const scaled = size / 1024 ** power;
+	return `${power && scaled < 10 ? scaled.toFixed(1) : Math.round(scaled)} ${units[power]}`;
 }
 
 /** Text on one line, cut with an ellipsis. */
 export function shortened(text, limit = 40) {
-  const line = String(text ?? "").split(/\s+/).join(" ").trim();
-  return line.length <= limit ? line : `${line.slice(0, limit - 1).trimEnd()}…`;
+	const line = String(text ?? "")
+		.split(/\s+/)
+		.join(" ")
+		.trim();
+	return line.length <= limit ? line : `${line.slice(0, limit - 1).trimEnd()}…`;
 }
 
 export function settingText(value) {
-  if (value == null) return "none";
-  if (Array.isArray(value)) return value.join(",") || "none";
-  if (typeof value === "object") return Object.entries(value).map(([name, kind]) => `${name}:${kind}`).join(",") || "none";
-  return String(value);
+	if (value == null) return "none";
+	if (Array.isArray(value)) return value.join(",") || "none";
+	if (typeof value === "object")
+		return (
+			Object.entries(value)
+				.map(([name, kind]) => `${name}:${kind}`)
+				.join(",") || "none"
+		);
+	return String(value);
 }
 
 /** A layer's name for people: "layer1" is "layer 1", "stage2.first" is "stage 2, second convolution". */
 export function layerName(name) {
-  const [, kind, number = "", part = ""] = /^([a-z]+)(\d*)\.?(\w*)$/.exec(name) ?? [];
-  const words = LAYERS[`${kind}.${part}`] ?? LAYERS[kind];
-  return words ? words.replace("#", number) : String(name).replace(/([a-z])(\d)/, "$1 $2").replaceAll("_", " ");
+	const [, kind, number = "", part = ""] = /^([a-z]+)(\d*)\.?(\w*)$/.exec(name) ?? [];
+	const words = LAYERS[`${kind}.${part}`] ?? LAYERS[kind];
+	return words
+		? words.replace("#", number)
+		: String(name)
+				.replace(/([a-z])(\d)/, "$1 $2")
+				.replaceAll("_", " ");
 }
 
 const LAYERS = {
-  stem: "first convolution",
-  stage: "stage #, first convolution",
-  "stage.first": "stage #, second convolution",
-  "stage.second": "stage #, third convolution",
-  block: "block #, wide layer",
-  "block.told": "block #, what it passes on",
-  beside: "the table's neurons",
+	stem: "first convolution",
+	stage: "stage #, first convolution",
+	"stage.first": "stage #, second convolution",
+	"stage.second": "stage #, third convolution",
+	block: "block #, wide layer",
+	"block.told": "block #, what it passes on",
+	beside: "the table's neurons",
 };
 
 export function capital(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1);
+	return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function minus(text) {
-  return String(text).replace(/-/g, MINUS);
+	return String(text).replace(/-/g, MINUS);
 }

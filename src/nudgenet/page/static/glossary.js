@@ -1,70 +1,74 @@
 // Words with a one-line definition on hover and focus. The lines are fetched when one is first asked for.
 
-import { get } from "./api.js";
-import { h, uniqueId } from "./dom.js";
+import {get} from "./api.js";
+import {h, uniqueId} from "./dom.js";
 
 let tip = null; // the one tooltip of the page, made when it is first needed
 let shown = null; // the element that it belongs to
 let glossary = null; // promise of {term: meaning}
 
 function meanings() {
-  glossary ??= get("words").catch(() => (glossary = null));
-  return glossary;
+	glossary ??= get("words").catch(() => (glossary = null));
+	return glossary;
 }
 
-async function show({ currentTarget: element }) {
-  shown = element;
-  const { term: name, meaning = (await meanings())?.[name] } = element.dataset;
-  if (shown !== element || !meaning) return;
-  tip ??= h("div.tip", { role: "tooltip", id: uniqueId("tip") });
-  if (!tip.isConnected) document.body.append(tip);
-  tip.textContent = meaning;
-  tip.hidden = false;
-  element.setAttribute("aria-describedby", tip.id);
-  const box = element.getBoundingClientRect();
-  const left = Math.max(12, Math.min(box.left, document.documentElement.clientWidth - tip.offsetWidth - 12));
-  const above = box.top - tip.offsetHeight - 8;
-  tip.style.left = `${left + scrollX}px`;
-  tip.style.top = `${(above > 4 ? above : box.bottom + 8) + scrollY}px`;
+async function show({currentTarget: element}) {
+	shown = element;
+	const {term: name, meaning = (await meanings())?.[name]} = element.dataset;
+	if (shown !== element || !meaning) return;
+	tip ??= h("div.tip", {role: "tooltip", id: uniqueId("tip")});
+	if (!tip.isConnected) document.body.append(tip);
+	tip.textContent = meaning;
+	tip.hidden = false;
+	element.setAttribute("aria-describedby", tip.id);
+	const box = element.getBoundingClientRect();
+	const left = Math.max(12, Math.min(box.left, document.documentElement.clientWidth - tip.offsetWidth - 12));
+	const above = box.top - tip.offsetHeight - 8;
+	tip.style.left = `${left + scrollX}px`;
+	tip.style.top = `${(above > 4 ? above : box.bottom + 8) + scrollY}px`;
 }
 
-function hide({ currentTarget }) {
-  shown = null;
-  if (tip) tip.hidden = true;
-  currentTarget.removeAttribute("aria-describedby");
+function hide({currentTarget}) {
+	shown = null;
+	if (tip) tip.hidden = true;
+	currentTarget.removeAttribute("aria-describedby");
 }
 
 function hideOnEscape(event) {
-  if (event.key !== "Escape" || !tip || tip.hidden) return;
-  hide(event);
-  event.stopPropagation();
+	if (event.key !== "Escape" || !tip || tip.hidden) return;
+	hide(event);
+	event.stopPropagation();
 }
 
 /** `element` with a line that is shown on hover and on focus: its own, or that of the term which it is. */
 export function explained(element, meaning = null) {
-  if (meaning) element.dataset.meaning = meaning;
-  for (const event of ["mouseenter", "focus"]) element.addEventListener(event, show);
-  for (const event of ["mouseleave", "blur"]) element.addEventListener(event, hide);
-  element.addEventListener("keydown", hideOnEscape);
-  return element;
+	if (meaning) element.dataset.meaning = meaning;
+	for (const event of ["mouseenter", "focus"]) element.addEventListener(event, show);
+	for (const event of ["mouseleave", "blur"]) element.addEventListener(event, hide);
+	element.addEventListener("keydown", hideOnEscape);
+	return element;
 }
 
 /** A word that explains itself; its name is a key of report/glossary.py. */
 export function term(name, words = name) {
-  return explained(h("span.term", { tabindex: "0", data: { term: name } }, words));
+	return explained(h("span.term", {tabindex: "0", data: {term: name}}, words));
 }
 
 export async function mountWords(container) {
-  const list = h("dl.words");
-  const search = ({ target }) => {
-    const wanted = target.value.trim().toLowerCase();
-    for (const entry of list.children) entry.hidden = !entry.textContent.toLowerCase().includes(wanted);
-  };
-  container.append(
-    h("div.head", h("h1", "The words used here"), h("p.soft", "One line each, in plain English. Dotted words on the other pages show theirs when you point at them.")),
-    h("p", h("input", { type: "search", placeholder: "Find a word", "aria-label": "Find a word", on: { input: search } })),
-    list,
-  );
-  const entries = Object.entries((await meanings()) ?? {}).sort(([a], [b]) => a.localeCompare(b, "en"));
-  list.append(...entries.map(([name, meaning]) => h("div", h("dt", name), h("dd", meaning))));
+	const list = h("dl.words");
+	const search = ({target}) => {
+		const wanted = target.value.trim().toLowerCase();
+		for (const entry of list.children) entry.hidden = !entry.textContent.toLowerCase().includes(wanted);
+	};
+	container.append(
+		h(
+			"div.head",
+			h("h1", "The words used here"),
+			h("p.soft", "One line each, in plain English. Dotted words on the other pages show theirs when you point at them."),
+		),
+		h("p", h("input", {type: "search", placeholder: "Find a word", "aria-label": "Find a word", on: {input: search}})),
+		list,
+	);
+	const entries = Object.entries((await meanings()) ?? {}).sort(([a], [b]) => a.localeCompare(b, "en"));
+	list.append(...entries.map(([name, meaning]) => h("div", h("dt", name), h("dd", meaning))));
 }

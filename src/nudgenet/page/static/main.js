@@ -2,98 +2,106 @@
 //
 // #/ runs · #/run/NAME · #/compare/A,B · #/new · #/playground · #/words
 
-import { get, isExported, liveFeed, useSource } from "./api.js";
-import { h, problem, replace } from "./dom.js";
-import { createPreferences, preferenceSwitches } from "./theme.js";
+import {get, isExported, liveFeed, useSource} from "./api.js";
+import {h, problem, replace} from "./dom.js";
+import {createPreferences, preferenceSwitches} from "./theme.js";
 
 // Views are loaded when they are first opened: the first paint waits only for its own. Each module's function
 // fills a container and may return a function that ends it (timers, subscriptions).
 const VIEWS = {
-  "": { load: async () => (await import("./runs.js")).mountRuns, title: "Runs" },
-  run: { load: async () => (await import("./run.js")).mountRun, title: "Run" },
-  compare: { load: async () => (await import("./compare.js")).mountCompare, title: "Compare" },
-  new: { load: async () => (await import("./start.js")).mountStart, title: "New training" },
-  playground: { load: async () => (await import("./playground.js")).mountPlayground, title: "Playground" },
-  words: { load: async () => (await import("./glossary.js")).mountWords, title: "Words" },
+	"": {load: async () => (await import("./runs.js")).mountRuns, title: "Runs"},
+	run: {load: async () => (await import("./run.js")).mountRun, title: "Run"},
+	compare: {load: async () => (await import("./compare.js")).mountCompare, title: "Compare"},
+	new: {load: async () => (await import("./start.js")).mountStart, title: "New training"},
+	playground: {load: async () => (await import("./playground.js")).mountPlayground, title: "Playground"},
+	words: {load: async () => (await import("./glossary.js")).mountWords, title: "Words"},
 };
-const NAVIGATION = [["", "Runs"], ["new", "New training"], ["playground", "Playground"], ["words", "Words"]];
-const FILE_NAVIGATION = [["", "Run"], ["words", "Words"]];
+const NAVIGATION = [
+	["", "Runs"],
+	["new", "New training"],
+	["playground", "Playground"],
+	["words", "Words"],
+];
+const FILE_NAVIGATION = [
+	["", "Run"],
+	["words", "Words"],
+];
 
 /** "#/compare/a%20b,c" -> {view: "compare", names: ["a b", "c"]}. */
 function parseAddress(hash) {
-  const [, view = "", rest = ""] = /^#\/?([^/]*)\/?(.*)$/.exec(hash) ?? [];
-  return { view, names: rest.split(",").filter(Boolean).map(decoded) };
+	const [, view = "", rest = ""] = /^#\/?([^/]*)\/?(.*)$/.exec(hash) ?? [];
+	return {view, names: rest.split(",").filter(Boolean).map(decoded)};
 }
 
 function decoded(text) {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
+	try {
+		return decodeURIComponent(text);
+	} catch {
+		return text;
+	}
 }
 
 /** An exported file holds its own answers; the name of its run, or null where a server answers. */
 async function openFile() {
-  if (!document.getElementById("export")) return null;
-  const { embedded, exportedSource } = await import("./exported.js");
-  useSource(exportedSource(embedded()));
-  return (await get("runs")).runs[0].name;
+	if (!document.getElementById("export")) return null;
+	const {embedded, exportedSource} = await import("./exported.js");
+	useSource(exportedSource(embedded()));
+	return (await get("runs")).runs[0].name;
 }
 
 async function start() {
-  const only = await openFile();
-  const preferences = createPreferences();
-  document.getElementById("preferences").append(preferenceSwitches(preferences));
-  const app = { preferences, feed: liveFeed(), open: (address) => (location.hash = address) };
-  const main = document.getElementById("main");
-  let end = null;
-  let turn = 0; // a view that loads slowly must not appear over a later one
-  let first = true;
+	const only = await openFile();
+	const preferences = createPreferences();
+	document.getElementById("preferences").append(preferenceSwitches(preferences));
+	const app = {preferences, feed: liveFeed(), open: address => (location.hash = address)};
+	const main = document.getElementById("main");
+	let end = null;
+	let turn = 0; // a view that loads slowly must not appear over a later one
+	let first = true;
 
-  async function show() {
-    turn += 1;
-    const mine = turn;
-    const asked = parseAddress(location.hash);
-    const { view, names } = only === null || asked.view === "words" ? asked : { view: "run", names: [only] };
-    const known = VIEWS[view] ?? VIEWS[""];
-    if (end) end();
-    end = null;
-    showNavigation(asked.view);
-    document.title = `${names.join(", ") || known.title} · nudgenet`;
-    const container = h("div.view");
-    try {
-      const mount = await known.load();
-      if (mine !== turn) return;
-      replace(main, container);
-      const ended = await mount(container, app, names);
-      if (mine !== turn) ended?.();
-      else end = ended ?? null;
-    } catch (error) {
-      if (mine !== turn) return;
-      replace(main, problem(`This view could not be shown: ${error.message}`));
-    }
-    if (!first) {
-      main.focus({ preventScroll: true }); // where a reader or a keyboard goes on
-      scrollTo(0, 0);
-    }
-    first = false;
-  }
+	async function show() {
+		turn += 1;
+		const mine = turn;
+		const asked = parseAddress(location.hash);
+		const {view, names} = only === null || asked.view === "words" ? asked : {view: "run", names: [only]};
+		const known = VIEWS[view] ?? VIEWS[""];
+		if (end) end();
+		end = null;
+		showNavigation(asked.view);
+		document.title = `${names.join(", ") || known.title} · nudgenet`;
+		const container = h("div.view");
+		try {
+			const mount = await known.load();
+			if (mine !== turn) return;
+			replace(main, container);
+			const ended = await mount(container, app, names);
+			if (mine !== turn) ended?.();
+			else end = ended ?? null;
+		} catch (error) {
+			if (mine !== turn) return;
+			replace(main, problem(`This view could not be shown: ${error.message}`));
+		}
+		if (!first) {
+			main.focus({preventScroll: true}); // where a reader or a keyboard goes on
+			scrollTo(0, 0);
+		}
+		first = false;
+	}
 
-  addEventListener("hashchange", show);
-  show();
+	addEventListener("hashchange", show);
+	show();
 }
 
 function showNavigation(view) {
-  const links = (isExported() ? FILE_NAVIGATION : NAVIGATION).map(([name, words]) =>
-    h("li", h("a", { href: `#/${name}`, "aria-current": name === view ? "page" : null }, words)),
-  );
-  replace(document.getElementById("navigation"), h("ul", links));
+	const links = (isExported() ? FILE_NAVIGATION : NAVIGATION).map(([name, words]) =>
+		h("li", h("a", {href: `#/${name}`, "aria-current": name === view ? "page" : null}, words)),
+	);
+	replace(document.getElementById("navigation"), h("ul", links));
 }
 
 // The skip link must move the focus, not the address.
-document.querySelector(".skip")?.addEventListener("click", (event) => {
-  event.preventDefault();
-  document.getElementById("main").focus();
+document.querySelector(".skip")?.addEventListener("click", event => {
+	event.preventDefault();
+	document.getElementById("main").focus();
 });
 start();

@@ -1,57 +1,57 @@
 // Maps on canvas: a surface of answers over two columns, and small heat maps of weights.
 
-import { h, labelled, select } from "./dom.js";
-import { number, percent, shortened } from "./format.js";
-import { onTheme } from "./panel.js";
-import { prepared } from "./plot.js";
+import {h, labelled, select} from "./dom.js";
+import {number, percent, shortened} from "./format.js";
+import {onTheme} from "./panel.js";
+import {prepared} from "./plot.js";
 
 export function numberColumns(run) {
-  return (run.columns ?? []).filter(({ kind, used }) => kind === "number" && used !== false).map(({ name }) => name);
+	return (run.columns ?? []).filter(({kind, used}) => kind === "number" && used !== false).map(({name}) => name);
 }
 
 /** Two choices among `columns` that write `x` and `y` of `chosen`. */
 export function axisChoices(columns, chosen, changed) {
-  const options = columns.map((name) => [name, shortened(name, 30)]);
-  const pick = (axis) => select(options, chosen[axis], (name) => ((chosen[axis] = name), changed()));
-  return [labelled("Across", pick("x")), labelled("Up", pick("y"))];
+	const options = columns.map(name => [name, shortened(name, 30)]);
+	const pick = axis => select(options, chosen[axis], name => ((chosen[axis] = name), changed()));
+	return [labelled("Across", pick("x")), labelled("Up", pick("y"))];
 }
 
 /** A canvas as large as its box, sharp on dense screens; `paint(context, width, height)` draws it anew each time. */
 export function picture(label, height, paint, cleanup) {
-  const canvas = h("canvas", { role: "img", "aria-label": label, style: { width: "100%", height: `${height}px` } });
-  const draw = () => {
-    const { clientWidth: wide, clientHeight: high } = canvas;
-    if (wide && high) paint(prepared(canvas, wide, high), wide, high);
-  };
-  const size = new ResizeObserver(draw);
-  size.observe(canvas);
-  onTheme(draw, cleanup);
-  cleanup.add(() => size.disconnect());
-  return { canvas, draw };
+	const canvas = h("canvas", {role: "img", "aria-label": label, style: {width: "100%", height: `${height}px`}});
+	const draw = () => {
+		const {clientWidth: wide, clientHeight: high} = canvas;
+		if (wide && high) paint(prepared(canvas, wide, high), wide, high);
+	};
+	const size = new ResizeObserver(draw);
+	size.observe(canvas);
+	onTheme(draw, cleanup);
+	cleanup.add(() => size.disconnect());
+	return {canvas, draw};
 }
 
 function rgb(name) {
-  const hex = parseInt(getComputedStyle(document.documentElement).getPropertyValue(name).trim().slice(1), 16);
-  return [hex >> 16, (hex >> 8) & 255, hex & 255];
+	const hex = parseInt(getComputedStyle(document.documentElement).getPropertyValue(name).trim().slice(1), 16);
+	return [hex >> 16, (hex >> 8) & 255, hex & 255];
 }
 
 function css(name) {
-  return `rgb(${rgb(name)})`;
+	return `rgb(${rgb(name)})`;
 }
 
 function classColour(index) {
-  return `--line-${1 + (index % 6)}`;
+	return `--line-${1 + (index % 6)}`;
 }
 
 function blend(from, to, share) {
-  return from.map((value, channel) => value + (to[channel] - value) * share);
+	return from.map((value, channel) => value + (to[channel] - value) * share);
 }
 
 /** Pixels, row by row, as an image; `pixelOf(row, column)` is [red, green, blue]. */
 function imageOf(rows, columns, pixelOf) {
-  const image = new ImageData(columns, rows);
-  for (let at = 0; at < rows * columns; at += 1) image.data.set([...pixelOf(Math.floor(at / columns), at % columns), 255], 4 * at);
-  return image;
+	const image = new ImageData(columns, rows);
+	for (let at = 0; at < rows * columns; at += 1) image.data.set([...pixelOf(Math.floor(at / columns), at % columns), 255], 4 * at);
+	return image;
 }
 
 /**
@@ -60,132 +60,177 @@ function imageOf(rows, columns, pixelOf) {
  * grid: rows from low to high y; of two classes the probability of the second, of more a list, else a number.
  * x, y: their ranges, from the first to the last of each. points: [{x, y, truth, part}]; own: [x, y] or null.
  */
-export function paintMap(context, width, height, { grid, classes, x, y, points, own = null }) {
-  const [rows, columns] = [grid.length, grid[0].length];
-  const values = classes ? [0, 1] : grid.flat().filter((value) => value !== null);
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  const paper = rgb("--paper");
-  const colours = Array.from({ length: Math.max(2, classes?.length ?? 2) }, (_, index) => rgb(classColour(index)));
-  const image = imageOf(rows, columns, (row, column) => pixelOf(grid[rows - 1 - row][column], { paper, colours, low, high }));
-  const small = new OffscreenCanvas(columns, rows);
-  small.getContext("2d").putImageData(image, 0, 0);
-  Object.assign(context, { imageSmoothingEnabled: true, imageSmoothingQuality: "high" });
-  context.drawImage(small, 0, 0, width, height);
-  if (classes) drawBorder(context, width, height, grid, classes);
-  const share = (value, axis) => (value - axis[0]) / (axis.at(-1) - axis[0] || 1);
-  const place = (across, up) => [width * share(across, x), height - height * share(up, y)];
-  for (const point of points) drawPoint(context, ...place(point.x, point.y), Math.max(0, classes?.indexOf(point.truth) ?? 0), point.part !== "train");
-  if (own?.every(Number.isFinite)) drawCross(context, ...place(...own));
+export function paintMap(context, width, height, {grid, classes, x, y, points, own = null}) {
+	const [rows, columns] = [grid.length, grid[0].length];
+	const values = classes ? [0, 1] : grid.flat().filter(value => value !== null);
+	const [low, high] = [Math.min(...values), Math.max(...values)];
+	const paper = rgb("--paper");
+	const colours = Array.from({length: Math.max(2, classes?.length ?? 2)}, (_, index) => rgb(classColour(index)));
+	const image = imageOf(rows, columns, (row, column) => pixelOf(grid[rows - 1 - row][column], {paper, colours, low, high}));
+	const small = new OffscreenCanvas(columns, rows);
+	small.getContext("2d").putImageData(image, 0, 0);
+	Object.assign(context, {imageSmoothingEnabled: true, imageSmoothingQuality: "high"});
+	context.drawImage(small, 0, 0, width, height);
+	if (classes) drawBorder(context, width, height, grid, classes);
+	const share = (value, axis) => (value - axis[0]) / (axis.at(-1) - axis[0] || 1);
+	const place = (across, up) => [width * share(across, x), height - height * share(up, y)];
+	for (const point of points) drawPoint(context, ...place(point.x, point.y), Math.max(0, classes?.indexOf(point.truth) ?? 0), point.part !== "train");
+	if (own?.every(Number.isFinite)) drawCross(context, ...place(...own));
 }
 
-function pixelOf(value, { paper, colours, low, high }) {
-  if (Array.isArray(value)) {
-    const best = value.indexOf(Math.max(...value));
-    const least = 1 / value.length;
-    return blend(paper, colours[best % colours.length], 0.12 + 0.6 * Math.max(0, (value[best] - least) / (1 - least)));
-  }
-  if (value === null) return paper;
-  const share = Math.max(0, Math.min(1, (value - low) / (high - low || 1)));
-  return blend(paper, colours[share < 0.5 ? 0 : 1], 0.72 * Math.abs(2 * share - 1));
+function pixelOf(value, {paper, colours, low, high}) {
+	if (Array.isArray(value)) {
+		const best = value.indexOf(Math.max(...value));
+		const least = 1 / value.length;
+		return blend(paper, colours[best % colours.length], 0.12 + 0.6 * Math.max(0, (value[best] - least) / (1 - least)));
+	}
+	if (value === null) return paper;
+	const share = Math.max(0, Math.min(1, (value - low) / (high - low || 1)));
+	return blend(paper, colours[share < 0.5 ? 0 : 1], 0.72 * Math.abs(2 * share - 1));
 }
 
 export function answerAt(value, classes) {
-  if (Array.isArray(value)) return classes[value.indexOf(Math.max(...value))];
-  return classes && value !== null ? classes[value > 0.5 ? 1 : 0] : value;
+	if (Array.isArray(value)) return classes[value.indexOf(Math.max(...value))];
+	return classes && value !== null ? classes[value > 0.5 ? 1 : 0] : value;
 }
 
 /** How much of a map each class holds, or the range of its numbers. */
 export function mapWords(grid, classes) {
-  const all = grid.flat(1).map((value) => answerAt(value, classes));
-  if (!classes) return `Answers from ${number(Math.min(...all))} to ${number(Math.max(...all))}.`;
-  const shares = classes.map((name) => [name, all.filter((answer) => answer === name).length / all.length]);
-  const held = shares.sort((a, b) => b[1] - a[1]).slice(0, 4);
-  return `${held.map(([name, share]) => `${shortened(name, 20)} on ${percent(share, 0)}`).join(", ")} of the area.`;
+	const all = grid.flat(1).map(value => answerAt(value, classes));
+	if (!classes) return `Answers from ${number(Math.min(...all))} to ${number(Math.max(...all))}.`;
+	const shares = classes.map(name => [name, all.filter(answer => answer === name).length / all.length]);
+	const held = shares.sort((a, b) => b[1] - a[1]).slice(0, 4);
+	return `${held.map(([name, share]) => `${shortened(name, 20)} on ${percent(share, 0)}`).join(", ")} of the area.`;
 }
 
 /** The line where the answer turns, so that it does not depend on telling colours apart. */
 function drawBorder(context, width, height, grid, classes) {
-  const [rows, columns] = [grid.length, grid[0].length];
-  const place = (column, row) => [((column + 0.5) / columns) * width, height - ((row + 0.5) / rows) * height];
-  context.beginPath();
-  if (Array.isArray(grid[0][0])) {
-    classes.forEach((_, one) => contour(context, grid.map((row) => row.map((shares) => lead(shares, one))), place));
-  } else contour(context, grid.map((row) => row.map((value) => value - 0.5)), place);
-  Object.assign(context, { strokeStyle: css("--ink"), globalAlpha: 0.6, lineWidth: 1.5 });
-  context.stroke();
-  context.globalAlpha = 1;
+	const [rows, columns] = [grid.length, grid[0].length];
+	const place = (column, row) => [((column + 0.5) / columns) * width, height - ((row + 0.5) / rows) * height];
+	context.beginPath();
+	if (Array.isArray(grid[0][0])) {
+		classes.forEach((_, one) =>
+			contour(
+				context,
+				grid.map(row => row.map(shares => lead(shares, one))),
+				place,
+			),
+		);
+	} else
+		contour(
+			context,
+			grid.map(row => row.map(value => value - 0.5)),
+			place,
+		);
+	Object.assign(context, {strokeStyle: css("--ink"), globalAlpha: 0.6, lineWidth: 1.5});
+	context.stroke();
+	context.globalAlpha = 1;
 }
 
 function lead(shares, one) {
-  return shares[one] - Math.max(...shares.filter((_, other) => other !== one));
+	return shares[one] - Math.max(...shares.filter((_, other) => other !== one));
 }
 
 /** Where a field is 0: in each square of the grid, lines between its sides' crossings (marching squares). */
 function contour(context, field, place) {
-  for (let row = 0; row + 1 < field.length; row += 1) {
-    for (let column = 0; column + 1 < field[row].length; column += 1) {
-      const corners = [[column, row], [column + 1, row], [column + 1, row + 1], [column, row + 1]];
-      const values = corners.map(([x, y]) => field[y][x]);
-      const crossings = [];
-      for (let side = 0; side < 4; side += 1) {
-        const [from, to] = [values[side], values[(side + 1) % 4]];
-        if (from > 0 === to > 0) continue;
-        const [[x1, y1], [x2, y2]] = [corners[side], corners[(side + 1) % 4]];
-        const share = from / (from - to);
-        crossings.push(place(x1 + share * (x2 - x1), y1 + share * (y2 - y1)));
-      }
-      for (let at = 0; at + 1 < crossings.length; at += 2) line(context, ...crossings[at], ...crossings[at + 1]);
-    }
-  }
+	for (let row = 0; row + 1 < field.length; row += 1) {
+		for (let column = 0; column + 1 < field[row].length; column += 1) {
+			const corners = [
+				[column, row],
+				[column + 1, row],
+				[column + 1, row + 1],
+				[column, row + 1],
+			];
+			const values = corners.map(([x, y]) => field[y][x]);
+			const crossings = [];
+			for (let side = 0; side < 4; side += 1) {
+				const [from, to] = [values[side], values[(side + 1) % 4]];
+				if (from > 0 === to > 0) continue;
+				const [[x1, y1], [x2, y2]] = [corners[side], corners[(side + 1) % 4]];
+				const share = from / (from - to);
+				crossings.push(place(x1 + share * (x2 - x1), y1 + share * (y2 - y1)));
+			}
+			for (let at = 0; at + 1 < crossings.length; at += 2) line(context, ...crossings[at], ...crossings[at + 1]);
+		}
+	}
 }
 
 function line(context, x1, y1, x2, y2) {
-  context.moveTo(x1, y1);
-  context.lineTo(x2, y2);
+	context.moveTo(x1, y1);
+	context.lineTo(x2, y2);
 }
 
-const [TRIANGLE, DIAMOND] = [[[0, -1.15], [1.1, 0.85], [-1.1, 0.85]], [[0, -1.2], [1.2, 0], [0, 1.2], [-1.2, 0]]];
+const [TRIANGLE, DIAMOND] = [
+	[
+		[0, -1.15],
+		[1.1, 0.85],
+		[-1.1, 0.85],
+	],
+	[
+		[0, -1.2],
+		[1.2, 0],
+		[0, 1.2],
+		[-1.2, 0],
+	],
+];
 
 /** A point: a shape and a colour of its class; hollow if it is not trained on. */
 function drawPoint(context, x, y, kind, hollow) {
-  const size = 3.5;
-  context.beginPath();
-  if (kind % 4 === 0) context.arc(x, y, size, 0, 2 * Math.PI);
-  else if (kind % 4 === 1) context.rect(x - size * 0.85, y - size * 0.85, size * 1.7, size * 1.7);
-  else (kind % 4 === 2 ? TRIANGLE : DIAMOND).forEach(([right, down]) => context.lineTo(x + size * right, y + size * down));
-  context.closePath();
-  const [fill, edge] = hollow ? ["--paper", classColour(kind)] : [classColour(kind), "--raised"];
-  Object.assign(context, { fillStyle: css(fill), strokeStyle: css(edge), lineWidth: hollow ? 1.5 : 1 });
-  context.fill();
-  context.stroke();
+	const size = 3.5;
+	context.beginPath();
+	if (kind % 4 === 0) context.arc(x, y, size, 0, 2 * Math.PI);
+	else if (kind % 4 === 1) context.rect(x - size * 0.85, y - size * 0.85, size * 1.7, size * 1.7);
+	else (kind % 4 === 2 ? TRIANGLE : DIAMOND).forEach(([right, down]) => context.lineTo(x + size * right, y + size * down));
+	context.closePath();
+	const [fill, edge] = hollow ? ["--paper", classColour(kind)] : [classColour(kind), "--raised"];
+	Object.assign(context, {fillStyle: css(fill), strokeStyle: css(edge), lineWidth: hollow ? 1.5 : 1});
+	context.fill();
+	context.stroke();
 }
 
 function drawCross(context, x, y) {
-  context.beginPath();
-  context.arc(x, y, 8, 0, 2 * Math.PI);
-  for (const [right, down] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) line(context, x + 4 * right, y + 4 * down, x + 13 * right, y + 13 * down);
-  for (const [lineWidth, name] of [[5, "--raised"], [2, "--ink"]]) {
-    Object.assign(context, { lineWidth, strokeStyle: css(name) });
-    context.stroke();
-  }
+	context.beginPath();
+	context.arc(x, y, 8, 0, 2 * Math.PI);
+	for (const [right, down] of [
+		[1, 0],
+		[-1, 0],
+		[0, 1],
+		[0, -1],
+	])
+		line(context, x + 4 * right, y + 4 * down, x + 13 * right, y + 13 * down);
+	for (const [lineWidth, name] of [
+		[5, "--raised"],
+		[2, "--ink"],
+	]) {
+		Object.assign(context, {lineWidth, strokeStyle: css(name)});
+		context.stroke();
+	}
 }
 
 /** A heat map of signed values on a canvas element: blue above zero, vermilion below, paper at zero. */
 export function heatMap(canvas, values, most = null) {
-  const largest = most ?? Math.max(1e-12, ...values.map((row) => Math.max(...row.map(Math.abs))));
-  const [paper, up, down] = ["--raised", "--positive", "--negative"].map(rgb);
-  show(canvas, values, (value) => blend(paper, value < 0 ? down : up, Math.min(1, Math.abs(value) / largest)));
+	const largest = most ?? Math.max(1e-12, ...values.map(row => Math.max(...row.map(Math.abs))));
+	const [paper, up, down] = ["--raised", "--positive", "--negative"].map(rgb);
+	show(canvas, values, value => blend(paper, value < 0 ? down : up, Math.min(1, Math.abs(value) / largest)));
 }
 
 function show(canvas, values, pixel) {
-  const [rows, columns] = [values.length, values[0].length];
-  Object.assign(canvas, { width: columns, height: rows });
-  canvas.getContext("2d").putImageData(imageOf(rows, columns, (row, column) => pixel(values[row][column])), 0, 0);
+	const [rows, columns] = [values.length, values[0].length];
+	Object.assign(canvas, {width: columns, height: rows});
+	canvas.getContext("2d").putImageData(
+		imageOf(rows, columns, (row, column) => pixel(values[row][column])),
+		0,
+		0,
+	);
 }
 
 /** A filter over an image, [row][column][channel]: one channel as a heat map, three as colours around grey. */
 export function paintFilter(canvas, values) {
-  if (values[0][0].length !== 3) return heatMap(canvas, values.map((row) => row.map((channels) => [channels].flat()[0])));
-  const most = Math.max(1e-12, ...values.flat(2).map(Math.abs));
-  return show(canvas, values, (channels) => channels.map((value) => 128 + (127 * value) / most));
+	if (values[0][0].length !== 3)
+		return heatMap(
+			canvas,
+			values.map(row => row.map(channels => [channels].flat()[0])),
+		);
+	const most = Math.max(1e-12, ...values.flat(2).map(Math.abs));
+	return show(canvas, values, channels => channels.map(value => 128 + (127 * value) / most));
 }

@@ -3,356 +3,383 @@
 // Strength is the size of a neuron's filling, its sign is the filling's shape (a disc fires, a diamond is negative,
 // an empty ring is silent): colour only repeats it. While only numbers change, no element is made anew.
 
-import { isExported } from "./api.js";
-import { folded, h, labelled, put, replace, s, table } from "./dom.js";
-import { layerName, number, plural, shortened } from "./format.js";
-import { term } from "./glossary.js";
-import { kinkName } from "./kink.js";
-import { chance, data, follow, lazily, ofRun, panel } from "./panel.js";
+import {isExported} from "./api.js";
+import {folded, h, labelled, put, replace, s, table} from "./dom.js";
+import {layerName, number, plural, shortened} from "./format.js";
+import {term} from "./glossary.js";
+import {kinkName} from "./kink.js";
+import {chance, data, follow, lazily, ofRun, panel} from "./panel.js";
 
 const PITCH = 34; // from one neuron to the next below it
 const TOP = 52; // for the names of the layers
 const RING = 12;
 const BESIDE = 42; // where lines begin: behind the neuron's number
 export function mountNetwork(container, run, store, cleanup) {
-  const frame = panel("Network", "wide network");
-  const unfolded = new Set();
-  const status = h("p.status");
-  const answer = h("p.answer");
-  const unfold = (name) => {
-    unfolded[unfolded.has(name) ? "delete" : "add"](name);
-    asked.refresh();
-  };
-  const drawing = createDrawing({
-    choose: (layer, neuron) => store.set({ layer, neuron }),
-    unfold,
-    unfolded,
-    say: (text) => (status.textContent = text),
-  });
-  const members = memberChooser(store);
-  let latest = null;
-  const numbers = lazily("The same as tables", () => tables(latest));
-  frame.body.append(
-    h("p.about.for-beginner", "Each circle is a ", term("neuron"), ": it adds up what comes in, each times a ", term("weight"), ", plus a ", term("bias"), ". Click one to check its arithmetic."),
-    h("div.controls", members.element, answer),
-    drawing.element,
-    h("div.key", key()),
-    status,
-    numbers.element,
-  );
-  container.append(frame.element);
+	const frame = panel("Network", "wide network");
+	const unfolded = new Set();
+	const status = h("p.status");
+	const answer = h("p.answer");
+	const unfold = name => {
+		unfolded[unfolded.has(name) ? "delete" : "add"](name);
+		asked.refresh();
+	};
+	const drawing = createDrawing({
+		choose: (layer, neuron) => store.set({layer, neuron}),
+		unfold,
+		unfolded,
+		say: text => (status.textContent = text),
+	});
+	const members = memberChooser(store);
+	let latest = null;
+	const numbers = lazily("The same as tables", () => tables(latest));
+	frame.body.append(
+		h(
+			"p.about.for-beginner",
+			"Each circle is a ",
+			term("neuron"),
+			": it adds up what comes in, each times a ",
+			term("weight"),
+			", plus a ",
+			term("bias"),
+			". Click one to check its arithmetic.",
+		),
+		h("div.controls", members.element, answer),
+		drawing.element,
+		h("div.key", key()),
+		status,
+		numbers.element,
+	);
+	container.append(frame.element);
 
-  const asked = follow(frame, store, ["step", "mode", "row", "member"], {
-    cleanup,
-    ask: (state, signal) => state.row && ofRun(run.name).ask("network", state, signal, { unfold: [...unfolded] }),
-    show(found) {
-      latest = found;
-      members.show(found);
-      tellLayers(store, found);
-      store.set({ said: found });
-      drawing.show(found, store.state);
-      replace(answer, answerWords(found));
-      numbers.changed();
-    },
-  });
-  cleanup.add(store.subscribe((state, changed) => (changed.has("layer") || changed.has("neuron")) && drawing.mark(state)));
-  const size = new ResizeObserver(() => latest && drawing.show(latest, store.state));
-  size.observe(drawing.element);
-  cleanup.add(() => size.disconnect());
+	const asked = follow(frame, store, ["step", "mode", "row", "member"], {
+		cleanup,
+		ask: (state, signal) => state.row && ofRun(run.name).ask("network", state, signal, {unfold: [...unfolded]}),
+		show(found) {
+			latest = found;
+			members.show(found);
+			tellLayers(store, found);
+			store.set({said: found});
+			drawing.show(found, store.state);
+			replace(answer, answerWords(found));
+			numbers.changed();
+		},
+	});
+	cleanup.add(store.subscribe((state, changed) => (changed.has("layer") || changed.has("neuron")) && drawing.mark(state)));
+	const size = new ResizeObserver(() => latest && drawing.show(latest, store.state));
+	size.observe(drawing.element);
+	cleanup.add(() => size.disconnect());
 }
 
 /** What can be opened, for the neuron's panel; the first time, the strongest neuron is opened. */
-function tellLayers(store, { layers, outputs }) {
-  const openable = [...layers, { name: "output", neurons: outputs.length, kink: "none" }].map(({ name, neurons }) => ({ name, neurons }));
-  if (JSON.stringify(store.state.layers) !== JSON.stringify(openable)) store.set({ layers: openable });
-  if (store.state.layer === null) {
-    const strongest = layers.at(-1)?.shown.reduce((best, one) => (Math.abs(one.fired) > Math.abs(best.fired) ? one : best));
-    store.set({ layer: layers.at(-1)?.name ?? "output", neuron: strongest?.index ?? 0 });
-  }
+function tellLayers(store, {layers, outputs}) {
+	const openable = [...layers, {name: "output", neurons: outputs.length, kink: "none"}].map(({name, neurons}) => ({name, neurons}));
+	if (JSON.stringify(store.state.layers) !== JSON.stringify(openable)) store.set({layers: openable});
+	if (store.state.layer === null) {
+		const strongest = layers.at(-1)?.shown.reduce((best, one) => (Math.abs(one.fired) > Math.abs(best.fired) ? one : best));
+		store.set({layer: layers.at(-1)?.name ?? "output", neuron: strongest?.index ?? 0});
+	}
 }
 
-function answerWords({ answer, truth, loss, members }) {
-  const together = members > 1 ? `, ${number(members)} networks together` : "";
-  const said =
-    answer.label === undefined
-      ? [data(answer.value), answer.unit ? ` ${answer.unit}` : "", together]
-      : [shortened(answer.label), " (", chance(answer.probability), together, ")"];
-  return [
-    "Answer: ",
-    h("b", said),
-    truth != null && [" · truth: ", h("b", typeof truth === "number" ? number(truth) : shortened(truth))],
-    loss != null && [" · loss ", data(loss)],
-  ];
+function answerWords({answer, truth, loss, members}) {
+	const together = members > 1 ? `, ${number(members)} networks together` : "";
+	const said =
+		answer.label === undefined
+			? [data(answer.value), answer.unit ? ` ${answer.unit}` : "", together]
+			: [shortened(answer.label), " (", chance(answer.probability), together, ")"];
+	return [
+		"Answer: ",
+		h("b", said),
+		truth != null && [" · truth: ", h("b", typeof truth === "number" ? number(truth) : shortened(truth))],
+		loss != null && [" · loss ", data(loss)],
+	];
 }
 
 function memberChooser(store) {
-  const set = ({ target }) => store.set({ member: Math.max(0, Math.min(target.max - 1, Math.round(target.value) - 1)) });
-  const input = h("input", { type: "number", min: 1, step: 1, on: { change: set } });
-  const of = h("span.soft");
-  const element = h("div.member", { hidden: true }, labelled("Network", input), of);
-  const show = ({ members, member }) => {
-    element.hidden = !(members > 1) || isExported(); // a file holds the first one
-    input.max = members;
-    if (document.activeElement !== input) input.value = member + 1;
-    of.textContent = `of ${number(members)} in the ensemble`;
-  };
-  return { element, show };
+	const set = ({target}) => store.set({member: Math.max(0, Math.min(target.max - 1, Math.round(target.value) - 1))});
+	const input = h("input", {type: "number", min: 1, step: 1, on: {change: set}});
+	const of = h("span.soft");
+	const element = h("div.member", {hidden: true}, labelled("Network", input), of);
+	const show = ({members, member}) => {
+		element.hidden = !(members > 1) || isExported(); // a file holds the first one
+		input.max = members;
+		if (document.activeElement !== input) input.value = member + 1;
+		of.textContent = `of ${number(members)} in the ensemble`;
+	};
+	return {element, show};
 }
 
 function key() {
-  const sample = (sign) => {
-    const fill = sign && s(`path.fill.${sign > 0 ? "positive" : "negative"}`, { d: shapeOf(sign, 8) });
-    return s("svg", { width: 26, height: 26, viewBox: "-13 -13 26 26", "aria-hidden": "true" }, s("circle.ring", { r: RING }), fill);
-  };
-  const line = (kind) => s("svg", { width: 34, height: 10, "aria-hidden": "true" }, s(`path.edge.${kind}`, { d: "M0 5H34", "stroke-width": 3 }));
-  const meanings = [[sample(1), "fires"], [sample(-1), "below zero"], [sample(null), "silent"], [line("positive"), "+ pushes up"], [line("negative"), "− pushes down"]];
-  return [meanings.map((pair) => h("span", pair)), h("span.soft", "thicker: larger input × weight")];
+	const sample = sign => {
+		const fill = sign && s(`path.fill.${sign > 0 ? "positive" : "negative"}`, {d: shapeOf(sign, 8)});
+		return s("svg", {width: 26, height: 26, viewBox: "-13 -13 26 26", "aria-hidden": "true"}, s("circle.ring", {r: RING}), fill);
+	};
+	const line = kind => s("svg", {width: 34, height: 10, "aria-hidden": "true"}, s(`path.edge.${kind}`, {d: "M0 5H34", "stroke-width": 3}));
+	const meanings = [
+		[sample(1), "fires"],
+		[sample(-1), "below zero"],
+		[sample(null), "silent"],
+		[line("positive"), "+ pushes up"],
+		[line("negative"), "− pushes down"],
+	];
+	return [meanings.map(pair => h("span", pair)), h("span.soft", "thicker: larger input × weight")];
 }
 
 /** A disc for what is above zero, a diamond for what is below. */
 function shapeOf(value, radius) {
-  if (value >= 0) return `M${-radius} 0a${radius} ${radius} 0 1 0 ${2 * radius} 0a${radius} ${radius} 0 1 0 ${-2 * radius} 0Z`;
-  return `M0 ${-radius}L${radius} 0L0 ${radius}L${-radius} 0Z`;
+	if (value >= 0) return `M${-radius} 0a${radius} ${radius} 0 1 0 ${2 * radius} 0a${radius} ${radius} 0 1 0 ${-2 * radius} 0Z`;
+	return `M0 ${-radius}L${radius} 0L0 ${radius}L${-radius} 0Z`;
 }
 
 /** The columns of the picture, left to right: {name, title, about, items, folded: how many more, open, count: of slots}. */
 function columnsOf(found, unfolded) {
-  const inputs = found.columns.map((column, at) => ({
-    kind: "input",
-    index: column.index ?? at,
-    label: column.name,
-    value: column.text,
-    share: column.share ?? 0,
-    sign: 1,
-    words: `column ${column.name}: ${column.text}`,
-  }));
-  const layers = found.layers.map(({ name, neurons, kink, shown, folded: hidden }) => {
-    const most = Math.max(1e-12, ...shown.map(({ fired }) => Math.abs(fired)));
-    const items = shown.map(({ index, sum, fired }) => ({
-      kind: "neuron",
-      index,
-      value: number(fired, 2),
-      share: Math.abs(fired) / most,
-      sign: Math.sign(fired),
-      words: `${layerName(name)}, neuron ${index}: sum ${number(sum)}, ${kinkName(kink)} gives ${number(fired)}`,
-    }));
-    const [title, ...rest] = layerName(name).split(", ");
-    return { name, title, about: [...rest, `${number(neurons)} · ${kinkName(kink)}`], items, folded: hidden };
-  });
-  const outputs = found.outputs.map(({ index, name, output, probability }) => ({
-    kind: "output",
-    index,
-    label: name,
-    value: probability == null ? number(output) : chance(probability),
-    share: probability ?? 0.5,
-    sign: Math.sign(output),
-    words: `output ${name}: ${number(output)}${probability == null ? "" : `, probability ${chance(probability)}`}`,
-  }));
-  const more = found.folded_columns ?? 0;
-  return [
-    { name: "input", title: "inputs", about: [plural(inputs.length + more, "column")], items: inputs, folded: more },
-    ...layers,
-    { name: "output", title: "outputs", about: [], items: outputs, folded: found.folded_outputs ?? 0 },
-  ].map((column) => ({ ...column, open: unfolded.has(column.name), count: column.items.length + (column.folded || unfolded.has(column.name) ? 1 : 0) }));
+	const inputs = found.columns.map((column, at) => ({
+		kind: "input",
+		index: column.index ?? at,
+		label: column.name,
+		value: column.text,
+		share: column.share ?? 0,
+		sign: 1,
+		words: `column ${column.name}: ${column.text}`,
+	}));
+	const layers = found.layers.map(({name, neurons, kink, shown, folded: hidden}) => {
+		const most = Math.max(1e-12, ...shown.map(({fired}) => Math.abs(fired)));
+		const items = shown.map(({index, sum, fired}) => ({
+			kind: "neuron",
+			index,
+			value: number(fired, 2),
+			share: Math.abs(fired) / most,
+			sign: Math.sign(fired),
+			words: `${layerName(name)}, neuron ${index}: sum ${number(sum)}, ${kinkName(kink)} gives ${number(fired)}`,
+		}));
+		const [title, ...rest] = layerName(name).split(", ");
+		return {name, title, about: [...rest, `${number(neurons)} · ${kinkName(kink)}`], items, folded: hidden};
+	});
+	const outputs = found.outputs.map(({index, name, output, probability}) => ({
+		kind: "output",
+		index,
+		label: name,
+		value: probability == null ? number(output) : chance(probability),
+		share: probability ?? 0.5,
+		sign: Math.sign(output),
+		words: `output ${name}: ${number(output)}${probability == null ? "" : `, probability ${chance(probability)}`}`,
+	}));
+	const more = found.folded_columns ?? 0;
+	return [
+		{name: "input", title: "inputs", about: [plural(inputs.length + more, "column")], items: inputs, folded: more},
+		...layers,
+		{name: "output", title: "outputs", about: [], items: outputs, folded: found.folded_outputs ?? 0},
+	].map(column => ({...column, open: unfolded.has(column.name), count: column.items.length + (column.folded || unfolded.has(column.name) ? 1 : 0)}));
 }
 
 /** The SVG: `show` moves, relabels and reshapes what is there, and builds anew only when the numbers of things differ. */
-function createDrawing({ choose, unfold, unfolded, say }) {
-  const lines = s("g.edges", { "aria-hidden": "true" });
-  const nodes = s("g");
-  const chart = s("svg", { role: "group", "aria-label": "Network" }, lines, nodes);
-  const element = h("div.stage", chart);
-  const edges = []; // the pool of lines
-  let columns = []; // {name, head, slots}
-  let shape = "";
-  let narrow = false;
-  let focus = { column: 1, slot: 0 };
+function createDrawing({choose, unfold, unfolded, say}) {
+	const lines = s("g.edges", {"aria-hidden": "true"});
+	const nodes = s("g");
+	const chart = s("svg", {role: "group", "aria-label": "Network"}, lines, nodes);
+	const element = h("div.stage", chart);
+	const edges = []; // the pool of lines
+	let columns = []; // {name, head, slots}
+	let shape = "";
+	let narrow = false;
+	let focus = {column: 1, slot: 0};
 
-  const act = (slot) => {
-    if (slot.kind === "fold" && isExported()) say(`${slot.label.textContent}: not in this file; nudge page shows them.`);
-    else if (slot.kind === "fold") unfold(slot.column);
-    else if (slot.kind !== "input") choose(slot.column, slot.index);
-    else say(`${slot.words}. It is an input: what comes in.`);
-  };
+	const act = slot => {
+		if (slot.kind === "fold" && isExported()) say(`${slot.label.textContent}: not in this file; nudge page shows them.`);
+		else if (slot.kind === "fold") unfold(slot.column);
+		else if (slot.kind !== "input") choose(slot.column, slot.index);
+		else say(`${slot.words}. It is an input: what comes in.`);
+	};
 
-  chart.addEventListener("keydown", (event) => {
-    const moves = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
-    const slot = columns[focus.column]?.slots[focus.slot];
-    if (event.key in moves) moveFocus(...moves[event.key]);
-    else if (event.key === "Home") moveFocus(-Infinity, 0);
-    else if (event.key === "End") moveFocus(Infinity, 0);
-    else if ((event.key === "Enter" || event.key === " ") && slot) act(slot);
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
-  });
+	chart.addEventListener("keydown", event => {
+		const moves = {ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0]};
+		const slot = columns[focus.column]?.slots[focus.slot];
+		if (event.key in moves) moveFocus(...moves[event.key]);
+		else if (event.key === "Home") moveFocus(-Infinity, 0);
+		else if (event.key === "End") moveFocus(Infinity, 0);
+		else if ((event.key === "Enter" || event.key === " ") && slot) act(slot);
+		else return;
+		event.preventDefault();
+		event.stopPropagation();
+	});
 
-  function moveFocus(right, down) {
-    const limit = (value, size) => Math.max(0, Math.min(size - 1, value));
-    const column = limit(focus.column + right, columns.length);
-    const size = columns[column].slots.length;
-    const share = (focus.slot + 0.5) / columns[focus.column].slots.length;
-    setFocus(column, limit(right ? Math.floor(share * size) : focus.slot + down, size));
-    columns[focus.column].slots[focus.slot].group.focus();
-  }
+	function moveFocus(right, down) {
+		const limit = (value, size) => Math.max(0, Math.min(size - 1, value));
+		const column = limit(focus.column + right, columns.length);
+		const size = columns[column].slots.length;
+		const share = (focus.slot + 0.5) / columns[focus.column].slots.length;
+		setFocus(column, limit(right ? Math.floor(share * size) : focus.slot + down, size));
+		columns[focus.column].slots[focus.slot].group.focus();
+	}
 
-  function setFocus(column, slot) {
-    columns[focus.column]?.slots[focus.slot]?.group.setAttribute("tabindex", "-1");
-    focus = { column, slot };
-    columns[column]?.slots[slot]?.group.setAttribute("tabindex", "0");
-  }
+	function setFocus(column, slot) {
+		columns[focus.column]?.slots[focus.slot]?.group.setAttribute("tabindex", "-1");
+		focus = {column, slot};
+		columns[column]?.slots[slot]?.group.setAttribute("tabindex", "0");
+	}
 
-  function build(wanted) {
-    columns = wanted.map(buildColumn);
-    replace(nodes, columns.map(({ head, slots }) => [head, slots.map(({ group }) => group)]));
-    setFocus(Math.min(focus.column, columns.length - 1), 0);
-  }
+	function build(wanted) {
+		columns = wanted.map(buildColumn);
+		replace(
+			nodes,
+			columns.map(({head, slots}) => [head, slots.map(({group}) => group)]),
+		);
+		setFocus(Math.min(focus.column, columns.length - 1), 0);
+	}
 
-  function buildColumn({ name, items, count }, at) {
-    const head = s("text.head", { "text-anchor": "middle", y: 14 }, s("tspan", { x: 0 }), s("tspan.soft", { x: 0, dy: 14 }), s("tspan.soft", { x: 0, dy: 14 }));
-    const slots = items.map((item, index) => makeSlot(item.kind, name, at, index));
-    if (count > items.length) slots.push(makeSlot("fold", name, at, items.length));
-    return { name, head, slots };
-  }
+	function buildColumn({name, items, count}, at) {
+		const head = s("text.head", {"text-anchor": "middle", y: 14}, s("tspan", {x: 0}), s("tspan.soft", {x: 0, dy: 14}), s("tspan.soft", {x: 0, dy: 14}));
+		const slots = items.map((item, index) => makeSlot(item.kind, name, at, index));
+		if (count > items.length) slots.push(makeSlot("fold", name, at, items.length));
+		return {name, head, slots};
+	}
 
-  function makeSlot(kind, column, at, index) {
-    const slot = { kind, column, ring: s("circle.ring", { r: RING }), shape: s("path.fill"), label: s("text.label"), value: s("text.value") };
-    const whole = [s("circle.halo", { r: RING + 4 }), slot.ring, slot.shape, slot.label, slot.value];
-    slot.group = s(
-      `g.slot.${kind}`,
-      {
-        role: kind === "input" ? "img" : "button",
-        tabindex: "-1",
-        on: { click: () => (setFocus(at, index), act(slot)), focus: () => say(slot.words), mouseenter: () => say(slot.words) },
-      },
-      kind === "fold" ? [s("rect.hit", { x: -30, y: -14, width: 60, height: 28, rx: 6 }), slot.label] : whole,
-    );
-    return slot;
-  }
+	function makeSlot(kind, column, at, index) {
+		const slot = {kind, column, ring: s("circle.ring", {r: RING}), shape: s("path.fill"), label: s("text.label"), value: s("text.value")};
+		const whole = [s("circle.halo", {r: RING + 4}), slot.ring, slot.shape, slot.label, slot.value];
+		slot.group = s(
+			`g.slot.${kind}`,
+			{
+				role: kind === "input" ? "img" : "button",
+				tabindex: "-1",
+				on: {click: () => (setFocus(at, index), act(slot)), focus: () => say(slot.words), mouseenter: () => say(slot.words)},
+			},
+			kind === "fold" ? [s("rect.hit", {x: -30, y: -14, width: 60, height: 28, rx: 6}), slot.label] : whole,
+		);
+		return slot;
+	}
 
-  function show(found, state) {
-    const wanted = columnsOf(found, unfolded);
-    const now = wanted.map(({ name, items, count }) => `${name}:${items.length}:${count}`).join();
-    if (now !== shape) build(wanted);
-    shape = now;
-    const places = layOut(wanted);
-    wanted.forEach((column, at) => fillColumn(columns[at], column, places[at], at === 0 ? "start" : at === wanted.length - 1 ? "end" : "middle"));
-    drawEdges(found.edges);
-    chart.setAttribute("aria-label", summary(found));
-    mark(state);
-  }
+	function show(found, state) {
+		const wanted = columnsOf(found, unfolded);
+		const now = wanted.map(({name, items, count}) => `${name}:${items.length}:${count}`).join();
+		if (now !== shape) build(wanted);
+		shape = now;
+		const places = layOut(wanted);
+		wanted.forEach((column, at) => fillColumn(columns[at], column, places[at], at === 0 ? "start" : at === wanted.length - 1 ? "end" : "middle"));
+		drawEdges(found.edges);
+		chart.setAttribute("aria-label", summary(found));
+		mark(state);
+	}
 
-  function layOut(wanted) {
-    narrow = element.clientWidth < 560; // then numbers are told when a neuron is touched, not drawn beside it
-    const [left, right] = narrow ? [98, 76] : [210, 190];
-    const apart = narrow && wanted.every(({ about }) => about.length < 2) ? 62 : 104; // room for the names above
-    const width = Math.max(element.clientWidth, left + right + (wanted.length - 1) * apart);
-    chart.classList.toggle("narrow", narrow);
-    const tallest = Math.max(...wanted.map(({ count }) => count));
-    const height = TOP + tallest * PITCH;
-    put(chart, { viewBox: `0 0 ${width} ${height}`, width, height });
-    return wanted.map(({ count }, at) => ({
-      x: left + ((width - left - right) * at) / (wanted.length - 1),
-      y: TOP + RING + 4 + ((tallest - count) * PITCH) / 2,
-      letters: narrow ? 12 : 24,
-    }));
-  }
+	function layOut(wanted) {
+		narrow = element.clientWidth < 560; // then numbers are told when a neuron is touched, not drawn beside it
+		const [left, right] = narrow ? [98, 76] : [210, 190];
+		const apart = narrow && wanted.every(({about}) => about.length < 2) ? 62 : 104; // room for the names above
+		const width = Math.max(element.clientWidth, left + right + (wanted.length - 1) * apart);
+		chart.classList.toggle("narrow", narrow);
+		const tallest = Math.max(...wanted.map(({count}) => count));
+		const height = TOP + tallest * PITCH;
+		put(chart, {viewBox: `0 0 ${width} ${height}`, width, height});
+		return wanted.map(({count}, at) => ({
+			x: left + ((width - left - right) * at) / (wanted.length - 1),
+			y: TOP + RING + 4 + ((tallest - count) * PITCH) / 2,
+			letters: narrow ? 12 : 24,
+		}));
+	}
 
-  function fillColumn(column, wanted, { x, y, letters }, side) {
-    column.head.setAttribute("transform", `translate(${x} 0)`);
-    [...column.head.children].forEach((line, at) => (line.textContent = [wanted.title, ...wanted.about][at] ?? ""));
-    column.at = new Map();
-    column.slots.forEach((slot, row) => {
-      slot.x = x;
-      slot.y = y + row * PITCH;
-      slot.group.setAttribute("transform", `translate(${slot.x} ${slot.y})`);
-      if (slot.kind === "fold") fillFold(slot, wanted);
-      else {
-        fillSlot(slot, wanted.items[row], side, letters);
-        column.at.set(slot.index, slot);
-      }
-    });
-  }
+	function fillColumn(column, wanted, {x, y, letters}, side) {
+		column.head.setAttribute("transform", `translate(${x} 0)`);
+		[...column.head.children].forEach((line, at) => (line.textContent = [wanted.title, ...wanted.about][at] ?? ""));
+		column.at = new Map();
+		column.slots.forEach((slot, row) => {
+			slot.x = x;
+			slot.y = y + row * PITCH;
+			slot.group.setAttribute("transform", `translate(${slot.x} ${slot.y})`);
+			if (slot.kind === "fold") fillFold(slot, wanted);
+			else {
+				fillSlot(slot, wanted.items[row], side, letters);
+				column.at.set(slot.index, slot);
+			}
+		});
+	}
 
-  function drawEdges(wanted) {
-    const of = new Map(columns.map((column) => [column.name, column]));
-    const most = Math.max(1e-12, ...wanted.map(({ product }) => Math.abs(product)));
-    let used = 0;
-    for (const { from, to, product } of wanted) {
-      const [start, end] = [of.get(from[0])?.at.get(from[1]), of.get(to[0])?.at.get(to[1])];
-      if (!start || !end) continue;
-      const edge = (edges[used] ??= lines.appendChild(s("path")));
-      const middle = (start.x + end.x) / 2;
-      const left = start.x + (start.kind === "input" || narrow ? RING : BESIDE);
-      put(edge, {
-        d: `M${left} ${start.y}C${middle} ${start.y} ${middle} ${end.y} ${end.x - RING} ${end.y}`,
-        class: `edge ${product < 0 ? "negative" : "positive"}`,
-        "stroke-width": (0.75 + (4.25 * Math.abs(product)) / most).toFixed(2),
-      });
-      edge.removeAttribute("display");
-      used += 1;
-    }
-    for (const edge of edges.slice(used)) edge.setAttribute("display", "none");
-  }
+	function drawEdges(wanted) {
+		const of = new Map(columns.map(column => [column.name, column]));
+		const most = Math.max(1e-12, ...wanted.map(({product}) => Math.abs(product)));
+		let used = 0;
+		for (const {from, to, product} of wanted) {
+			const [start, end] = [of.get(from[0])?.at.get(from[1]), of.get(to[0])?.at.get(to[1])];
+			if (!start || !end) continue;
+			const edge = (edges[used] ??= lines.appendChild(s("path")));
+			const middle = (start.x + end.x) / 2;
+			const left = start.x + (start.kind === "input" || narrow ? RING : BESIDE);
+			put(edge, {
+				d: `M${left} ${start.y}C${middle} ${start.y} ${middle} ${end.y} ${end.x - RING} ${end.y}`,
+				class: `edge ${product < 0 ? "negative" : "positive"}`,
+				"stroke-width": (0.75 + (4.25 * Math.abs(product)) / most).toFixed(2),
+			});
+			edge.removeAttribute("display");
+			used += 1;
+		}
+		for (const edge of edges.slice(used)) edge.setAttribute("display", "none");
+	}
 
-  function mark({ layer, neuron }) {
-    for (const { name, slots } of columns) {
-      for (const { kind, index, group } of slots) {
-        const chosen = name === layer && index === neuron;
-        group.classList.toggle("chosen", chosen);
-        if (kind === "neuron" || kind === "output") group.setAttribute("aria-pressed", String(chosen));
-      }
-    }
-  }
+	function mark({layer, neuron}) {
+		for (const {name, slots} of columns) {
+			for (const {kind, index, group} of slots) {
+				const chosen = name === layer && index === neuron;
+				group.classList.toggle("chosen", chosen);
+				if (kind === "neuron" || kind === "output") group.setAttribute("aria-pressed", String(chosen));
+			}
+		}
+	}
 
-  return { element, show, mark };
+	return {element, show, mark};
 }
 
 function fillSlot(slot, item, side, letters) {
-  Object.assign(slot, { index: item.index, words: item.words });
-  slot.group.setAttribute("aria-label", item.words);
-  const radius = item.sign === 0 ? 0 : 3 + (RING - 4) * Math.sqrt(Math.min(1, item.share));
-  put(slot.shape, {
-    d: radius ? shapeOf(item.sign, Number(radius.toFixed(2))) : "",
-    class: `fill ${item.kind === "input" ? "plain" : item.sign < 0 ? "negative" : "positive"}`,
-  });
-  slot.ring.classList.toggle("silent", item.kind === "neuron" && item.sign === 0);
-  const out = RING + 7;
-  const sides = {
-    start: [["label", -out, "end", -2], ["value", -out, "end", 12]],
-    end: [["label", out, "start", -2], ["value", out, "start", 12]],
-    middle: [["label", 0, "middle", 0], ["value", out - 4, "start", 4]],
-  };
-  for (const [name, x, anchor, y] of sides[side]) {
-    put(slot[name], { x, y, "text-anchor": anchor });
-    const text = shortened(item[name], letters);
-    if (slot[name].textContent !== text) slot[name].textContent = text;
-  }
+	Object.assign(slot, {index: item.index, words: item.words});
+	slot.group.setAttribute("aria-label", item.words);
+	const radius = item.sign === 0 ? 0 : 3 + (RING - 4) * Math.sqrt(Math.min(1, item.share));
+	put(slot.shape, {
+		d: radius ? shapeOf(item.sign, Number(radius.toFixed(2))) : "",
+		class: `fill ${item.kind === "input" ? "plain" : item.sign < 0 ? "negative" : "positive"}`,
+	});
+	slot.ring.classList.toggle("silent", item.kind === "neuron" && item.sign === 0);
+	const out = RING + 7;
+	const sides = {
+		start: [
+			["label", -out, "end", -2],
+			["value", -out, "end", 12],
+		],
+		end: [
+			["label", out, "start", -2],
+			["value", out, "start", 12],
+		],
+		middle: [
+			["label", 0, "middle", 0],
+			["value", out - 4, "start", 4],
+		],
+	};
+	for (const [name, x, anchor, y] of sides[side]) {
+		put(slot[name], {x, y, "text-anchor": anchor});
+		const text = shortened(item[name], letters);
+		if (slot[name].textContent !== text) slot[name].textContent = text;
+	}
 }
 
-function fillFold(slot, { name, folded: hidden, open, title }) {
-  slot.words = hidden ? `${number(hidden)} more in ${title}: show them` : `Show only the strongest of ${title}`;
-  slot.label.textContent = hidden ? `+${number(hidden)} more` : "fold";
-  put(slot.label, { "text-anchor": "middle", y: 5 });
-  slot.index = `${name} more`;
-  put(slot.group, { "aria-label": slot.words, "aria-expanded": String(!hidden) });
+function fillFold(slot, {name, folded: hidden, open, title}) {
+	slot.words = hidden ? `${number(hidden)} more in ${title}: show them` : `Show only the strongest of ${title}`;
+	slot.label.textContent = hidden ? `+${number(hidden)} more` : "fold";
+	put(slot.label, {"text-anchor": "middle", y: 5});
+	slot.index = `${name} more`;
+	put(slot.group, {"aria-label": slot.words, "aria-expanded": String(!hidden)});
 }
 
-function summary({ layers, outputs, columns }) {
-  const sizes = layers.map(({ name, neurons }) => `${layerName(name)} of ${number(neurons)} neurons`);
-  const best = [...outputs].sort((a, b) => (b.probability ?? b.output) - (a.probability ?? a.output))[0];
-  const strongest = [...columns].sort((a, b) => (b.share ?? 0) - (a.share ?? 0))[0];
-  return `Network: ${plural(columns.length, "column")}, ${sizes.join(", ") || "no hidden layer"}, ${plural(outputs.length, "output")}. ${strongest ? `Strongest column: ${strongest.name}. ` : ""}${best ? `Largest output: ${best.name}.` : ""} Arrow keys move, Enter opens a neuron.`;
+function summary({layers, outputs, columns}) {
+	const sizes = layers.map(({name, neurons}) => `${layerName(name)} of ${number(neurons)} neurons`);
+	const best = [...outputs].sort((a, b) => (b.probability ?? b.output) - (a.probability ?? a.output))[0];
+	const strongest = [...columns].sort((a, b) => (b.share ?? 0) - (a.share ?? 0))[0];
+	return `Network: ${plural(columns.length, "column")}, ${sizes.join(", ") || "no hidden layer"}, ${plural(outputs.length, "output")}. ${strongest ? `Strongest column: ${strongest.name}. ` : ""}${best ? `Largest output: ${best.name}.` : ""} Arrow keys move, Enter opens a neuron.`;
 }
 
 function tables(found) {
-  if (!found) return "";
-  const neurons = found.layers.flatMap((layer) => layer.shown.map(({ index, sum, fired }) => [`${layerName(layer.name)} [${index}]`, data(sum), data(fired)]));
-  const column = (index) => found.columns.find((one, at) => (one.index ?? at) === index)?.name ?? `input ${index}`;
-  const place = ([layer, index]) => (layer === "input" ? column(index) : `${layerName(layer)} [${index}]`);
-  const edges = found.edges.map(({ from, to, weight, product }) => [place(from), place(to), weight === null ? "several" : data(weight), data(product)]);
-  return [
-    table("Neurons shown", ["Neuron", "Sum", "After the kink"], neurons, { numeric: [1, 2], hideCaption: false }),
-    folded("Strongest weights", table("Strongest weights", ["From", "To", "Weight", "Input × weight"], edges, { numeric: [2, 3] })),
-  ];
+	if (!found) return "";
+	const neurons = found.layers.flatMap(layer => layer.shown.map(({index, sum, fired}) => [`${layerName(layer.name)} [${index}]`, data(sum), data(fired)]));
+	const column = index => found.columns.find((one, at) => (one.index ?? at) === index)?.name ?? `input ${index}`;
+	const place = ([layer, index]) => (layer === "input" ? column(index) : `${layerName(layer)} [${index}]`);
+	const edges = found.edges.map(({from, to, weight, product}) => [place(from), place(to), weight === null ? "several" : data(weight), data(product)]);
+	return [
+		table("Neurons shown", ["Neuron", "Sum", "After the kink"], neurons, {numeric: [1, 2], hideCaption: false}),
+		folded("Strongest weights", table("Strongest weights", ["From", "To", "Weight", "Input × weight"], edges, {numeric: [2, 3]})),
+	];
 }

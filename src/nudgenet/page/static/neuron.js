@@ -1,292 +1,365 @@
 // One neuron opened: its sum, its kink, and a real update walked through in four steps.
 
-import { append, button, choice, copyable, folded, frame, h, labelled, prefersStill, replace, select } from "./dom.js";
-import { capital, layerName, number, plural, signed } from "./format.js";
-import { term } from "./glossary.js";
-import { kinkName, kinkPlot } from "./kink.js";
-import { both, data, factor, follow, numbersTable, ofRun, panel } from "./panel.js";
+import {append, button, choice, copyable, folded, frame, h, labelled, prefersStill, replace, select} from "./dom.js";
+import {capital, layerName, number, plural, signed} from "./format.js";
+import {term} from "./glossary.js";
+import {kinkName, kinkPlot} from "./kink.js";
+import {both, data, factor, follow, numbersTable, ofRun, panel} from "./panel.js";
 
 const STAGES = ["forward", "loss", "backward", "update"];
-const OPTIMIZERS = { adamw: "AdamW", adam: "Adam", sgd: "SGD" };
+const OPTIMIZERS = {adamw: "AdamW", adam: "Adam", sgd: "SGD"};
 
 export function mountNeuron(container, run, store, cleanup) {
-  const place = panel("Neuron", "wide neuron");
-  const buttons = STAGES.map((name, index) => button(`${index + 1} ${capital(name)}`, () => go(name)));
-  const forward = forwardView();
-  const steps = stepsView(store);
-  const views = { forward: forward.element, loss: steps.loss, backward: steps.backward, update: steps.update };
-  append(
-    place.body,
-    neuronChooser(store, cleanup),
-    forward.equation,
-    h("div.walk", { role: "group", "aria-label": "One update in four steps" }, buttons),
-    Object.values(views),
-    forward.python,
-  );
-  container.append(place.element);
-  let answered = null; // {found, state} of the network that answers, and
-  let walked = null; // of the next update: with averaged weights, what is moved is not quite what answers
+	const place = panel("Neuron", "wide neuron");
+	const buttons = STAGES.map((name, index) => button(`${index + 1} ${capital(name)}`, () => go(name)));
+	const forward = forwardView();
+	const steps = stepsView(store);
+	const views = {forward: forward.element, loss: steps.loss, backward: steps.backward, update: steps.update};
+	append(
+		place.body,
+		neuronChooser(store, cleanup),
+		forward.equation,
+		h("div.walk", {role: "group", "aria-label": "One update in four steps"}, buttons),
+		Object.values(views),
+		forward.python,
+	);
+	container.append(place.element);
+	let answered = null; // {found, state} of the network that answers, and
+	let walked = null; // of the next update: with averaged weights, what is moved is not quite what answers
 
-  function draw() {
-    const apart = walked?.found.averaged && walking.every((key) => walked.state[key] === answered?.state[key]);
-    forward.show(apart ? walked.found.forward : answered.found, apart);
-  }
+	function draw() {
+		const apart = walked?.found.averaged && walking.every(key => walked.state[key] === answered?.state[key]);
+		forward.show(apart ? walked.found.forward : answered.found, apart);
+	}
 
-  function go(name) {
-    store.set({ stage: name });
-    if (name === "forward") forward.animate();
-  }
+	function go(name) {
+		store.set({stage: name});
+		if (name === "forward") forward.animate();
+	}
 
-  function showStage() {
-    STAGES.forEach((name, index) => {
-      const isHere = name === store.state.stage;
-      buttons[index].setAttribute("aria-pressed", String(isHere));
-      views[name].hidden = !isHere;
-    });
-  }
+	function showStage() {
+		STAGES.forEach((name, index) => {
+			const isHere = name === store.state.stage;
+			buttons[index].setAttribute("aria-pressed", String(isHere));
+			views[name].hidden = !isHere;
+		});
+	}
 
-  const walking = ["step", "row", "member", "layer", "neuron"];
-  const keys = [...walking, "mode"];
-  const ask = (path, state, signal, more) => {
-    const { row, layer, neuron } = state;
-    return row && layer !== null && ofRun(run.name).ask(path, state, signal, { layer, neuron, ...more });
-  };
-  follow(place, store, keys, {
-    cleanup,
-    ask: (state, signal) => ask("neuron", state, signal),
-    show(found, state) {
-      replace(place.heading, `Neuron ${layerName(found.layer)} [${found.neuron}]`);
-      answered = { found, state };
-      draw();
-    },
-  });
-  follow(place, store, [...keys, "stage", "batch"], {
-    cleanup,
-    ask: (state, signal) => state.stage !== "forward" && ask("update", state, signal, { batch: state.batch }),
-    show(found, state) {
-      steps.show(found, store.state);
-      walked = { found, state };
-      if (answered) draw();
-    },
-  });
-  cleanup.add(store.subscribe((_, changed) => changed.has("stage") && showStage()));
-  place.element.addEventListener("keydown", (event) => {
-    const typing = event.target.matches("input, select, textarea, pre");
-    if (!typing && !event.ctrlKey && !event.metaKey && !event.altKey && /^[1-4]$/.test(event.key)) go(STAGES[event.key - 1]);
-  });
-  showStage();
+	const walking = ["step", "row", "member", "layer", "neuron"];
+	const keys = [...walking, "mode"];
+	const ask = (path, state, signal, more) => {
+		const {row, layer, neuron} = state;
+		return row && layer !== null && ofRun(run.name).ask(path, state, signal, {layer, neuron, ...more});
+	};
+	follow(place, store, keys, {
+		cleanup,
+		ask: (state, signal) => ask("neuron", state, signal),
+		show(found, state) {
+			replace(place.heading, `Neuron ${layerName(found.layer)} [${found.neuron}]`);
+			answered = {found, state};
+			draw();
+		},
+	});
+	follow(place, store, [...keys, "stage", "batch"], {
+		cleanup,
+		ask: (state, signal) => state.stage !== "forward" && ask("update", state, signal, {batch: state.batch}),
+		show(found, state) {
+			steps.show(found, store.state);
+			walked = {found, state};
+			if (answered) draw();
+		},
+	});
+	cleanup.add(store.subscribe((_, changed) => changed.has("stage") && showStage()));
+	place.element.addEventListener("keydown", event => {
+		const typing = event.target.matches("input, select, textarea, pre");
+		if (!typing && !event.ctrlKey && !event.metaKey && !event.altKey && /^[1-4]$/.test(event.key)) go(STAGES[event.key - 1]);
+	});
+	showStage();
 }
 
 function neuronChooser(store, cleanup) {
-  const element = h("div.controls");
-  const index = h("input", { type: "number", min: 0, step: 1, on: { change: () => store.set({ neuron: Number(index.value) }) } });
-  const show = ({ layers, layer, neuron }) => {
-    if (!layers) return;
-    const chosen = layers.find(({ name }) => name === layer) ?? layers.at(-1);
-    index.max = chosen.neurons - 1;
-    index.value = neuron ?? 0;
-    const options = layers.map(({ name, neurons }) => [name, `${layerName(name)} (${plural(neurons, "neuron")})`]);
-    replace(element, labelled("Layer", select(options, chosen.name, (name) => store.set({ layer: name, neuron: 0 }))), labelled("Neuron", index));
-  };
-  cleanup.add(store.subscribe((state, changed) => ["layers", "layer", "neuron"].some((key) => changed.has(key)) && show(state)));
-  show(store.state);
-  return element;
+	const element = h("div.controls");
+	const index = h("input", {type: "number", min: 0, step: 1, on: {change: () => store.set({neuron: Number(index.value)})}});
+	const show = ({layers, layer, neuron}) => {
+		if (!layers) return;
+		const chosen = layers.find(({name}) => name === layer) ?? layers.at(-1);
+		index.max = chosen.neurons - 1;
+		index.value = neuron ?? 0;
+		const options = layers.map(({name, neurons}) => [name, `${layerName(name)} (${plural(neurons, "neuron")})`]);
+		replace(
+			element,
+			labelled(
+				"Layer",
+				select(options, chosen.name, name => store.set({layer: name, neuron: 0})),
+			),
+			labelled("Neuron", index),
+		);
+	};
+	cleanup.add(store.subscribe((state, changed) => ["layers", "layer", "neuron"].some(key => changed.has(key)) && show(state)));
+	show(store.state);
+	return element;
 }
 
 /** 0.8 x 1.2 + (-0.3) x 0.5 + ... + bias = sum -> kink -> fired, as one line, as a table and as a point on the kink. */
 function forwardView() {
-  const equation = h("p.equation");
-  const rows = numbersTable("The weighted sum", ["What comes in", both("Input", "x"), both("Weight", "w"), both("Input × weight", "x · w")], "terms");
-  const plot = kinkPlot();
-  const apart = h("p.about.averaged", { hidden: true }, "Answers come from the running average of the weights; an update moves the weights themselves. Here are these, so the sum is not quite the network view’s.");
-  const total = h("p.total");
-  const code = copyable("", "Copy arithmetic");
-  const about = h(
-    "p.about",
-    both(["A neuron adds up what comes in, each times its weight, and its bias; then the ", term("activation", "kink"), " bends the sum."], "z = Σ x·w + b; a = kink(z). The strongest terms are shown, the others are summed exactly."),
-  );
-  const element = h("div", about, h("div.two", frame("The weighted sum", rows.element, total), plot.element));
+	const equation = h("p.equation");
+	const rows = numbersTable("The weighted sum", ["What comes in", both("Input", "x"), both("Weight", "w"), both("Input × weight", "x · w")], "terms");
+	const plot = kinkPlot();
+	const apart = h(
+		"p.about.averaged",
+		{hidden: true},
+		"Answers come from the running average of the weights; an update moves the weights themselves. Here are these, so the sum is not quite the network view’s.",
+	);
+	const total = h("p.total");
+	const code = copyable("", "Copy arithmetic");
+	const about = h(
+		"p.about",
+		both(
+			["A neuron adds up what comes in, each times its weight, and its bias; then the ", term("activation", "kink"), " bends the sum."],
+			"z = Σ x·w + b; a = kink(z). The strongest terms are shown, the others are summed exactly.",
+		),
+	);
+	const element = h("div", about, h("div.two", frame("The weighted sum", rows.element, total), plot.element));
 
-  function show(found, isApart) {
-    apart.hidden = !isApart;
-    replace(equation, equationOf(found));
-    rows.fill([
-      ...found.terms.map(({ name, input, weight, product }) => [inWords(name), { value: input }, { value: weight }, { value: product }]),
-      ...(found.others.count ? [[plural(found.others.count, "other"), "", "", { value: found.others.sum }]] : []),
-      ["bias", "", "", { value: found.bias }],
-      Object.assign(["sum", "", "", { value: found.sum }], { className: "sum" }),
-    ]);
-    replace(total, endOf(found));
-    plot.show({ kink: found.kink, sum: found.before_kink ?? found.sum, fired: found.added && !found.added.before_kink ? found.fired - found.added.value : found.fired });
-    code.set(found.python);
-  }
+	function show(found, isApart) {
+		apart.hidden = !isApart;
+		replace(equation, equationOf(found));
+		rows.fill([
+			...found.terms.map(({name, input, weight, product}) => [inWords(name), {value: input}, {value: weight}, {value: product}]),
+			...(found.others.count ? [[plural(found.others.count, "other"), "", "", {value: found.others.sum}]] : []),
+			["bias", "", "", {value: found.bias}],
+			Object.assign(["sum", "", "", {value: found.sum}], {className: "sum"}),
+		]);
+		replace(total, endOf(found));
+		plot.show({
+			kink: found.kink,
+			sum: found.before_kink ?? found.sum,
+			fired: found.added && !found.added.before_kink ? found.fired - found.added.value : found.fired,
+		});
+		code.set(found.python);
+	}
 
-  /** The products fly into the sum, one after another, then the point climbs onto the kink. */
-  function animate() {
-    if (prefersStill()) return;
-    const cells = [...rows.body.querySelectorAll("tr td:last-child")];
-    const goal = cells.pop()?.getBoundingClientRect();
-    if (!goal) return;
-    cells.forEach((cell, index) => {
-      const from = cell.getBoundingClientRect();
-      const ghost = h("span.ghost", { "aria-hidden": "true" }, cell.textContent);
-      cell.append(ghost);
-      const flight = ghost.animate(
-        [{ transform: "none", opacity: 1 }, { transform: `translateY(${goal.top - from.top}px)`, opacity: 0.2 }],
-        { duration: 420, delay: 90 * index, easing: "ease-in", fill: "both" },
-      );
-      flight.onfinish = flight.oncancel = () => ghost.remove();
-    });
-    plot.travel(90 * cells.length + 420);
-  }
+	/** The products fly into the sum, one after another, then the point climbs onto the kink. */
+	function animate() {
+		if (prefersStill()) return;
+		const cells = [...rows.body.querySelectorAll("tr td:last-child")];
+		const goal = cells.pop()?.getBoundingClientRect();
+		if (!goal) return;
+		cells.forEach((cell, index) => {
+			const from = cell.getBoundingClientRect();
+			const ghost = h("span.ghost", {"aria-hidden": "true"}, cell.textContent);
+			cell.append(ghost);
+			const flight = ghost.animate(
+				[
+					{transform: "none", opacity: 1},
+					{transform: `translateY(${goal.top - from.top}px)`, opacity: 0.2},
+				],
+				{duration: 420, delay: 90 * index, easing: "ease-in", fill: "both"},
+			);
+			flight.onfinish = flight.oncancel = () => ghost.remove();
+		});
+		plot.travel(90 * cells.length + 420);
+	}
 
-  return { element, equation: h("div", equation, apart), python: folded("The same arithmetic in Python", code), plot, show, animate };
+	return {element, equation: h("div", equation, apart), python: folded("The same arithmetic in Python", code), plot, show, animate};
 }
 
 /** What comes in, by name: "stage1.first [3]" is the neuron of a layer, which has a name for people. */
 function inWords(name) {
-  const [, layer, rest] = /^([\w.]+)( \[\d+\].*)$/.exec(name) ?? [];
-  return layer ? layerName(layer) + rest : name;
+	const [, layer, rest] = /^([\w.]+)( \[\d+\].*)$/.exec(name) ?? [];
+	return layer ? layerName(layer) + rest : name;
 }
 
 function equationOf(found) {
-  const sumOf = (terms, start) => terms.reduce((sum, { product }) => sum + product, start);
-  const [first, later] = [found.terms.slice(0, 4), found.terms.slice(4)];
-  const rest = later.length + found.others.count;
-  const pieces = first.map(({ input, weight }) => [factor(input), " × ", factor(weight)]);
-  if (rest) pieces.push([plural(rest, "other"), " ", factor(sumOf(later, found.others.sum))]);
-  pieces.push(["bias ", factor(found.bias)]);
-  return [pieces.map((piece, index) => [index > 0 && " + ", h("span.term-of-sum", piece)]), " = ", endOf(found)];
+	const sumOf = (terms, start) => terms.reduce((sum, {product}) => sum + product, start);
+	const [first, later] = [found.terms.slice(0, 4), found.terms.slice(4)];
+	const rest = later.length + found.others.count;
+	const pieces = first.map(({input, weight}) => [factor(input), " × ", factor(weight)]);
+	if (rest) pieces.push([plural(rest, "other"), " ", factor(sumOf(later, found.others.sum))]);
+	pieces.push(["bias ", factor(found.bias)]);
+	return [pieces.map((piece, index) => [index > 0 && " + ", h("span.term-of-sum", piece)]), " = ", endOf(found)];
 }
 
 /** 1.22 -> ReLU -> 1.22, with a normalisation and what is added on the way. */
-function endOf({ sum, kink, fired, normalisation, added }) {
-  const plus = added && [" + residual ", factor(added.value)];
-  return [
-    h("b", data(sum)),
-    normalisation && [" → normalised → ", data(normalisation.normalised)],
-    added?.before_kink && plus,
-    " → ",
-    kinkName(kink),
-    added && !added.before_kink && plus,
-    " → ",
-    h("b", data(fired)),
-  ];
+function endOf({sum, kink, fired, normalisation, added}) {
+	const plus = added && [" + residual ", factor(added.value)];
+	return [
+		h("b", data(sum)),
+		normalisation && [" → normalised → ", data(normalisation.normalised)],
+		added?.before_kink && plus,
+		" → ",
+		kinkName(kink),
+		added && !added.before_kink && plus,
+		" → ",
+		h("b", data(fired)),
+	];
 }
 
 function stepsView(store) {
-  const batch = () => choice("Whose update", [["row", "my row"], ["real", "the real batch’s mean"]], store.state.batch, (value) => store.set({ batch: value }));
-  const loss = h("div");
-  const chain = h("div.chain");
-  const gradients = numbersTable("Gradients of the weights", ["Weight of", both("Input", "x"), both("Pull on the sum", "dL/dz"), both("Input × pull", "x · dL/dz"), both("Gradient of the weight", "dL/dw")]);
-  const backward = h("div", batch(), chain, frame("Gradients", gradients.element));
-  const changes = numbersTable("The update", ["Weight of", "Before", "Gradient", both("Its recent mean", "m"), both("Its recent size", "v"), both("Nudge", "Δw"), "After"]);
-  const how = h("div");
-  const update = h("div", batch(), how, frame("The update", changes.element));
-  const code = copyable("", "Copy arithmetic");
-  update.append(folded("The update in Python", code));
+	const batch = () =>
+		choice(
+			"Whose update",
+			[
+				["row", "my row"],
+				["real", "the real batch’s mean"],
+			],
+			store.state.batch,
+			value => store.set({batch: value}),
+		);
+	const loss = h("div");
+	const chain = h("div.chain");
+	const gradients = numbersTable("Gradients of the weights", [
+		"Weight of",
+		both("Input", "x"),
+		both("Pull on the sum", "dL/dz"),
+		both("Input × pull", "x · dL/dz"),
+		both("Gradient of the weight", "dL/dw"),
+	]);
+	const backward = h("div", batch(), chain, frame("Gradients", gradients.element));
+	const changes = numbersTable("The update", [
+		"Weight of",
+		"Before",
+		"Gradient",
+		both("Its recent mean", "m"),
+		both("Its recent size", "v"),
+		both("Nudge", "Δw"),
+		"After",
+	]);
+	const how = h("div");
+	const update = h("div", batch(), how, frame("The update", changes.element));
+	const code = copyable("", "Copy arithmetic");
+	update.append(folded("The update in Python", code));
 
-  function show(found, state) {
-    const mine = state.batch === "row";
-    for (const view of [backward, update]) view.querySelector(`[value=${state.batch}]`).checked = true;
-    replace(loss, lossWords(found, mine, state.said));
-    showBackward(found, mine);
-    showUpdate(found, mine, state);
-    code.set(found.python);
-  }
+	function show(found, state) {
+		const mine = state.batch === "row";
+		for (const view of [backward, update]) view.querySelector(`[value=${state.batch}]`).checked = true;
+		replace(loss, lossWords(found, mine, state.said));
+		showBackward(found, mine);
+		showUpdate(found, mine, state);
+		code.set(found.python);
+	}
 
-  function showBackward({ backward: back }, mine) {
-    replace(chain, chainOf(back, mine));
-    gradients.fill([
-      ...back.terms.map(({ name, input, share, gradient }) => [inWords(name), optional(input), mine ? optional(back.dL_dsum) : "", optional(share), optional(gradient)]),
-      ["bias", mine ? "1" : "", mine ? optional(back.dL_dsum) : "", mine ? optional(back.bias_share) : "", optional(back.bias_gradient)],
-    ]);
-  }
+	function showBackward({backward: back}, mine) {
+		replace(chain, chainOf(back, mine));
+		gradients.fill([
+			...back.terms.map(({name, input, share, gradient}) => [
+				inWords(name),
+				optional(input),
+				mine ? optional(back.dL_dsum) : "",
+				optional(share),
+				optional(gradient),
+			]),
+			["bias", mine ? "1" : "", mine ? optional(back.dL_dsum) : "", mine ? optional(back.bias_share) : "", optional(back.bias_gradient)],
+		]);
+	}
 
-  function showUpdate(found, mine, state) {
-    const { update: nudge } = found;
-    const row = (name, t) => [name, { value: t.before, digits: 5 }, { value: t.gradient }, optional(t.first_moment), optional(t.second_moment), { value: t.step }, { value: t.after, digits: 5 }];
-    changes.fill([...nudge.terms.map((t) => row(inWords(t.name), t)), ...(nudge.bias ? [row("bias", nudge.bias)] : [])]);
-    const here = (state.step ?? state.best_step) === found.at.step;
-    replace(how, updateWords(found, mine), !here && h("p.about", `Step ${number(found.at.step)}: ${found.at.why}.`));
-  }
+	function showUpdate(found, mine, state) {
+		const {update: nudge} = found;
+		const row = (name, t) => [
+			name,
+			{value: t.before, digits: 5},
+			{value: t.gradient},
+			optional(t.first_moment),
+			optional(t.second_moment),
+			{value: t.step},
+			{value: t.after, digits: 5},
+		];
+		changes.fill([...nudge.terms.map(t => row(inWords(t.name), t)), ...(nudge.bias ? [row("bias", nudge.bias)] : [])]);
+		const here = (state.step ?? state.best_step) === found.at.step;
+		replace(how, updateWords(found, mine), !here && h("p.about", `Step ${number(found.at.step)}: ${found.at.why}.`));
+	}
 
-  return { loss, backward, update, show };
+	return {loss, backward, update, show};
 }
 
 function optional(value) {
-  return value == null ? "" : { value };
+	return value == null ? "" : {value};
 }
 
 function lossWords(found, mine, said) {
-  return [
-    h("p.about", both(["The ", term("loss"), " says how wrong the answer is: 0 would be perfect. Everything that follows makes it smaller."], "L, as the training minimises it: with label smoothing, class weights and all.")),
-    h("p.big", "loss ", data(found.loss, 4)),
-    h("p", mine ? rowWords(said, found.averaged) : "The mean over the rows of the batch that the training took next."),
-  ];
+	return [
+		h(
+			"p.about",
+			both(
+				["The ", term("loss"), " says how wrong the answer is: 0 would be perfect. Everything that follows makes it smaller."],
+				"L, as the training minimises it: with label smoothing, class weights and all.",
+			),
+		),
+		h("p.big", "loss ", data(found.loss, 4)),
+		h("p", mine ? rowWords(said, found.averaged) : "The mean over the rows of the batch that the training took next."),
+	];
 }
 
 function rowWords(said, averaged) {
-  if (said?.truth == null) return "Your row alone.";
-  const { truth, outputs, answer, members } = said;
-  const network = averaged ? "The running average of this network" : "This network";
-  const own = outputs.find(({ name }) => name === String(truth))?.probability;
-  if (own == null) return ["Your row alone: the truth is ", data(truth), ", the answer ", data(answer.value), "."];
-  const whole = answer.probabilities?.find((one) => one.class === truth)?.probability;
-  return [
-    `Your row alone: the truth is ${truth}. ${network} gives it `,
-    data(own),
-    members > 1 && whole !== undefined && [`, all ${number(members)} together `, data(whole)],
-    both(". Being sure and right costs nothing, being sure and wrong costs much.", ". −ln p of the true class, averaged over the networks."),
-  ];
+	if (said?.truth == null) return "Your row alone.";
+	const {truth, outputs, answer, members} = said;
+	const network = averaged ? "The running average of this network" : "This network";
+	const own = outputs.find(({name}) => name === String(truth))?.probability;
+	if (own == null) return ["Your row alone: the truth is ", data(truth), ", the answer ", data(answer.value), "."];
+	const whole = answer.probabilities?.find(one => one.class === truth)?.probability;
+	return [
+		`Your row alone: the truth is ${truth}. ${network} gives it `,
+		data(own),
+		members > 1 && whole !== undefined && [`, all ${number(members)} together `, data(whole)],
+		both(". Being sure and right costs nothing, being sure and wrong costs much.", ". −ln p of the true class, averaged over the networks."),
+	];
 }
 
 function chainOf(back, mine) {
-  const link = (name, value, words) => h("div.link", h("span.name", name), value, h("small", words));
-  const operator = (sign) => h("span.operator", sign);
-  const whole = mine && [
-    link("dL/da", data(back.dL_dfired, 4), both("if it fired 1 more, the loss would change so fast", "from the layers above")),
-    operator("×"),
-    link("da/dz", data(back.kink_slope, 4), both("slope of the kink at this sum", "slope of the kink")),
-    operator("="),
-    back.dL_dbefore_kink !== back.dL_dsum && [link("dL/dn", data(back.dL_dbefore_kink, 4), "before the kink"), operator("→ normalisation →")],
-    link("dL/dz", data(back.dL_dsum, 4), both("if the sum were 1 more, the loss would change so fast", "gradient of the pre-activation")),
-    operator("→"),
-    link("dL/dw", h("span", "x · dL/dz"), both("for each weight: its input × the pull on the sum", "outer product with the inputs")),
-  ];
-  const shared = back.shared_with_other_members ? "the networks of the ensemble share these weights" : back.shared_with_other_places && "the same weights look at other places, too";
-  return [
-    whole && h("div.links", whole),
-    !mine && h("p.about", "The gradients of the real batch: each of its rows has factors of its own, here is their mean."),
-    mine && shared && h("p.about", `The last column is more than input × pull: ${shared}, and all their pulls are added.`),
-  ];
+	const link = (name, value, words) => h("div.link", h("span.name", name), value, h("small", words));
+	const operator = sign => h("span.operator", sign);
+	const whole = mine && [
+		link("dL/da", data(back.dL_dfired, 4), both("if it fired 1 more, the loss would change so fast", "from the layers above")),
+		operator("×"),
+		link("da/dz", data(back.kink_slope, 4), both("slope of the kink at this sum", "slope of the kink")),
+		operator("="),
+		back.dL_dbefore_kink !== back.dL_dsum && [link("dL/dn", data(back.dL_dbefore_kink, 4), "before the kink"), operator("→ normalisation →")],
+		link("dL/dz", data(back.dL_dsum, 4), both("if the sum were 1 more, the loss would change so fast", "gradient of the pre-activation")),
+		operator("→"),
+		link("dL/dw", h("span", "x · dL/dz"), both("for each weight: its input × the pull on the sum", "outer product with the inputs")),
+	];
+	const shared = back.shared_with_other_members
+		? "the networks of the ensemble share these weights"
+		: back.shared_with_other_places && "the same weights look at other places, too";
+	return [
+		whole && h("div.links", whole),
+		!mine && h("p.about", "The gradients of the real batch: each of its rows has factors of its own, here is their mean."),
+		mine && shared && h("p.about", `The last column is more than input × pull: ${shared}, and all their pulls are added.`),
+	];
 }
 
 function updateWords(found, mine) {
-  const { update: nudge, loss_before, loss_after } = found;
-  const clipped = nudge.clip_scale !== 1 && ` The gradient was ${number(nudge.gradient_norm)} long and was shortened to ${number(nudge.clip)}.`;
-  return [
-    h(
-      "p.about",
-      both(
-        ["Each weight takes a small step against its ", term("gradient"), "; the ", term("learning rate"), ` is ${number(nudge.learning_rate)}. `],
-        `${OPTIMIZERS[nudge.optimizer] ?? nudge.optimizer}, update ${number(nudge.number)}: learning rate ${number(nudge.learning_rate)}, weight decay ${number(nudge.weight_decay)}. `,
-      ),
-      mine ? "A trial with a batch of one, your row, on a copy: the run itself is not touched." : "The step that the training really took from here.",
-      clipped,
-    ),
-    h("p.big", "loss ", data(loss_before, 4), " → ", data(loss_after, 4), h("small", ` ${signed(loss_after - loss_before)}: ${loss_after <= loss_before ? "a little better" : "worse: the step was too long for it"}`)),
-    nudge.terms[0] && h("p.equation", `${inWords(nudge.terms[0].name)}: `, arithmetic(nudge, nudge.terms[0])),
-  ];
+	const {update: nudge, loss_before, loss_after} = found;
+	const clipped = nudge.clip_scale !== 1 && ` The gradient was ${number(nudge.gradient_norm)} long and was shortened to ${number(nudge.clip)}.`;
+	return [
+		h(
+			"p.about",
+			both(
+				["Each weight takes a small step against its ", term("gradient"), "; the ", term("learning rate"), ` is ${number(nudge.learning_rate)}. `],
+				`${OPTIMIZERS[nudge.optimizer] ?? nudge.optimizer}, update ${number(nudge.number)}: learning rate ${number(nudge.learning_rate)}, weight decay ${number(nudge.weight_decay)}. `,
+			),
+			mine ? "A trial with a batch of one, your row, on a copy: the run itself is not touched." : "The step that the training really took from here.",
+			clipped,
+		),
+		h(
+			"p.big",
+			"loss ",
+			data(loss_before, 4),
+			" → ",
+			data(loss_after, 4),
+			h("small", ` ${signed(loss_after - loss_before)}: ${loss_after <= loss_before ? "a little better" : "worse: the step was too long for it"}`),
+		),
+		nudge.terms[0] && h("p.equation", `${inWords(nudge.terms[0].name)}: `, arithmetic(nudge, nudge.terms[0])),
+	];
 }
 
 /** One weight's update as a line that can be checked by hand. */
-function arithmetic(nudge, { before, after, step, first_moment: first, second_moment: second }) {
-  const rate = data(nudge.learning_rate);
-  const end = [" = ", h("b", data(after, 5))];
-  if (nudge.optimizer === "sgd" || first === null || second === null) return [data(before, 5), step < 0 ? " − " : " + ", data(Math.abs(step)), end];
-  const [one, two] = nudge.betas;
-  const [mean, size] = [first / (1 - one ** nudge.number), second / (1 - two ** nudge.number)];
-  const decay = nudge.optimizer === "adamw" && nudge.weight_decay > 0 && [" × (1 − ", rate.cloneNode(true), " × ", data(nudge.weight_decay), ")"];
-  return [data(before, 5), decay, " − ", rate, " × ", factor(mean), " / (√", data(size), " + ", data(nudge.eps), ")", end];
+function arithmetic(nudge, {before, after, step, first_moment: first, second_moment: second}) {
+	const rate = data(nudge.learning_rate);
+	const end = [" = ", h("b", data(after, 5))];
+	if (nudge.optimizer === "sgd" || first === null || second === null) return [data(before, 5), step < 0 ? " − " : " + ", data(Math.abs(step)), end];
+	const [one, two] = nudge.betas;
+	const [mean, size] = [first / (1 - one ** nudge.number), second / (1 - two ** nudge.number)];
+	const decay = nudge.optimizer === "adamw" && nudge.weight_decay > 0 && [" × (1 − ", rate.cloneNode(true), " × ", data(nudge.weight_decay), ")"];
+	return [data(before, 5), decay, " − ", rate, " × ", factor(mean), " / (√", data(size), " + ", data(nudge.eps), ")", end];
 }

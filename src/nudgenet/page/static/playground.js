@@ -1,306 +1,354 @@
 // The playground: the real loop trains on two inputs, and the boundary between its answers is drawn while it moves.
 
-import { get, piece, socket } from "./api.js";
-import { createChart } from "./chart.js";
-import { button, copyable, h, labelled, problem, put, replace, s, select, table } from "./dom.js";
-import { number, plural, shortened } from "./format.js";
-import { term } from "./glossary.js";
-import { kinkName } from "./kink.js";
-import { axisChoices, mapWords, numberColumns, paintMap, picture } from "./maps.js";
-import { data, lazily } from "./panel.js";
-import { createCleanup } from "./state.js";
+import {get, piece, socket} from "./api.js";
+import {createChart} from "./chart.js";
+import {button, copyable, h, labelled, problem, put, replace, s, select, table} from "./dom.js";
+import {number, plural, shortened} from "./format.js";
+import {term} from "./glossary.js";
+import {kinkName} from "./kink.js";
+import {axisChoices, mapWords, numberColumns, paintMap, picture} from "./maps.js";
+import {data, lazily} from "./panel.js";
+import {createCleanup} from "./state.js";
 
-const BUILT_IN = [["spirals", "Spirals"], ["circles", "Circles"], ["moons", "Moons"], ["blobs", "Blobs"]];
-const KINKS = ["relu", "tanh", "gelu", "silu", "sigmoid", "none"].map((name) => [name, kinkName(name)]);
-const OPTIMIZERS = [["adamw", "AdamW"], ["adam", "Adam"], ["sgd", "SGD"]];
+const BUILT_IN = [
+	["spirals", "Spirals"],
+	["circles", "Circles"],
+	["moons", "Moons"],
+	["blobs", "Blobs"],
+];
+const KINKS = ["relu", "tanh", "gelu", "silu", "sigmoid", "none"].map(name => [name, kinkName(name)]);
+const OPTIMIZERS = [
+	["adamw", "AdamW"],
+	["adam", "Adam"],
+	["sgd", "SGD"],
+];
 const STRAIGHT = "Without the kink it stays a straight line, however many layers.";
 const FIRST = {
-  data: "spirals",
-  rows: 400,
-  noise: 0.1,
-  layers: 2,
-  neurons: 8,
-  activation: "relu",
-  learning_rate: 0.01,
-  optimizer: "adamw",
-  weight_decay: 0,
-  dropout: 0,
-  seed: 0,
-  batch_size: 32,
+	data: "spirals",
+	rows: 400,
+	noise: 0.1,
+	layers: 2,
+	neurons: 8,
+	activation: "relu",
+	learning_rate: 0.01,
+	optimizer: "adamw",
+	weight_decay: 0,
+	dropout: 0,
+	seed: 0,
+	batch_size: 32,
 };
 const NUMBERS = {
-  Data: [
-    ["rows", "Rows", { min: 20, max: 5000, step: 10 }],
-    ["noise", "Noise", { min: 0, max: 1, step: 0.05 }],
-  ],
-  Network: [
-    ["layers", "Layers", { min: 0, max: 6, step: 1 }],
-    ["neurons", "Neurons a layer", { min: 1, max: 64, step: 1 }],
-  ],
-  Training: [
-    ["learning_rate", "Learning rate", { min: 0.0001, max: 3, step: "any" }],
-    ["batch_size", "Batch size", { min: 1, max: 1000, step: 1 }],
-    ["weight_decay", "Weight decay", { min: 0, max: 10, step: "any" }],
-    ["dropout", "Dropout", { min: 0, max: 0.9, step: 0.05 }],
-    ["seed", "Seed", { min: 0, step: 1 }],
-  ],
+	Data: [
+		["rows", "Rows", {min: 20, max: 5000, step: 10}],
+		["noise", "Noise", {min: 0, max: 1, step: 0.05}],
+	],
+	Network: [
+		["layers", "Layers", {min: 0, max: 6, step: 1}],
+		["neurons", "Neurons a layer", {min: 1, max: 64, step: 1}],
+	],
+	Training: [
+		["learning_rate", "Learning rate", {min: 0.0001, max: 3, step: "any"}],
+		["batch_size", "Batch size", {min: 1, max: 1000, step: 1}],
+		["weight_decay", "Weight decay", {min: 0, max: 10, step: "any"}],
+		["dropout", "Dropout", {min: 0, max: 0.9, step: 0.05}],
+		["seed", "Seed", {min: 0, step: 1}],
+	],
 };
 
 export function mountPlayground(container) {
-  const cleanup = createCleanup();
-  const wanted = { ...FIRST };
-  const status = h("p.status", { role: "status" }, "Press Start.");
-  const wrong = put(problem(""), { hidden: true });
-  const screen = createScreen(wanted, cleanup);
-  const controls = createControls(wanted, changed);
-  const command = copyable("", "Copy the command");
-  command.hidden = true;
-  const buttons = {
-    start: button("Start", start, { class: "primary" }),
-    pause: button("Pause", () => say(running ? "pause" : "go"), { disabled: true }),
-    step: button("Step", () => say("step"), { disabled: true }),
-    stop: button("Stop", () => say("stop"), { disabled: true }),
-  };
-  container.append(
-    h("div.head", h("h1", "Playground"), h("p.soft", "The real training loop on two inputs, as you watch. Change anything and it starts again, from the same first weights as long as the seed is the same.")),
-    h("div.playground", controls, h("div", h("div.controls", Object.values(buttons)), status, wrong, screen.element, command)),
-  );
-  let line = null;
-  let running = false;
-  let started = false;
-  let waiting = 0;
+	const cleanup = createCleanup();
+	const wanted = {...FIRST};
+	const status = h("p.status", {role: "status"}, "Press Start.");
+	const wrong = put(problem(""), {hidden: true});
+	const screen = createScreen(wanted, cleanup);
+	const controls = createControls(wanted, changed);
+	const command = copyable("", "Copy the command");
+	command.hidden = true;
+	const buttons = {
+		start: button("Start", start, {class: "primary"}),
+		pause: button("Pause", () => say(running ? "pause" : "go"), {disabled: true}),
+		step: button("Step", () => say("step"), {disabled: true}),
+		stop: button("Stop", () => say("stop"), {disabled: true}),
+	};
+	container.append(
+		h(
+			"div.head",
+			h("h1", "Playground"),
+			h(
+				"p.soft",
+				"The real training loop on two inputs, as you watch. Change anything and it starts again, from the same first weights as long as the seed is the same.",
+			),
+		),
+		h("div.playground", controls, h("div", h("div.controls", Object.values(buttons)), status, wrong, screen.element, command)),
+	);
+	let line = null;
+	let running = false;
+	let started = false;
+	let waiting = 0;
 
-  function connect() {
-    line ??= socket("playground", {
-      open: () => line.send({ do: "start", ...wanted }),
-      message: receive,
-      close() {
-        line = null;
-        running = false;
-        showButtons();
-      },
-    });
-  }
+	function connect() {
+		line ??= socket("playground", {
+			open: () => line.send({do: "start", ...wanted}),
+			message: receive,
+			close() {
+				line = null;
+				running = false;
+				showButtons();
+			},
+		});
+	}
 
-  function start() {
-    clearTimeout(waiting);
-    wrong.hidden = true;
-    screen.clear();
-    started = running = true;
-    if (line) line.send({ do: "start", ...wanted });
-    else connect();
-    showButtons();
-  }
+	function start() {
+		clearTimeout(waiting);
+		wrong.hidden = true;
+		screen.clear();
+		started = running = true;
+		if (line) line.send({do: "start", ...wanted});
+		else connect();
+		showButtons();
+	}
 
-  function changed() {
-    if (!started) return;
-    clearTimeout(waiting);
-    waiting = setTimeout(start, 300);
-  }
+	function changed() {
+		if (!started) return;
+		clearTimeout(waiting);
+		waiting = setTimeout(start, 300);
+	}
 
-  function say(what) {
-    line?.send({ do: what });
-    if (what === "stop") started = false;
-    running = what === "go";
-    showButtons();
-    if (what === "stop") status.textContent = "Stopped.";
-  }
+	function say(what) {
+		line?.send({do: what});
+		if (what === "stop") started = false;
+		running = what === "go";
+		showButtons();
+		if (what === "stop") status.textContent = "Stopped.";
+	}
 
-  function receive(frame) {
-    if (frame.error) {
-      wrong.hidden = false;
-      wrong.textContent = frame.error;
-      started = running = false;
-      return showButtons();
-    }
-    if (frame.command) {
-      command.hidden = false;
-      command.set(frame.command);
-    }
-    if (frame.done) started = running = false;
-    screen.receive(frame);
-    status.textContent = `Epoch ${number(frame.epoch)}, step ${number(frame.step)}: loss ${number(frame.train_loss)} on the training rows, ${number(frame.validation_loss)} on the others${frame.done ? ". Done." : ""}`;
-    return showButtons();
-  }
+	function receive(frame) {
+		if (frame.error) {
+			wrong.hidden = false;
+			wrong.textContent = frame.error;
+			started = running = false;
+			return showButtons();
+		}
+		if (frame.command) {
+			command.hidden = false;
+			command.set(frame.command);
+		}
+		if (frame.done) started = running = false;
+		screen.receive(frame);
+		status.textContent = `Epoch ${number(frame.epoch)}, step ${number(frame.step)}: loss ${number(frame.train_loss)} on the training rows, ${number(frame.validation_loss)} on the others${frame.done ? ". Done." : ""}`;
+		return showButtons();
+	}
 
-  function showButtons() {
-    replace(buttons.start, started ? "Start again" : "Start");
-    replace(buttons.pause, running || !started ? "Pause" : "Go");
-    for (const name of ["pause", "stop"]) buttons[name].disabled = !started;
-    buttons.step.disabled = !started || running;
-  }
+	function showButtons() {
+		replace(buttons.start, started ? "Start again" : "Start");
+		replace(buttons.pause, running || !started ? "Pause" : "Go");
+		for (const name of ["pause", "stop"]) buttons[name].disabled = !started;
+		buttons.step.disabled = !started || running;
+	}
 
-  cleanup.add(() => {
-    clearTimeout(waiting);
-    line?.close();
-  });
-  return cleanup.end;
+	cleanup.add(() => {
+		clearTimeout(waiting);
+		line?.close();
+	});
+	return cleanup.end;
 }
 
 function createControls(wanted, changed) {
-  const set = (name) => (value) => {
-    wanted[name] = value;
-    changed();
-  };
-  const hint = h("p.small.hint", { role: "status" });
-  const kink = select(KINKS, wanted.activation, (value) => {
-    hint.textContent = value === "none" ? STRAIGHT : "";
-    set("activation")(value);
-  });
-  const optimizer = select(OPTIMIZERS, wanted.optimizer, set("optimizer"));
-  const own = h("div.own-data");
-  const source = select([...BUILT_IN, ["run", "Two columns of a run…"]], wanted.data, (value) => {
-    replace(own);
-    if (value === "run") chooseRun(own, set("data"));
-    else set("data")(value);
-  });
-  const first = {
-    Data: [labelled("Data", source), own],
-    Network: [labelled(term("activation", "Kink"), kink), hint],
-    Training: labelled(term("optimizer", "Optimizer"), optimizer),
-  };
-  const fields = (numbers) => h("div.pairs-of-fields", numbers.map(([name, words, limits]) => numberField(words, limits, wanted[name], set(name))));
-  const groups = Object.entries(NUMBERS).map(([title, numbers]) => h("fieldset", h("legend", title), first[title], fields(numbers)));
-  return h("form", { "aria-label": "What is trained", on: { submit: (event) => event.preventDefault() } }, groups);
+	const set = name => value => {
+		wanted[name] = value;
+		changed();
+	};
+	const hint = h("p.small.hint", {role: "status"});
+	const kink = select(KINKS, wanted.activation, value => {
+		hint.textContent = value === "none" ? STRAIGHT : "";
+		set("activation")(value);
+	});
+	const optimizer = select(OPTIMIZERS, wanted.optimizer, set("optimizer"));
+	const own = h("div.own-data");
+	const source = select([...BUILT_IN, ["run", "Two columns of a run…"]], wanted.data, value => {
+		replace(own);
+		if (value === "run") chooseRun(own, set("data"));
+		else set("data")(value);
+	});
+	const first = {
+		Data: [labelled("Data", source), own],
+		Network: [labelled(term("activation", "Kink"), kink), hint],
+		Training: labelled(term("optimizer", "Optimizer"), optimizer),
+	};
+	const fields = numbers =>
+		h(
+			"div.pairs-of-fields",
+			numbers.map(([name, words, limits]) => numberField(words, limits, wanted[name], set(name))),
+		);
+	const groups = Object.entries(NUMBERS).map(([title, numbers]) => h("fieldset", h("legend", title), first[title], fields(numbers)));
+	return h("form", {"aria-label": "What is trained", on: {submit: event => event.preventDefault()}}, groups);
 }
 
 function numberField(words, limits, value, set) {
-  let good = value;
-  const input = h("input", { type: "number", ...limits, value });
-  input.addEventListener("change", () => {
-    const typed = Number(input.value);
-    const fits = input.value !== "" && typed >= limits.min && typed <= (limits.max ?? Infinity);
-    if (!fits) return put(input, { value: good });
-    good = typed;
-    return set(typed);
-  });
-  return labelled(words, input);
+	let good = value;
+	const input = h("input", {type: "number", ...limits, value});
+	input.addEventListener("change", () => {
+		const typed = Number(input.value);
+		const fits = input.value !== "" && typed >= limits.min && typed <= (limits.max ?? Infinity);
+		if (!fits) return put(input, {value: good});
+		good = typed;
+		return set(typed);
+	});
+	return labelled(words, input);
 }
 
 /** Two number columns of one of the runs: the run gives source and target. */
 async function chooseRun(place, set) {
-  try {
-    const { runs } = await get("runs");
-    const names = runs.filter(({ source }) => source !== null).map(({ name }) => name);
-    if (!names.length) return replace(place, h("p.small.soft", "There is no run yet."));
-    const columns = h("div");
-    let turn = 0; // the last choice counts, whichever answer comes last
-    const choose = async (name) => {
-      const mine = (turn += 1);
-      const run = await get(`runs/${piece(name)}`);
-      if (mine === turn) showColumns(columns, run, set);
-    };
-    replace(place, labelled("Run", select(names.map((name) => [name, name]), names[0], choose)), columns);
-    return await choose(names[0]);
-  } catch (error) {
-    return replace(place, problem(error));
-  }
+	try {
+		const {runs} = await get("runs");
+		const names = runs.filter(({source}) => source !== null).map(({name}) => name);
+		if (!names.length) return replace(place, h("p.small.soft", "There is no run yet."));
+		const columns = h("div");
+		let turn = 0; // the last choice counts, whichever answer comes last
+		const choose = async name => {
+			const mine = (turn += 1);
+			const run = await get(`runs/${piece(name)}`);
+			if (mine === turn) showColumns(columns, run, set);
+		};
+		replace(
+			place,
+			labelled(
+				"Run",
+				select(
+					names.map(name => [name, name]),
+					names[0],
+					choose,
+				),
+			),
+			columns,
+		);
+		return await choose(names[0]);
+	} catch (error) {
+		return replace(place, problem(error));
+	}
 }
 
 function showColumns(place, run, set) {
-  const numeric = numberColumns(run);
-  if (numeric.length < 2) return replace(place, h("p.small.soft", "This run has no two columns of numbers."));
-  const [x, y] = numeric;
-  const chosen = { run: run.name, x, y, target: run.task?.target ?? null };
-  const tell = () => set({ ...chosen });
-  replace(place, axisChoices(numeric, chosen, tell), h("p.small.soft", `Target: ${chosen.target ?? "the run’s"}`));
-  return tell();
+	const numeric = numberColumns(run);
+	if (numeric.length < 2) return replace(place, h("p.small.soft", "This run has no two columns of numbers."));
+	const [x, y] = numeric;
+	const chosen = {run: run.name, x, y, target: run.task?.target ?? null};
+	const tell = () => set({...chosen});
+	replace(place, axisChoices(numeric, chosen, tell), h("p.small.soft", `Target: ${chosen.target ?? "the run’s"}`));
+	return tell();
 }
 
 /** Boundary, loss curves and network, repainted once per frame that the server sends. */
 function createScreen(wanted, cleanup) {
-  let about = null; // of the first frame: points, ranges, classes
-  let latest = null;
-  let losses = [];
-  const surface = picture("Decision boundary", 380, (context, width, height) => latest && paintMap(context, width, height, { ...about, grid: latest.grid }), cleanup);
-  const chart = createChart({ title: "Loss", low: true });
-  const network = createNetwork();
-  const key = h("p.small.soft");
-  const numbers = lazily("The weights as a table", () => latest && weights(latest));
-  const element = h("div.screen", h("div.surface", surface.canvas, key), h("div", h("h2", "Loss"), chart.element, h("h2", "Network"), network.element, numbers.element));
+	let about = null; // of the first frame: points, ranges, classes
+	let latest = null;
+	let losses = [];
+	const surface = picture(
+		"Decision boundary",
+		380,
+		(context, width, height) => latest && paintMap(context, width, height, {...about, grid: latest.grid}),
+		cleanup,
+	);
+	const chart = createChart({title: "Loss", low: true});
+	const network = createNetwork();
+	const key = h("p.small.soft");
+	const numbers = lazily("The weights as a table", () => latest && weights(latest));
+	const element = h(
+		"div.screen",
+		h("div.surface", surface.canvas, key),
+		h("div", h("h2", "Loss"), chart.element, h("h2", "Network"), network.element, numbers.element),
+	);
 
-  function clear() {
-    losses = [];
-    about = latest = null;
-    surface.draw();
-  }
+	function clear() {
+		losses = [];
+		about = latest = null;
+		surface.draw();
+	}
 
-  function receive(frame) {
-    if (frame.points) {
-      about = { points: frame.points, x: frame.x_range, y: frame.y_range, classes: frame.classes?.length ? frame.classes : null };
-      losses = [];
-      replace(key, keyWords(about));
-    }
-    if (!about) return;
-    latest = frame;
-    losses.push([frame.step, frame.train_loss, frame.validation_loss]);
-    surface.draw();
-    surface.canvas.setAttribute("aria-label", `Decision boundary after ${plural(frame.epoch, "epoch")}: ${mapWords(frame.grid, about.classes)}`);
-    chart.update({ series: lossSeries(losses) });
-    network.show(frame.network, wanted);
-    numbers.changed();
-  }
+	function receive(frame) {
+		if (frame.points) {
+			about = {points: frame.points, x: frame.x_range, y: frame.y_range, classes: frame.classes?.length ? frame.classes : null};
+			losses = [];
+			replace(key, keyWords(about));
+		}
+		if (!about) return;
+		latest = frame;
+		losses.push([frame.step, frame.train_loss, frame.validation_loss]);
+		surface.draw();
+		surface.canvas.setAttribute("aria-label", `Decision boundary after ${plural(frame.epoch, "epoch")}: ${mapWords(frame.grid, about.classes)}`);
+		chart.update({series: lossSeries(losses)});
+		network.show(frame.network, wanted);
+		numbers.changed();
+	}
 
-  return { element, clear, receive };
+	return {element, clear, receive};
 }
 
 function lossSeries(losses) {
-  const x = losses.map(([step]) => step);
-  return [
-    { name: "train_loss", label: "training rows", colour: "--train", x, y: losses.map(([, train]) => train) },
-    { name: "validation_loss", label: "other rows", colour: "--validation", dash: [6, 4], x, y: losses.map(([, , validation]) => validation) },
-  ];
+	const x = losses.map(([step]) => step);
+	return [
+		{name: "train_loss", label: "training rows", colour: "--train", x, y: losses.map(([, train]) => train)},
+		{name: "validation_loss", label: "other rows", colour: "--validation", dash: [6, 4], x, y: losses.map(([, , validation]) => validation)},
+	];
 }
 
-function keyWords({ classes }) {
-  const shapes = ["disc", "square", "triangle", "diamond"];
-  if (!classes) return "Colour: the answer, low (blue) to high (vermilion). Points: the rows.";
-  return `${classes.map((name, index) => `${shortened(name, 16)}: ${shapes[index % 4]}`).join(", ")}; filled ones are trained on, hollow ones are not. The dark line is where the answer turns.`;
+function keyWords({classes}) {
+	const shapes = ["disc", "square", "triangle", "diamond"];
+	if (!classes) return "Colour: the answer, low (blue) to high (vermilion). Points: the rows.";
+	return `${classes.map((name, index) => `${shortened(name, 16)}: ${shapes[index % 4]}`).join(", ")}; filled ones are trained on, hollow ones are not. The dark line is where the answer turns.`;
 }
 
 /** Layers as columns of circles, weights as lines; thicker is larger, dashed is negative. */
 function createNetwork() {
-  const [width, height, most] = [420, 220, 12];
-  const lines = s("g");
-  const circles = s("g");
-  const chart = s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: "small-network" }, lines, circles);
-  const words = h("p.small.soft");
-  const pool = [];
-  let shape = "";
+	const [width, height, most] = [420, 220, 12];
+	const lines = s("g");
+	const circles = s("g");
+	const chart = s("svg", {viewBox: `0 0 ${width} ${height}`, role: "img", class: "small-network"}, lines, circles);
+	const words = h("p.small.soft");
+	const pool = [];
+	let shape = "";
 
-  function show({ layers }, { activation }) {
-    const sizes = [layers[0]?.weights[0]?.length ?? 2, ...layers.map(({ weights: rows }) => rows.length)];
-    const shown = sizes.map((size) => Math.min(size, most));
-    const x = (column) => 24 + ((width - 48) * column) / Math.max(1, sizes.length - 1);
-    const y = (column, index) => height / 2 + (index - (shown[column] - 1) / 2) * Math.min(30, (height - 30) / most);
-    const largest = Math.max(1e-12, ...layers.flatMap(({ weights: rows }) => rows.flat().map(Math.abs)));
-    if (shape !== sizes.join()) {
-      shape = sizes.join();
-      replace(circles, shown.map((count, column) => [...Array(count).keys()].map((index) => s("circle.ring", { cx: x(column), cy: y(column, index), r: 6 }))));
-    }
-    let used = 0;
-    layers.forEach(({ weights: rows }, at) =>
-      rows.slice(0, most).forEach((row, to) =>
-        row.slice(0, most).forEach((weight, from) => {
-          const line = (pool[used] ??= lines.appendChild(s("path")));
-          line.setAttribute("d", `M${x(at) + 6} ${y(at, from)}L${x(at + 1) - 6} ${y(at + 1, to)}`);
-          line.setAttribute("class", `edge ${weight < 0 ? "negative" : "positive"}`);
-          line.setAttribute("stroke-width", (0.2 + (4 * Math.abs(weight)) / largest).toFixed(2));
-          used += 1;
-        }),
-      ),
-    );
-    for (const line of pool.splice(used)) line.remove();
-    chart.setAttribute("aria-label", `Network: ${sizes.join(" to ")} neurons, kink ${activation}; the largest weight is ${number(largest)}`);
-    const hidden = sizes.some((size) => size > most);
-    replace(words, `Blue, solid: positive weights; vermilion, dashed: negative.${hidden ? ` At most ${most} neurons a layer are drawn.` : ""}`);
-  }
+	function show({layers}, {activation}) {
+		const sizes = [layers[0]?.weights[0]?.length ?? 2, ...layers.map(({weights: rows}) => rows.length)];
+		const shown = sizes.map(size => Math.min(size, most));
+		const x = column => 24 + ((width - 48) * column) / Math.max(1, sizes.length - 1);
+		const y = (column, index) => height / 2 + (index - (shown[column] - 1) / 2) * Math.min(30, (height - 30) / most);
+		const largest = Math.max(1e-12, ...layers.flatMap(({weights: rows}) => rows.flat().map(Math.abs)));
+		if (shape !== sizes.join()) {
+			shape = sizes.join();
+			replace(
+				circles,
+				shown.map((count, column) => [...Array(count).keys()].map(index => s("circle.ring", {cx: x(column), cy: y(column, index), r: 6}))),
+			);
+		}
+		let used = 0;
+		layers.forEach(({weights: rows}, at) =>
+			rows.slice(0, most).forEach((row, to) =>
+				row.slice(0, most).forEach((weight, from) => {
+					const line = (pool[used] ??= lines.appendChild(s("path")));
+					line.setAttribute("d", `M${x(at) + 6} ${y(at, from)}L${x(at + 1) - 6} ${y(at + 1, to)}`);
+					line.setAttribute("class", `edge ${weight < 0 ? "negative" : "positive"}`);
+					line.setAttribute("stroke-width", (0.2 + (4 * Math.abs(weight)) / largest).toFixed(2));
+					used += 1;
+				}),
+			),
+		);
+		for (const line of pool.splice(used)) line.remove();
+		chart.setAttribute("aria-label", `Network: ${sizes.join(" to ")} neurons, kink ${activation}; the largest weight is ${number(largest)}`);
+		const hidden = sizes.some(size => size > most);
+		replace(words, `Blue, solid: positive weights; vermilion, dashed: negative.${hidden ? ` At most ${most} neurons a layer are drawn.` : ""}`);
+	}
 
-  return { element: h("div", chart, words), show };
+	return {element: h("div", chart, words), show};
 }
 
-function weights({ network }) {
-  return network.layers.map(({ weights: rows, biases }, at) =>
-    table(`Layer ${at + 1}`, ["Neuron", ...rows[0].map((_, from) => `from ${from}`), "bias"], rows.map((row, to) => [number(to), ...row.map((value) => data(value)), data(biases[to])]), { numeric: rows[0].map((_, from) => from + 1), hideCaption: false }),
-  );
+function weights({network}) {
+	return network.layers.map(({weights: rows, biases}, at) =>
+		table(
+			`Layer ${at + 1}`,
+			["Neuron", ...rows[0].map((_, from) => `from ${from}`), "bias"],
+			rows.map((row, to) => [number(to), ...row.map(value => data(value)), data(biases[to])]),
+			{numeric: rows[0].map((_, from) => from + 1), hideCaption: false},
+		),
+	);
 }

@@ -1,264 +1,306 @@
 // Your row: any row of the run's parts, its values open to change, the answer live, and what made it so.
 
-import { isExported, itemAddress, withQuery } from "./api.js";
-import { button, choice, debounce, folded, h, labelled, problem, replace, select, table } from "./dom.js";
-import { ABSENT, number, plural, shortened, signed } from "./format.js";
-import { both, chance, data, follow, ofRun, panel } from "./panel.js";
+import {isExported, itemAddress, withQuery} from "./api.js";
+import {button, choice, debounce, folded, h, labelled, problem, replace, select, table} from "./dom.js";
+import {ABSENT, number, plural, shortened, signed} from "./format.js";
+import {both, chance, data, follow, ofRun, panel} from "./panel.js";
 
 const TYPING_MS = 150;
 const PARTS = ["train", "validation", "test"];
 const PER_PAGE = 10;
 
 export function mountRow(container, run, store, cleanup) {
-  const frame = panel("Your row", "wide your-row");
-  const picker = (isExported() ? filePicker : rowPicker)(run, store, cleanup);
-  const form = rowForm(run, store, cleanup);
-  const answer = h("div.answer-box", { "aria-live": "polite" });
-  const bars = h("div.changes");
-  frame.body.append(picker.element, h("div.two.wide-left", h("div", form.element), h("div", answer, bars)));
-  container.append(frame.element);
-  follow(frame, store, ["step", "mode", "row"], {
-    cleanup,
-    ask: "whatif",
-    show(found) {
-      replace(answer, answerWords(found, run));
-      replace(bars, changeBars(found));
-    },
-  });
+	const frame = panel("Your row", "wide your-row");
+	const picker = (isExported() ? filePicker : rowPicker)(run, store, cleanup);
+	const form = rowForm(run, store, cleanup);
+	const answer = h("div.answer-box", {"aria-live": "polite"});
+	const bars = h("div.changes");
+	frame.body.append(picker.element, h("div.two.wide-left", h("div", form.element), h("div", answer, bars)));
+	container.append(frame.element);
+	follow(frame, store, ["step", "mode", "row"], {
+		cleanup,
+		ask: "whatif",
+		show(found) {
+			replace(answer, answerWords(found, run));
+			replace(bars, changeBars(found));
+		},
+	});
 }
 
 /** Whether all of a row was typed: where the run's rows are gone. */
 function isOwn(row) {
-  return Boolean(row?.values && !row.from);
+	return Boolean(row?.values && !row.from);
 }
 
 export function rowName(row) {
-  if (!row) return "no row";
-  if (row.values) return row.from ? `${rowName(row.from)}, changed` : "a row of your own";
-  return `row ${number(row.index)} (${row.part})`;
+	if (!row) return "no row";
+	if (row.values) return row.from ? `${rowName(row.from)}, changed` : "a row of your own";
+	return `row ${number(row.index)} (${row.part})`;
 }
 
 function rowPicker(run, store, cleanup) {
-  const parts = PARTS.filter((part) => run.parts?.[part] && (part !== "test" || run.state === "done"));
-  const wanted = { part: "validation", sort: "order", from: 0, find: "" };
-  const index = h("input", { type: "number", min: 0, step: 1, value: 0, on: { change: () => pick(Number(index.value)) } });
-  const list = h("div.frame");
-  const find = h("input", { type: "search", placeholder: "any text in a cell", on: { input: debounce(() => set({ find: find.value, from: 0 }), 250) } });
-  const count = () => run.parts?.[wanted.part] ?? 0;
-  const pick = (at) => store.set({ row: { part: wanted.part, index: Math.max(0, Math.min(count() - 1, Math.round(at) || 0)) } });
-  const choosePart = (part) => {
-    Object.assign(wanted, { part, from: 0 });
-    index.max = count() - 1;
-    pick(0);
-    load();
-  };
-  const set = (change) => {
-    Object.assign(wanted, change);
-    load();
-  };
-  const by = (step) => () => pick(Number(index.value) + step);
-  const chosenPart = select(parts.map((part) => [part, `${part} (${plural(run.parts[part], "row")})`]), wanted.part, choosePart);
-  const sorts = choice("Order", [["order", "in order"], ["worst", "worst first"]], wanted.sort, (sort) => set({ sort, from: 0 }));
-  const more = h("details", { on: { toggle: () => more.open && load() } }, h("summary", "Choose from a list"), h("div.controls", labelled("Search", find), sorts), list);
-  const element = h(
-    "div",
-    h("div.controls.picker", labelled("Part", chosenPart), stepper(index, by)),
-    more,
-  );
+	const parts = PARTS.filter(part => run.parts?.[part] && (part !== "test" || run.state === "done"));
+	const wanted = {part: "validation", sort: "order", from: 0, find: ""};
+	const index = h("input", {type: "number", min: 0, step: 1, value: 0, on: {change: () => pick(Number(index.value))}});
+	const list = h("div.frame");
+	const find = h("input", {type: "search", placeholder: "any text in a cell", on: {input: debounce(() => set({find: find.value, from: 0}), 250)}});
+	const count = () => run.parts?.[wanted.part] ?? 0;
+	const pick = at => store.set({row: {part: wanted.part, index: Math.max(0, Math.min(count() - 1, Math.round(at) || 0))}});
+	const choosePart = part => {
+		Object.assign(wanted, {part, from: 0});
+		index.max = count() - 1;
+		pick(0);
+		load();
+	};
+	const set = change => {
+		Object.assign(wanted, change);
+		load();
+	};
+	const by = step => () => pick(Number(index.value) + step);
+	const chosenPart = select(
+		parts.map(part => [part, `${part} (${plural(run.parts[part], "row")})`]),
+		wanted.part,
+		choosePart,
+	);
+	const sorts = choice(
+		"Order",
+		[
+			["order", "in order"],
+			["worst", "worst first"],
+		],
+		wanted.sort,
+		sort => set({sort, from: 0}),
+	);
+	const more = h(
+		"details",
+		{on: {toggle: () => more.open && load()}},
+		h("summary", "Choose from a list"),
+		h("div.controls", labelled("Search", find), sorts),
+		list,
+	);
+	const element = h("div", h("div.controls.picker", labelled("Part", chosenPart), stepper(index, by)), more);
 
-  async function load() {
-    if (!more.open || cleanup.ended) return;
-    const asked = { ...wanted };
-    const query = { part: asked.part, sort: asked.sort, from: asked.from, count: PER_PAGE, find: asked.find || null, step: store.state.step };
-    try {
-      const found = await ofRun(run.name).get(withQuery("rows", query));
-      if (Object.keys(asked).every((key) => asked[key] === wanted[key])) showList(found);
-    } catch (error) {
-      replace(list, problem(error));
-    }
-  }
+	async function load() {
+		if (!more.open || cleanup.ended) return;
+		const asked = {...wanted};
+		const query = {part: asked.part, sort: asked.sort, from: asked.from, count: PER_PAGE, find: asked.find || null, step: store.state.step};
+		try {
+			const found = await ofRun(run.name).get(withQuery("rows", query));
+			if (Object.keys(asked).every(key => asked[key] === wanted[key])) showList(found);
+		} catch (error) {
+			replace(list, problem(error));
+		}
+	}
 
-  function showList(found) {
-    const page = (words, from) => button(words, () => set({ from }), { disabled: from < 0 || from >= found.total });
-    replace(list, rowsTable(found, (row) => store.set({ row })), h("div.controls", page("‹ Earlier", wanted.from - PER_PAGE), page("Later ›", wanted.from + PER_PAGE), h("span.soft", plural(found.total, "row"))));
-  }
+	function showList(found) {
+		const page = (words, from) => button(words, () => set({from}), {disabled: from < 0 || from >= found.total});
+		replace(
+			list,
+			rowsTable(found, row => store.set({row})),
+			h("div.controls", page("‹ Earlier", wanted.from - PER_PAGE), page("Later ›", wanted.from + PER_PAGE), h("span.soft", plural(found.total, "row"))),
+		);
+	}
 
-  const showRow = ({ row }) => {
-    const origin = row?.from ?? row;
-    if (!origin || origin.index === undefined) return;
-    wanted.part = origin.part;
-    chosenPart.value = origin.part;
-    index.max = count() - 1;
-    index.value = origin.index;
-  };
-  cleanup.add(store.subscribe((state, changed) => changed.has("row") && showRow(state)));
-  showRow(store.state);
-  return { element };
+	const showRow = ({row}) => {
+		const origin = row?.from ?? row;
+		if (!origin || origin.index === undefined) return;
+		wanted.part = origin.part;
+		chosenPart.value = origin.part;
+		index.max = count() - 1;
+		index.value = origin.index;
+	};
+	cleanup.add(store.subscribe((state, changed) => changed.has("row") && showRow(state)));
+	showRow(store.state);
+	return {element};
 }
 
 function stepper(control, by) {
-  return [labelled("Row", control), button("‹", by(-1), { "aria-label": "The row before" }), button("›", by(1), { "aria-label": "The next row" })];
+	return [labelled("Row", control), button("‹", by(-1), {"aria-label": "The row before"}), button("›", by(1), {"aria-label": "The next row"})];
 }
 
 /** The rows that an exported file holds. */
 function filePicker(run, store, cleanup) {
-  const { rows } = run.exported;
-  const choose = (at) => store.set({ row: { ...rows[(Number(at) + rows.length) % rows.length] } });
-  const chosen = select(rows.map((row, at) => [at, rowName(row)]), 0, choose);
-  const show = ({ row }) => {
-    const at = rows.findIndex(({ part, index }) => part === row?.part && index === row?.index);
-    if (at >= 0) chosen.value = at;
-  };
-  const by = (step) => () => choose(Number(chosen.value) + step);
-  cleanup.add(store.subscribe((state, changed) => changed.has("row") && show(state)));
-  show(store.state);
-  return { element: h("div.controls.picker", stepper(chosen, by)) };
+	const {rows} = run.exported;
+	const choose = at => store.set({row: {...rows[(Number(at) + rows.length) % rows.length]}});
+	const chosen = select(
+		rows.map((row, at) => [at, rowName(row)]),
+		0,
+		choose,
+	);
+	const show = ({row}) => {
+		const at = rows.findIndex(({part, index}) => part === row?.part && index === row?.index);
+		if (at >= 0) chosen.value = at;
+	};
+	const by = step => () => choose(Number(chosen.value) + step);
+	cleanup.add(store.subscribe((state, changed) => changed.has("row") && show(state)));
+	show(store.state);
+	return {element: h("div.controls.picker", stepper(chosen, by))};
 }
 
 /** A table of rows, each with a button that chooses it; a wrong answer is marked by a sign. */
 export function rowsTable(found, choose) {
-  const columns = found.columns.slice(0, 4);
-  const rows = found.rows.map((row) => [
-    button(number(row.index), () => choose({ part: row.part, index: row.index }), { class: "link", "aria-label": `Row ${row.index} of ${row.part}` }),
-    h("span", { class: row.wrong ? "wrong" : null }, row.wrong ? "✗ " : "", cellText(row.answer)),
-    cellText(row.truth),
-    row.probability == null ? "" : chance(row.probability),
-    data(row.loss),
-    ...columns.map((name) => shortened(row.cells[name], 22)),
-  ]);
-  return table("Rows", ["Row", "Answer", "Truth", "Certain", "Loss", ...columns], rows, { numeric: [3, 4], className: "rows" });
+	const columns = found.columns.slice(0, 4);
+	const rows = found.rows.map(row => [
+		button(number(row.index), () => choose({part: row.part, index: row.index}), {class: "link", "aria-label": `Row ${row.index} of ${row.part}`}),
+		h("span", {class: row.wrong ? "wrong" : null}, row.wrong ? "✗ " : "", cellText(row.answer)),
+		cellText(row.truth),
+		row.probability == null ? "" : chance(row.probability),
+		data(row.loss),
+		...columns.map(name => shortened(row.cells[name], 22)),
+	]);
+	return table("Rows", ["Row", "Answer", "Truth", "Certain", "Loss", ...columns], rows, {numeric: [3, 4], className: "rows"});
 }
 
 function cellText(value) {
-  return typeof value === "number" ? number(value) : shortened(value ?? ABSENT, 24);
+	return typeof value === "number" ? number(value) : shortened(value ?? ABSENT, 24);
 }
 
 /** The row's cells as fields; a change makes the store's row {values, from}. */
 function rowForm(run, store, cleanup) {
-  const fields = new Map(); // column -> control
-  const holder = h("div.cells");
-  const media = h("div.media");
-  const undo = button("Undo changes", () => store.set({ row: store.state.row.from }), { hidden: true });
-  const element = h("div", media, holder, undo);
-  const columns = (run.columns ?? []).filter(({ used, kind }) => used !== false && !["image", "sound"].includes(kind));
-  let original = {}; // the row's own cells
-  let shown = ""; // which row the fields show
+	const fields = new Map(); // column -> control
+	const holder = h("div.cells");
+	const media = h("div.media");
+	const undo = button("Undo changes", () => store.set({row: store.state.row.from}), {hidden: true});
+	const element = h("div", media, holder, undo);
+	const columns = (run.columns ?? []).filter(({used, kind}) => used !== false && !["image", "sound"].includes(kind));
+	let original = {}; // the row's own cells
+	let shown = ""; // which row the fields show
 
-  const changed = debounce(() => {
-    if (cleanup.ended) return;
-    if (isOwn(store.state.row)) return store.set({ row: { values: Object.fromEntries([...fields].map(([name, control]) => [name, control.value])) } });
-    const origin = store.state.row.from ?? store.state.row;
-    const typed = [...fields].filter(([name, control]) => control.value !== String(original[name] ?? ""));
-    const values = Object.fromEntries(typed.map(([name, control]) => [name, control.value]));
-    store.set({ row: typed.length ? { values, from: origin } : origin });
-  }, TYPING_MS);
+	const changed = debounce(() => {
+		if (cleanup.ended) return;
+		if (isOwn(store.state.row)) return store.set({row: {values: Object.fromEntries([...fields].map(([name, control]) => [name, control.value]))}});
+		const origin = store.state.row.from ?? store.state.row;
+		const typed = [...fields].filter(([name, control]) => control.value !== String(original[name] ?? ""));
+		const values = Object.fromEntries(typed.map(([name, control]) => [name, control.value]));
+		store.set({row: typed.length ? {values, from: origin} : origin});
+	}, TYPING_MS);
 
-  function build() {
-    const controls = columns.map((column) => {
-      const control = fieldOf(column);
-      control.disabled = isExported(); // other answers are not in the file
-      control.addEventListener("input", changed);
-      fields.set(column.name, control);
-      return labelled(column.name, control);
-    });
-    const few = controls.slice(0, 12);
-    const rest = controls.slice(12);
-    replace(holder, few, rest.length > 0 && folded(plural(rest.length, "more column"), h("div.cells", rest)));
-  }
+	function build() {
+		const controls = columns.map(column => {
+			const control = fieldOf(column);
+			control.disabled = isExported(); // other answers are not in the file
+			control.addEventListener("input", changed);
+			fields.set(column.name, control);
+			return labelled(column.name, control);
+		});
+		const few = controls.slice(0, 12);
+		const rest = controls.slice(12);
+		replace(holder, few, rest.length > 0 && folded(plural(rest.length, "more column"), h("div.cells", rest)));
+	}
 
-  async function show({ row }) {
-    const origin = row?.from ?? row;
-    undo.hidden = !row?.values || isOwn(row);
-    if (!origin) return;
-    if (isOwn(row)) {
-      shown = "";
-      write(row.values);
-      replace(media);
-      return store.set({ cells: row.values });
-    }
-    const name = `${origin.part} ${origin.index}`;
-    if (name === shown) {
-      if (!row.values) write(original);
-      store.set({ cells: { ...original, ...row.values } });
-      return;
-    }
-    shown = name;
-    const found = await ofRun(run.name).get(withQuery("rows", { part: origin.part, from: origin.index, count: 1 }));
-    if (cleanup.ended || shown !== name || !found.rows.length) return;
-    original = found.rows[0].cells;
-    write(original);
-    store.set({ cells: { ...original, ...row.values } });
-    replace(media, mediaOf(run, origin, original));
-  }
+	async function show({row}) {
+		const origin = row?.from ?? row;
+		undo.hidden = !row?.values || isOwn(row);
+		if (!origin) return;
+		if (isOwn(row)) {
+			shown = "";
+			write(row.values);
+			replace(media);
+			return store.set({cells: row.values});
+		}
+		const name = `${origin.part} ${origin.index}`;
+		if (name === shown) {
+			if (!row.values) write(original);
+			store.set({cells: {...original, ...row.values}});
+			return;
+		}
+		shown = name;
+		const found = await ofRun(run.name).get(withQuery("rows", {part: origin.part, from: origin.index, count: 1}));
+		if (cleanup.ended || shown !== name || !found.rows.length) return;
+		original = found.rows[0].cells;
+		write(original);
+		store.set({cells: {...original, ...row.values}});
+		replace(media, mediaOf(run, origin, original));
+	}
 
-  function write(cells) {
-    for (const [name, control] of fields) {
-      const text = String(cells[name] ?? "");
-      if (control.tagName === "SELECT" && ![...control.options].some(({ value }) => value === text)) control.append(h("option", { value: text }, text || "(missing)"));
-      if (control.value !== text) control.value = text;
-    }
-  }
+	function write(cells) {
+		for (const [name, control] of fields) {
+			const text = String(cells[name] ?? "");
+			if (control.tagName === "SELECT" && ![...control.options].some(({value}) => value === text))
+				control.append(h("option", {value: text}, text || "(missing)"));
+			if (control.value !== text) control.value = text;
+		}
+	}
 
-  const safely = (state) => show(state).catch((error) => replace(media, problem(error)));
-  cleanup.add(store.subscribe((state, names) => names.has("row") && safely(state)));
-  build();
-  safely(store.state);
-  return { element };
+	const safely = state => show(state).catch(error => replace(media, problem(error)));
+	cleanup.add(store.subscribe((state, names) => names.has("row") && safely(state)));
+	build();
+	safely(store.state);
+	return {element};
 }
 
-function fieldOf({ kind, values, typical }) {
-  if (values?.length) return h("select", ["", ...values.map(String)].map((value) => h("option", { value }, value || "(missing)")));
-  if (kind === "text") return h("textarea", { rows: 4 });
-  return h("input", { type: "text", inputmode: kind === "number" ? "decimal" : null, placeholder: typical === undefined || typical === null ? null : `typical: ${typical}` });
+function fieldOf({kind, values, typical}) {
+	if (values?.length)
+		return h(
+			"select",
+			["", ...values.map(String)].map(value => h("option", {value}, value || "(missing)")),
+		);
+	if (kind === "text") return h("textarea", {rows: 4});
+	return h("input", {
+		type: "text",
+		inputmode: kind === "number" ? "decimal" : null,
+		placeholder: typical === undefined || typical === null ? null : `typical: ${typical}`,
+	});
 }
 
-function mediaOf(run, { part, index }, cells) {
-  const where = run.media && run.media !== "text" ? itemAddress(run.name, part, index) : null;
-  if (!where) return null;
-  if (run.media === "image") return h("img", { src: where, alt: `The image of row ${index}: ${Object.values(cells)[0] ?? ""}` });
-  return h("audio", { src: where, controls: true, "aria-label": `The sound of row ${index}` });
+function mediaOf(run, {part, index}, cells) {
+	const where = run.media && run.media !== "text" ? itemAddress(run.name, part, index) : null;
+	if (!where) return null;
+	if (run.media === "image") return h("img", {src: where, alt: `The image of row ${index}: ${Object.values(cells)[0] ?? ""}`});
+	return h("audio", {src: where, controls: true, "aria-label": `The sound of row ${index}`});
 }
 
 function answerWords(found, run) {
-  const big = (words) => h("p.big", h("small", run.task?.target ? `${run.task.target}: ` : ""), words);
-  if (!Array.isArray(found.probabilities)) {
-    const value = found.number ?? found.answer;
-    return big(typeof value === "number" ? data(value, 4) : value);
-  }
-  const sorted = [...found.probabilities].sort((a, b) => b.probability - a.probability).slice(0, 6);
-  const line = ({ class: name, probability }) =>
-    h("li", h("span", shortened(name, 24)), shareBar(probability), h("data", { value: probability, title: probability }, chance(probability)));
-  return [big(shortened(found.answer, 40)), h("ul.shares", sorted.map(line))];
+	const big = words => h("p.big", h("small", run.task?.target ? `${run.task.target}: ` : ""), words);
+	if (!Array.isArray(found.probabilities)) {
+		const value = found.number ?? found.answer;
+		return big(typeof value === "number" ? data(value, 4) : value);
+	}
+	const sorted = [...found.probabilities].sort((a, b) => b.probability - a.probability).slice(0, 6);
+	const line = ({class: name, probability}) =>
+		h("li", h("span", shortened(name, 24)), shareBar(probability), h("data", {value: probability, title: probability}, chance(probability)));
+	return [big(shortened(found.answer, 40)), h("ul.shares", sorted.map(line))];
 }
 
 function shareBar(share) {
-  return h("span.share", { "aria-hidden": "true" }, h("span", { style: { width: `${100 * share}%` } }));
+	return h("span.share", {"aria-hidden": "true"}, h("span", {style: {width: `${100 * share}%`}}));
 }
 
 function inPoints(change) {
-  const points = 100 * change;
-  return `${signed(Math.abs(points) < 0.005 ? 0 : Number(points.toFixed(2)))} %`;
+	const points = 100 * change;
+	return `${signed(Math.abs(points) < 0.005 ? 0 : Number(points.toFixed(2)))} %`;
 }
 
 /** Which columns made the answer what it is: how much it would change if one column were as usual. */
 function changeBars(found) {
-  if (!found.columns?.length) return null;
-  const top = found.columns.slice(0, 8);
-  const most = Math.max(1e-12, ...top.map(({ change }) => Math.abs(change)));
-  const classes = Array.isArray(found.probabilities);
-  const text = (change) => (classes ? inPoints(change) : signed(change));
-  const width = (change) => (50 * Math.abs(change)) / most;
-  const line = ({ name, text: own, typical, change }) =>
-    h(
-      "li",
-      h("span.what", h("b", shortened(name, 26)), h("small", ` ${shortened(own, 18) || ABSENT} instead of ${shortened(typical, 18) || ABSENT}`)),
-      h("span.bar", { "aria-hidden": "true" }, h("span", { class: change < 0 ? "negative" : "positive", style: { width: `${width(change)}%`, left: `${50 - (change < 0 ? width(change) : 0)}%` } })),
-      h("data", { value: change, title: change }, text(change)),
-    );
-  return [
-    h("h3", "What made it so"),
-    h("p.about.small", both("How the answer moves because this column is what it is, and not as usual.", "Answer minus the answer with this one column at its typical value (training median or mode).")),
-    h("ul.diverging", top.map(line)),
-    found.columns.length > top.length && folded(plural(found.columns.length - top.length, "more column"), h("ul.diverging", found.columns.slice(top.length).map(line))),
-  ];
+	if (!found.columns?.length) return null;
+	const top = found.columns.slice(0, 8);
+	const most = Math.max(1e-12, ...top.map(({change}) => Math.abs(change)));
+	const classes = Array.isArray(found.probabilities);
+	const text = change => (classes ? inPoints(change) : signed(change));
+	const width = change => (50 * Math.abs(change)) / most;
+	const line = ({name, text: own, typical, change}) =>
+		h(
+			"li",
+			h("span.what", h("b", shortened(name, 26)), h("small", ` ${shortened(own, 18) || ABSENT} instead of ${shortened(typical, 18) || ABSENT}`)),
+			h(
+				"span.bar",
+				{"aria-hidden": "true"},
+				h("span", {class: change < 0 ? "negative" : "positive", style: {width: `${width(change)}%`, left: `${50 - (change < 0 ? width(change) : 0)}%`}}),
+			),
+			h("data", {value: change, title: change}, text(change)),
+		);
+	return [
+		h("h3", "What made it so"),
+		h(
+			"p.about.small",
+			both(
+				"How the answer moves because this column is what it is, and not as usual.",
+				"Answer minus the answer with this one column at its typical value (training median or mode).",
+			),
+		),
+		h("ul.diverging", top.map(line)),
+		found.columns.length > top.length &&
+			folded(plural(found.columns.length - top.length, "more column"), h("ul.diverging", found.columns.slice(top.length).map(line))),
+	];
 }

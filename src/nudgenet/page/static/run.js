@@ -1,196 +1,205 @@
 // One run: what came of it, its curves and health, what to try, and (from xray.js) its inside.
 
-import { get, isExported, piece, post } from "./api.js";
-import { announce, append, atMost, button, copyable, debounce, folded, h, oops, problem, prose, put, replace, toast } from "./dom.js";
-import { METRICS, TASKS, VERDICTS, duration, metricLabel, number, plural, score, when } from "./format.js";
-import { mountCurves } from "./curves.js";
-import { decisionsPart, baselinesPart, columnsPart, settingsPart, warningsPart } from "./facts.js";
-import { mountForks } from "./forks.js";
-import { term } from "./glossary.js";
-import { mountHealth } from "./health.js";
-import { verdictBadge } from "./runs.js";
-import { createCleanup, createStore } from "./state.js";
+import {get, isExported, piece, post} from "./api.js";
+import {announce, append, atMost, button, copyable, debounce, folded, h, oops, problem, prose, put, replace, toast} from "./dom.js";
+import {METRICS, TASKS, VERDICTS, duration, metricLabel, number, plural, score, when} from "./format.js";
+import {mountCurves} from "./curves.js";
+import {decisionsPart, baselinesPart, columnsPart, settingsPart, warningsPart} from "./facts.js";
+import {mountForks} from "./forks.js";
+import {term} from "./glossary.js";
+import {mountHealth} from "./health.js";
+import {verdictBadge} from "./runs.js";
+import {createCleanup, createStore} from "./state.js";
 
 export async function mountRun(container, app, [name]) {
-  const cleanup = createCleanup();
-  let run;
-  try {
-    run = await get(`runs/${piece(name)}`);
-  } catch (error) {
-    append(container, problem(error), h("p", h("a", { href: "#/" }, "All runs")));
-    return cleanup.end;
-  }
-  const { detail, dark } = app.preferences.state;
-  const store = createStore({
-    name,
-    run,
-    detail,
-    dark,
-    step: null,
-    layer: null,
-    neuron: null,
-    last_step: run.trained?.steps ?? 0,
-    steps_per_epoch: run.plan?.steps_per_epoch ?? null,
-    best_step: run.best?.step ?? null,
-    live: run.state === "live",
-  });
-  cleanup.add(app.preferences.subscribe((state) => store.set({ detail: state.detail, dark: state.dark })));
+	const cleanup = createCleanup();
+	let run;
+	try {
+		run = await get(`runs/${piece(name)}`);
+	} catch (error) {
+		append(container, problem(error), h("p", h("a", {href: "#/"}, "All runs")));
+		return cleanup.end;
+	}
+	const {detail, dark} = app.preferences.state;
+	const store = createStore({
+		name,
+		run,
+		detail,
+		dark,
+		step: null,
+		layer: null,
+		neuron: null,
+		last_step: run.trained?.steps ?? 0,
+		steps_per_epoch: run.plan?.steps_per_epoch ?? null,
+		best_step: run.best?.step ?? null,
+		live: run.state === "live",
+	});
+	cleanup.add(app.preferences.subscribe(state => store.set({detail: state.detail, dark: state.dark})));
 
-  const head = h("div.head");
-  const timeSlot = h("div.time-slot");
-  const curvesPanel = panel("Curves", "How it learned", store);
-  const healthPanel = panel("Health", "Is every layer well?", store);
-  const tries = h("section.panel.wide", { hidden: true });
-  const xray = h("div.wide.xray");
-  const facts = h("section.panel.wide");
-  append(container, head, timeSlot, h("div.panels", curvesPanel, healthPanel, tries, xray, facts));
+	const head = h("div.head");
+	const timeSlot = h("div.time-slot");
+	const curvesPanel = panel("Curves", "How it learned", store);
+	const healthPanel = panel("Health", "Is every layer well?", store);
+	const tries = h("section.panel.wide", {hidden: true});
+	const xray = h("div.wide.xray");
+	const facts = h("section.panel.wide");
+	append(container, head, timeSlot, h("div.panels", curvesPanel, healthPanel, tries, xray, facts));
 
-  drawHead(head, run, app);
-  const curves = mountCurves(curvesPanel, run, store, cleanup, () => {
-    tries.scrollIntoView({ block: "center" });
-    tries.querySelector("button, h2").focus();
-  });
-  const health = mountHealth(healthPanel, run, store, cleanup);
-  const forks = mountForks(tries, run, curves, cleanup);
-  drawFacts(facts, run, store);
-  cleanup.add(store.subscribe((_, changed) => changed.has("detail") && drawFacts(facts, store.state.run, store)));
+	drawHead(head, run, app);
+	const curves = mountCurves(curvesPanel, run, store, cleanup, () => {
+		tries.scrollIntoView({block: "center"});
+		tries.querySelector("button, h2").focus();
+	});
+	const health = mountHealth(healthPanel, run, store, cleanup);
+	const forks = mountForks(tries, run, curves, cleanup);
+	drawFacts(facts, run, store);
+	cleanup.add(store.subscribe((_, changed) => changed.has("detail") && drawFacts(facts, store.state.run, store)));
 
-  await curves.refresh().catch(oops);
-  health.refresh();
-  follow({ app, run, store, cleanup, curves, health, forks, head, facts });
-  openXray(xray, run, store, cleanup);
-  return cleanup.end;
+	await curves.refresh().catch(oops);
+	health.refresh();
+	follow({app, run, store, cleanup, curves, health, forks, head, facts});
+	openXray(xray, run, store, cleanup);
+	return cleanup.end;
 }
 
 function panel(practitioner, beginner, store) {
-  const heading = h("h2");
-  const show = () => replace(heading, store.state.detail === "beginner" ? beginner : practitioner);
-  store.subscribe(show);
-  show();
-  return h("section.panel", heading);
+	const heading = h("h2");
+	const show = () => replace(heading, store.state.detail === "beginner" ? beginner : practitioner);
+	store.subscribe(show);
+	show();
+	return h("section.panel", heading);
 }
 
 /** What is live is followed: curves grow, health changes; when it ends, the whole run is read again. */
-function follow({ app, run, store, cleanup, curves, health, forks, head, facts }) {
-  let state = run.state;
-  const reload = debounce(async () => {
-    if (cleanup.ended) return;
-    const changed = await get(`runs/${piece(run.name)}`);
-    Object.assign(run, changed);
-    store.set({ live: run.state === "live", run: { ...run }, best_step: run.best?.step ?? null });
-    drawHead(head, run, app);
-    drawFacts(facts, run, store);
-    forks.draw();
-    await Promise.all([curves.refresh(), health.refresh()]);
-    announce(`The training of ${run.name} ${run.state === "live" ? "goes on" : "has ended"}`);
-  }, 300);
-  const every = atMost(() => cleanup.ended || curves.refresh().catch(() => {}), 2000); // the server's word on overfitting and on what is thinned
-  const onMessage = (message) => {
-    if (message.run !== run.name) return;
-    if (message.epochs?.length || message.batches?.step?.length) {
-      curves.grow(message);
-      const last = message.epochs?.at(-1);
-      if (last) {
-        run.trained = { epochs: last.epoch, steps: last.step };
-        replace(head.querySelector(".facts"), factsLine(run));
-        every();
-      }
-    }
-    if (message.health?.layers) {
-      store.set({ health: message.health });
-      if (store.state.step === null) health.show(message.health);
-    }
-    if (message.time) store.set({ last_step: message.time.last_step });
-    if (message.state && message.state !== state) {
-      state = message.state;
-      if (state === "live") Object.assign(run, { state });
-      reload();
-    }
-  };
-  cleanup.add(app.feed.subscribe(onMessage));
-  app.feed.watch(run.name, { epoch: run.trained?.epochs ?? 0, step: run.trained?.steps ?? 0 });
-  cleanup.add(() => app.feed.watch(null));
+function follow({app, run, store, cleanup, curves, health, forks, head, facts}) {
+	let state = run.state;
+	const reload = debounce(async () => {
+		if (cleanup.ended) return;
+		const changed = await get(`runs/${piece(run.name)}`);
+		Object.assign(run, changed);
+		store.set({live: run.state === "live", run: {...run}, best_step: run.best?.step ?? null});
+		drawHead(head, run, app);
+		drawFacts(facts, run, store);
+		forks.draw();
+		await Promise.all([curves.refresh(), health.refresh()]);
+		announce(`The training of ${run.name} ${run.state === "live" ? "goes on" : "has ended"}`);
+	}, 300);
+	const every = atMost(() => cleanup.ended || curves.refresh().catch(() => {}), 2000); // the server's word on overfitting and on what is thinned
+	const onMessage = message => {
+		if (message.run !== run.name) return;
+		if (message.epochs?.length || message.batches?.step?.length) {
+			curves.grow(message);
+			const last = message.epochs?.at(-1);
+			if (last) {
+				run.trained = {epochs: last.epoch, steps: last.step};
+				replace(head.querySelector(".facts"), factsLine(run));
+				every();
+			}
+		}
+		if (message.health?.layers) {
+			store.set({health: message.health});
+			if (store.state.step === null) health.show(message.health);
+		}
+		if (message.time) store.set({last_step: message.time.last_step});
+		if (message.state && message.state !== state) {
+			state = message.state;
+			if (state === "live") Object.assign(run, {state});
+			reload();
+		}
+	};
+	cleanup.add(app.feed.subscribe(onMessage));
+	app.feed.watch(run.name, {epoch: run.trained?.epochs ?? 0, step: run.trained?.steps ?? 0});
+	cleanup.add(() => app.feed.watch(null));
 }
 
 function drawHead(head, run, app) {
-  const { metric, metrics, interval } = run.summary ?? {};
-  const value = metrics?.test?.[metric];
-  const said = VERDICTS[run.verdict?.state];
-  replace(
-    head,
-    h(
-      "div.row.spread",
-      h("div.row", h("h1", run.name), verdictBadge({ ...run, verdict: run.verdict?.state })),
-      h("div.row", headLinks(run, app)),
-    ),
-    h("p.soft.facts", factsLine(run)),
-    Number.isFinite(value) &&
-      h(
-        "p.result",
-        h("span.big", score(metric, value)),
-        h("span.soft", METRICS[metric] ? term(metricLabel(metric)) : metricLabel(metric), " on the ", term("test part", "test rows"), interval ? [", ", term("interval", "very likely between"), ` ${score(metric, interval[0])} and ${score(metric, interval[1])}`] : ""),
-      ),
-    run.exported && h("p.note", prose(run.exported.note)),
-    said && run.verdict.reason ? h("p.reason", prose(run.verdict.reason)) : null,
-  );
+	const {metric, metrics, interval} = run.summary ?? {};
+	const value = metrics?.test?.[metric];
+	const said = VERDICTS[run.verdict?.state];
+	replace(
+		head,
+		h("div.row.spread", h("div.row", h("h1", run.name), verdictBadge({...run, verdict: run.verdict?.state})), h("div.row", headLinks(run, app))),
+		h("p.soft.facts", factsLine(run)),
+		Number.isFinite(value) &&
+			h(
+				"p.result",
+				h("span.big", score(metric, value)),
+				h(
+					"span.soft",
+					METRICS[metric] ? term(metricLabel(metric)) : metricLabel(metric),
+					" on the ",
+					term("test part", "test rows"),
+					interval ? [", ", term("interval", "very likely between"), ` ${score(metric, interval[0])} and ${score(metric, interval[1])}`] : "",
+				),
+			),
+		run.exported && h("p.note", prose(run.exported.note)),
+		said && run.verdict.reason ? h("p.reason", prose(run.verdict.reason)) : null,
+	);
 }
 
 function factsLine(run) {
-  const rows = Object.entries(run.parts ?? {}).map(([part, count]) => `${number(count)} ${part}`);
-  const most = run.state === "live" && run.plan?.epochs ? ` of at most ${number(run.plan.epochs)}` : "";
-  const facts = [
-    run.task ? ["predicts ", h("code", run.task.target), ` (${TASKS[run.task.kind] ?? run.task.kind})`] : null,
-    run.source ? `from ${run.source.name}` : null,
-    rows.length ? `${rows.join(", ")} rows` : null,
-    run.trained?.epochs ? plural(run.trained.epochs, "epoch") + most : null,
-    run.summary?.seconds?.total ? duration(run.summary.seconds.total) : null,
-  ];
-  return facts.filter(Boolean).map((fact, index) => [index ? " · " : "", fact]);
+	const rows = Object.entries(run.parts ?? {}).map(([part, count]) => `${number(count)} ${part}`);
+	const most = run.state === "live" && run.plan?.epochs ? ` of at most ${number(run.plan.epochs)}` : "";
+	const facts = [
+		run.task ? ["predicts ", h("code", run.task.target), ` (${TASKS[run.task.kind] ?? run.task.kind})`] : null,
+		run.source ? `from ${run.source.name}` : null,
+		rows.length ? `${rows.join(", ")} rows` : null,
+		run.trained?.epochs ? plural(run.trained.epochs, "epoch") + most : null,
+		run.summary?.seconds?.total ? duration(run.summary.seconds.total) : null,
+	];
+	return facts.filter(Boolean).map((fact, index) => [index ? " · " : "", fact]);
 }
 
 function headLinks(run, app) {
-  if (isExported()) return [];
-  const stop = async (event) => {
-    event.currentTarget.disabled = true;
-    try {
-      await post(`runs/${piece(run.name)}/stop`);
-      toast("Stopping after this step. What was learned so far is kept.");
-    } catch (error) {
-      oops(error);
-    }
-  };
-  return [
-    run.state === "live" && run.started_here && button("Stop", stop, { class: "stop" }),
-    run.report && h("a.button", { href: `api/runs/${piece(run.name)}/report`, target: "_blank", rel: "noopener" }, "Report"),
-    h("a.button", { href: "#/" }, "All runs"),
-  ];
+	if (isExported()) return [];
+	const stop = async event => {
+		event.currentTarget.disabled = true;
+		try {
+			await post(`runs/${piece(run.name)}/stop`);
+			toast("Stopping after this step. What was learned so far is kept.");
+		} catch (error) {
+			oops(error);
+		}
+	};
+	return [
+		run.state === "live" && run.started_here && button("Stop", stop, {class: "stop"}),
+		run.report && h("a.button", {href: `api/runs/${piece(run.name)}/report`, target: "_blank", rel: "noopener"}, "Report"),
+		h("a.button", {href: "#/"}, "All runs"),
+	];
 }
 
 function drawFacts(place, run, store) {
-  const folds = [...place.querySelectorAll("details")].filter(({ open }) => open).map(({ dataset }) => dataset.part);
-  const beginner = store.state.detail === "beginner";
-  const parts = [
-    ["warnings", beginner ? "Worth a look" : "Warnings", warningsPart(run)],
-    ["baselines", beginner ? "Was a network worth it?" : "Baselines", baselinesPart(run)],
-    ["decisions", beginner ? "What was chosen for you, and why" : "Decisions", decisionsPart(run)],
-    ["settings", "Settings", settingsPart(run)],
-    ["columns", "Columns", columnsPart(run)],
-  ].filter(([, , content]) => content);
-  replace(
-    place,
-    h("h2", beginner ? "Everything else" : "Record"),
-    parts.map(([part, title, content]) => put(folded(title, content), { data: { part }, open: folds.includes(part) })),
-    run.command && [h("h3", "Do it again"), h("p.note", "This line in a terminal gives the same training, to the last digit on this machine."), copyable(run.command)],
-    h("p.small.soft", `Run ${run.name}${run.created ? `, ${when(run.created)}` : ""}. ${run.summary?.parameters ? `${number(run.summary.parameters)} knobs.` : ""}`),
-  );
+	const folds = [...place.querySelectorAll("details")].filter(({open}) => open).map(({dataset}) => dataset.part);
+	const beginner = store.state.detail === "beginner";
+	const parts = [
+		["warnings", beginner ? "Worth a look" : "Warnings", warningsPart(run)],
+		["baselines", beginner ? "Was a network worth it?" : "Baselines", baselinesPart(run)],
+		["decisions", beginner ? "What was chosen for you, and why" : "Decisions", decisionsPart(run)],
+		["settings", "Settings", settingsPart(run)],
+		["columns", "Columns", columnsPart(run)],
+	].filter(([, , content]) => content);
+	replace(
+		place,
+		h("h2", beginner ? "Everything else" : "Record"),
+		parts.map(([part, title, content]) => put(folded(title, content), {data: {part}, open: folds.includes(part)})),
+		run.command && [
+			h("h3", "Do it again"),
+			h("p.note", "This line in a terminal gives the same training, to the last digit on this machine."),
+			copyable(run.command),
+		],
+		h(
+			"p.small.soft",
+			`Run ${run.name}${run.created ? `, ${when(run.created)}` : ""}. ${run.summary?.parameters ? `${number(run.summary.parameters)} knobs.` : ""}`,
+		),
+	);
 }
 
 async function openXray(place, run, store, cleanup) {
-  if (run.exported && !run.exported.rows.length) return;
-  try {
-    const { mountXray } = await import("./xray.js");
-    if (!cleanup.ended) cleanup.add(mountXray(place, run, store));
-  } catch (error) {
-    replace(place, problem(`The network cannot be opened: ${error.message}`));
-  }
+	if (run.exported && !run.exported.rows.length) return;
+	try {
+		const {mountXray} = await import("./xray.js");
+		if (!cleanup.ended) cleanup.add(mountXray(place, run, store));
+	} catch (error) {
+		replace(place, problem(`The network cannot be opened: ${error.message}`));
+	}
 }

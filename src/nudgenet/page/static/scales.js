@@ -1,111 +1,113 @@
 // The arithmetic of charts: ticks, scales, smoothing, thinning. Pure functions of numbers: no DOM.
 
-import { local } from "./format.js";
+import {local} from "./format.js";
 
 /**
  * Round numbers that divide low..high into about `count` pieces: steps of 1, 2 or 5 times a power of ten, none outside.
  * Source: Heckbert's "Nice numbers for graph labels", Graphics Gems (1990).
  */
 export function linearTicks(low, high, count = 5) {
-  if (!(high > low) || !Number.isFinite(high - low)) return Number.isFinite(low) ? [low] : [];
-  const step = niceStep((high - low) / Math.max(1, count));
-  const first = Math.ceil(low / step - 1e-9);
-  const last = Math.floor(high / step + 1e-9);
-  const ticks = [];
-  for (let index = first; index <= last; index += 1) ticks.push(tidy(index * step, step));
-  return ticks;
+	if (!(high > low) || !Number.isFinite(high - low)) return Number.isFinite(low) ? [low] : [];
+	const step = niceStep((high - low) / Math.max(1, count));
+	const first = Math.ceil(low / step - 1e-9);
+	const last = Math.floor(high / step + 1e-9);
+	const ticks = [];
+	for (let index = first; index <= last; index += 1) ticks.push(tidy(index * step, step));
+	return ticks;
 }
 
 function niceStep(rough) {
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const lead = rough / power;
-  return power * (lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10);
+	const power = 10 ** Math.floor(Math.log10(rough));
+	const lead = rough / power;
+	return power * (lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10);
 }
 
 function tidy(value, step) {
-  const decimals = Math.min(100, Math.max(0, 1 - Math.floor(Math.log10(step))));
-  return Number(value.toFixed(decimals)) + 0; // 0.30000000000000004 is 0.3; + 0: no minus zero
+	const decimals = Math.min(100, Math.max(0, 1 - Math.floor(Math.log10(step))));
+	return Number(value.toFixed(decimals)) + 0; // 0.30000000000000004 is 0.3; + 0: no minus zero
 }
 
 /** Powers of ten, with 2 and 5 between them where they are few; linear ticks within a decade. */
 export function logTicks(low, high, count = 5) {
-  if (!(low > 0) || !(high > low)) return linearTicks(low, high, count);
-  const decades = Math.log10(high / low);
-  if (decades < 1) return linearTicks(low, high, count);
-  const every = Math.max(1, Math.ceil(decades / count));
-  const leads = decades <= count / 2 ? [1, 2, 5] : [1];
-  const ticks = [];
-  const last = Math.floor(Math.log10(high) + 1e-9);
-  for (let power = Math.floor(Math.log10(low) + 1e-9); power <= last; power += 1) {
-    if (power % every !== 0) continue;
-    for (const lead of leads) {
-      const value = Number(`${lead}e${power}`);
-      if (value >= low * (1 - 1e-9) && value <= high * (1 + 1e-9)) ticks.push(value);
-    }
-  }
-  return ticks;
+	if (!(low > 0) || !(high > low)) return linearTicks(low, high, count);
+	const decades = Math.log10(high / low);
+	if (decades < 1) return linearTicks(low, high, count);
+	const every = Math.max(1, Math.ceil(decades / count));
+	const leads = decades <= count / 2 ? [1, 2, 5] : [1];
+	const ticks = [];
+	const last = Math.floor(Math.log10(high) + 1e-9);
+	for (let power = Math.floor(Math.log10(low) + 1e-9); power <= last; power += 1) {
+		if (power % every !== 0) continue;
+		for (const lead of leads) {
+			const value = Number(`${lead}e${power}`);
+			if (value >= low * (1 - 1e-9) && value <= high * (1 + 1e-9)) ticks.push(value);
+		}
+	}
+	return ticks;
 }
 
 export function wholeTicks(low, high, count = 6) {
-  const ticks = linearTicks(low, high, count).filter(Number.isInteger);
-  return ticks.length > 1 || high - low < 1 ? ticks : linearTicks(Math.ceil(low), Math.floor(high), Math.floor(high) - Math.ceil(low));
+	const ticks = linearTicks(low, high, count).filter(Number.isInteger);
+	return ticks.length > 1 || high - low < 1 ? ticks : linearTicks(Math.ceil(low), Math.floor(high), Math.floor(high) - Math.ceil(low));
 }
 
 /** A tick with as many decimals as tell neighbours apart; powers where numbers are very large or small. */
 export function tickText(value, ticks) {
-  const step = ticks.length > 1 ? Math.min(...ticks.slice(1).map((tick, index) => Math.abs(tick - ticks[index]))) : Math.abs(value) || 1;
-  const size = Math.max(...ticks.map(Math.abs), Math.abs(value));
-  let text;
-  if (value !== 0 && (size >= 1e6 || size < 1e-3)) {
-    text = value.toExponential(Math.min(6, Math.max(0, Math.floor(Math.log10(Math.abs(value)) + 1e-9) - Math.floor(Math.log10(step) + 1e-9)))).replace("e+", "e");
-  } else {
-    const here = ticks.length > 1 && isSpread(ticks) ? Math.abs(value) || 1 : step; // log ticks: each its own decimals
-    const decimals = Math.max(0, -Math.floor(Math.log10(here) + 1e-9));
-    text = local(value, decimals);
-  }
-  return text.replaceAll("-", "−");
+	const step = ticks.length > 1 ? Math.min(...ticks.slice(1).map((tick, index) => Math.abs(tick - ticks[index]))) : Math.abs(value) || 1;
+	const size = Math.max(...ticks.map(Math.abs), Math.abs(value));
+	let text;
+	if (value !== 0 && (size >= 1e6 || size < 1e-3)) {
+		text = value
+			.toExponential(Math.min(6, Math.max(0, Math.floor(Math.log10(Math.abs(value)) + 1e-9) - Math.floor(Math.log10(step) + 1e-9))))
+			.replace("e+", "e");
+	} else {
+		const here = ticks.length > 1 && isSpread(ticks) ? Math.abs(value) || 1 : step; // log ticks: each its own decimals
+		const decimals = Math.max(0, -Math.floor(Math.log10(here) + 1e-9));
+		text = local(value, decimals);
+	}
+	return text.replaceAll("-", "−");
 }
 
 function isSpread(ticks) {
-  const steps = ticks.slice(1).map((tick, index) => tick - ticks[index]);
-  return Math.max(...steps) > 1.5 * Math.min(...steps);
+	const steps = ticks.slice(1).map((tick, index) => tick - ticks[index]);
+	return Math.max(...steps) > 1.5 * Math.min(...steps);
 }
 
 /** Values to pixels: `scale(value)`, `scale.invert(pixel)`; what has no place on a log scale gives NaN. */
 export function makeScale(low, high, from, to, kind = "linear") {
-  const log = kind === "log" && low > 0 && high > 0;
-  const forward = log ? Math.log : (value) => value;
-  const back = log ? Math.exp : (value) => value;
-  const [start, end] = [forward(low), forward(high)];
-  const span = end - start || 1;
-  const scale = (value) => (log && value <= 0 ? NaN : from + ((forward(value) - start) / span) * (to - from));
-  scale.invert = (pixel) => back(start + ((pixel - from) / (to - from || 1)) * span);
-  scale.log = log;
-  return scale;
+	const log = kind === "log" && low > 0 && high > 0;
+	const forward = log ? Math.log : value => value;
+	const back = log ? Math.exp : value => value;
+	const [start, end] = [forward(low), forward(high)];
+	const span = end - start || 1;
+	const scale = value => (log && value <= 0 ? NaN : from + ((forward(value) - start) / span) * (to - from));
+	scale.invert = pixel => back(start + ((pixel - from) / (to - from || 1)) * span);
+	scale.log = log;
+	return scale;
 }
 
 /** Lowest and highest finite value of several {x, y} within the window, or null; positive: only those above 0. */
-export function extent(columns, { from = -Infinity, to = Infinity, positive = false } = {}) {
-  let [low, high] = [Infinity, -Infinity];
-  for (const { x, y } of columns) {
-    for (let index = 0; index < x.length; index += 1) {
-      const value = y[index];
-      if (x[index] < from || x[index] > to || !Number.isFinite(value) || (positive && value <= 0)) continue;
-      if (value < low) low = value;
-      if (value > high) high = value;
-    }
-  }
-  return low <= high ? [low, high] : null;
+export function extent(columns, {from = -Infinity, to = Infinity, positive = false} = {}) {
+	let [low, high] = [Infinity, -Infinity];
+	for (const {x, y} of columns) {
+		for (let index = 0; index < x.length; index += 1) {
+			const value = y[index];
+			if (x[index] < from || x[index] > to || !Number.isFinite(value) || (positive && value <= 0)) continue;
+			if (value < low) low = value;
+			if (value > high) high = value;
+		}
+	}
+	return low <= high ? [low, high] : null;
 }
 
 /** A range a little wider, so that lines do not lie on the frame; never of zero width. */
 export function padded([low, high], kind = "linear", share = 0.06) {
-  if (kind === "log" && low > 0) {
-    const factor = high > low ? (high / low) ** share : 2;
-    return [low / factor, high * factor];
-  }
-  const room = high > low ? share * (high - low) : Math.abs(low) * 0.1 || 1;
-  return [low - room, high + room];
+	if (kind === "log" && low > 0) {
+		const factor = high > low ? (high / low) ** share : 2;
+		return [low / factor, high * factor];
+	}
+	const room = high > low ? share * (high - low) : Math.abs(low) * 0.1 || 1;
+	return [low - room, high + room];
 }
 
 /**
@@ -115,86 +117,86 @@ export function padded([low, high], kind = "linear", share = 0.06) {
  * spacing. What is not finite is left as it is and not remembered.
  */
 export function smooth(x, y, weight) {
-  if (!(weight > 0) || y.length < 3) return Array.from(y);
-  const gaps = [];
-  for (let index = 1; index < x.length; index += 1) gaps.push(x[index] - x[index - 1]);
-  gaps.sort((a, b) => a - b);
-  const unit = gaps[Math.floor(gaps.length / 2)] || 1;
-  const smoothed = [];
-  let [sum, mass, before] = [0, 0, x[0]];
-  for (let index = 0; index < y.length; index += 1) {
-    if (!Number.isFinite(y[index])) {
-      smoothed.push(y[index]);
-      continue;
-    }
-    const fade = weight ** Math.max(0, (x[index] - before) / unit);
-    sum = fade * sum + (1 - weight) * y[index];
-    mass = fade * mass + (1 - weight);
-    before = x[index];
-    smoothed.push(sum / mass);
-  }
-  return smoothed;
+	if (!(weight > 0) || y.length < 3) return Array.from(y);
+	const gaps = [];
+	for (let index = 1; index < x.length; index += 1) gaps.push(x[index] - x[index - 1]);
+	gaps.sort((a, b) => a - b);
+	const unit = gaps[Math.floor(gaps.length / 2)] || 1;
+	const smoothed = [];
+	let [sum, mass, before] = [0, 0, x[0]];
+	for (let index = 0; index < y.length; index += 1) {
+		if (!Number.isFinite(y[index])) {
+			smoothed.push(y[index]);
+			continue;
+		}
+		const fade = weight ** Math.max(0, (x[index] - before) / unit);
+		sum = fade * sum + (1 - weight) * y[index];
+		mass = fade * mass + (1 - weight);
+		before = x[index];
+		smoothed.push(sum / mass);
+	}
+	return smoothed;
 }
 
 /**
  * At most `limit` of the points: the first, the last, and the lowest and highest of each stretch between them, so that
  * no spike is lost. The same rule as watching/curves.py.
  */
-export function thin({ x, y }, limit) {
-  if (x.length <= limit || limit < 4) return { x: Array.from(x), y: Array.from(y) };
-  const inner = x.length - 2;
-  const stretches = Math.floor((limit - 2) / 2);
-  const kept = [0];
-  for (let stretch = 0; stretch < stretches; stretch += 1) {
-    const start = 1 + Math.floor((inner * stretch) / stretches);
-    const end = 1 + Math.floor((inner * (stretch + 1)) / stretches);
-    let [lowest, highest] = [-1, -1];
-    for (let index = start; index < end; index += 1) {
-      if (!Number.isFinite(y[index])) continue;
-      if (lowest < 0 || y[index] < y[lowest]) lowest = index;
-      if (highest < 0 || y[index] > y[highest]) highest = index;
-    }
-    if (lowest < 0) kept.push(start);
-    else if (lowest === highest) kept.push(lowest);
-    else kept.push(Math.min(lowest, highest), Math.max(lowest, highest));
-  }
-  kept.push(x.length - 1);
-  return { x: kept.map((index) => x[index]), y: kept.map((index) => y[index]) };
+export function thin({x, y}, limit) {
+	if (x.length <= limit || limit < 4) return {x: Array.from(x), y: Array.from(y)};
+	const inner = x.length - 2;
+	const stretches = Math.floor((limit - 2) / 2);
+	const kept = [0];
+	for (let stretch = 0; stretch < stretches; stretch += 1) {
+		const start = 1 + Math.floor((inner * stretch) / stretches);
+		const end = 1 + Math.floor((inner * (stretch + 1)) / stretches);
+		let [lowest, highest] = [-1, -1];
+		for (let index = start; index < end; index += 1) {
+			if (!Number.isFinite(y[index])) continue;
+			if (lowest < 0 || y[index] < y[lowest]) lowest = index;
+			if (highest < 0 || y[index] > y[highest]) highest = index;
+		}
+		if (lowest < 0) kept.push(start);
+		else if (lowest === highest) kept.push(lowest);
+		else kept.push(Math.min(lowest, highest), Math.max(lowest, highest));
+	}
+	kept.push(x.length - 1);
+	return {x: kept.map(index => x[index]), y: kept.map(index => y[index])};
 }
 
 /** The points of `coarse` outside from..to with those of `fine` inside it. */
 export function mergeWindow(coarse, fine, from, to) {
-  const of = ({ x, y }, wanted) => x.map((at, index) => [at, y[index]]).filter(([at]) => wanted(at));
-  // the neighbours that a server adds to a window are there already
-  const points = [...of(coarse, (x) => x < from), ...of(fine, (x) => x >= from && x <= to), ...of(coarse, (x) => x > to)];
-  return { x: points.map(([x]) => x), y: points.map(([, y]) => y) };
+	const of = ({x, y}, wanted) => x.map((at, index) => [at, y[index]]).filter(([at]) => wanted(at));
+	// the neighbours that a server adds to a window are there already
+	const points = [...of(coarse, x => x < from), ...of(fine, x => x >= from && x <= to), ...of(coarse, x => x > to)];
+	return {x: points.map(([x]) => x), y: points.map(([, y]) => y)};
 }
 
 /** `series` with later points appended; those up to its last are left out (they may be sent twice). */
 export function appended(series, later) {
-  const last = series.x.at(-1) ?? -Infinity;
-  const fresh = later.x.map((_, index) => index).filter((index) => later.x[index] > last);
-  const grown = (name) => [...series[name], ...fresh.map((index) => later[name][index])];
-  return { x: grown("x"), y: grown("y") };
+	const last = series.x.at(-1) ?? -Infinity;
+	const fresh = later.x.map((_, index) => index).filter(index => later.x[index] > last);
+	const grown = name => [...series[name], ...fresh.map(index => later[name][index])];
+	return {x: grown("x"), y: grown("y")};
 }
 
 /** The index of the value nearest to `wanted` among ascending ones; -1 if there are none. */
 export function nearest(values, wanted) {
-  let [low, high] = [0, values.length - 1];
-  if (high < 0) return -1;
-  while (high - low > 1) {
-    const middle = (low + high) >> 1;
-    if (values[middle] < wanted) low = middle;
-    else high = middle;
-  }
-  return wanted - values[low] <= values[high] - wanted ? low : high;
+	let [low, high] = [0, values.length - 1];
+	if (high < 0) return -1;
+	while (high - low > 1) {
+		const middle = (low + high) >> 1;
+		if (values[middle] < wanted) low = middle;
+		else high = middle;
+	}
+	return wanted - values[low] <= values[high] - wanted ? low : high;
 }
 
 /** A window zoomed by `factor` (below 1: nearer) around `center`, within the whole; null: all of it. */
 export function zoomed([from, to], [low, high], center, factor) {
-  const width = Math.min(high - low, (to - from) * factor);
-  if (width >= (high - low) * 0.999) return null;
-  const share = (center - from) / (to - from || 1);
-  const start = Math.min(high - width, Math.max(low, center - share * width));
-  return [start, start + width];
+	const width = Math.min(high - low, (to - from) * factor);
+	if (width >= (high - low) * 0.999) return null;
+	const share = (center - from) / (to - from || 1);
+	const start = Math.min(high - width, Math.max(low, center - share * width));
+	return [start, start + width];
 }

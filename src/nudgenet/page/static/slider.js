@@ -2,9 +2,9 @@
 //
 // It only moves what is looked at. A training that is under way goes on, whatever is paused here.
 
-import { button, debounce, h, prefersStill, put, replace, s } from "./dom.js";
-import { number, plural } from "./format.js";
-import { ofRun } from "./panel.js";
+import {button, debounce, h, prefersStill, put, replace, s} from "./dom.js";
+import {number, plural} from "./format.js";
+import {ofRun} from "./panel.js";
 
 const REST_MS = 250; // after so long without a move the exact state is asked for
 const PLAY_SECONDS = 20; // how long the whole training takes when it is played
@@ -12,163 +12,157 @@ const FRAME_MS = 100;
 
 /** The bar with [Go] [Step] and the slider; it writes `step` and `mode` of the store. */
 export function mountSlider(container, run, store, cleanup) {
-  const time = { last_step: 0, steps_per_epoch: 1, snapshots: [], best_step: null };
-  const parts = buildBar(time, { toggle, move, best: () => (pause(), store.set({ step: null, mode: "exact" })) });
-  container.append(parts.bar);
-  const exactly = debounce(() => !cleanup.ended && store.set({ mode: "exact" }), REST_MS);
-  let playing = 0; // the timer's id
+	const time = {last_step: 0, steps_per_epoch: 1, snapshots: [], best_step: null};
+	const parts = buildBar(time, {toggle, move, best: () => (pause(), store.set({step: null, mode: "exact"}))});
+	container.append(parts.bar);
+	const exactly = debounce(() => !cleanup.ended && store.set({mode: "exact"}), REST_MS);
+	let playing = 0; // the timer's id
 
-  function here() {
-    return store.state.step ?? time.best_step ?? time.last_step;
-  }
+	function here() {
+		return store.state.step ?? time.best_step ?? time.last_step;
+	}
 
-  /** A move: the nearest state at once, the exact one when it rests. */
-  function to(step) {
-    const whole = Math.max(0, Math.min(time.last_step, Math.round(step)));
-    store.set({ step: whole, mode: "nearest" });
-    exactly();
-  }
+	/** A move: the nearest state at once, the exact one when it rests. */
+	function to(step) {
+		const whole = Math.max(0, Math.min(time.last_step, Math.round(step)));
+		store.set({step: whole, mode: "nearest"});
+		exactly();
+	}
 
-  function move(by) {
-    pause();
-    to(here() + by);
-  }
+	function move(by) {
+		pause();
+		to(here() + by);
+	}
 
-  function toggle() {
-    if (playing) return pause();
-    const still = prefersStill();
-    if (here() >= time.last_step) to(0);
-    playing = setInterval(() => advance(still), still ? 1000 : FRAME_MS);
-    replace(parts.play, "Pause");
-  }
+	function toggle() {
+		if (playing) return pause();
+		const still = prefersStill();
+		if (here() >= time.last_step) to(0);
+		playing = setInterval(() => advance(still), still ? 1000 : FRAME_MS);
+		replace(parts.play, "Pause");
+	}
 
-  /** Without animation it goes from snapshot to snapshot, a second each. */
-  function advance(still) {
-    const stride = Math.max(1, Math.round((time.last_step * FRAME_MS) / (PLAY_SECONDS * 1000)));
-    const next = still ? (time.snapshots.find((step) => step > here()) ?? time.last_step) : here() + stride;
-    to(next);
-    if (next >= time.last_step) pause();
-  }
+	/** Without animation it goes from snapshot to snapshot, a second each. */
+	function advance(still) {
+		const stride = Math.max(1, Math.round((time.last_step * FRAME_MS) / (PLAY_SECONDS * 1000)));
+		const next = still ? (time.snapshots.find(step => step > here()) ?? time.last_step) : here() + stride;
+		to(next);
+		if (next >= time.last_step) pause();
+	}
 
-  function pause() {
-    clearInterval(playing);
-    playing = 0;
-    replace(parts.play, "Go");
-  }
+	function pause() {
+		clearInterval(playing);
+		playing = 0;
+		replace(parts.play, "Go");
+	}
 
-  parts.range.addEventListener("input", () => {
-    pause();
-    to(Number(parts.range.value));
-  });
-  const onKey = (event) => pressed(event, { range: parts.range, time, here, to: (step) => (pause(), to(step)), toggle });
-  document.addEventListener("keydown", onKey);
+	parts.range.addEventListener("input", () => {
+		pause();
+		to(Number(parts.range.value));
+	});
+	const onKey = event => pressed(event, {range: parts.range, time, here, to: step => (pause(), to(step)), toggle});
+	document.addEventListener("keydown", onKey);
 
-  function show() {
-    const words = placeWords(here(), time, store.state.step === null);
-    put(parts.range, { value: here(), "aria-valuetext": words });
-    parts.place.textContent = words;
-    parts.best.disabled = store.state.step === null;
-    showAt(parts.note, store.state);
-  }
+	function show() {
+		const words = placeWords(here(), time, store.state.step === null);
+		put(parts.range, {value: here(), "aria-valuetext": words});
+		parts.place.textContent = words;
+		parts.best.disabled = store.state.step === null;
+		showAt(parts.note, store.state);
+	}
 
-  async function refresh() {
-    try {
-      learn(await ofRun(run.name).get("time"));
-    } catch (error) {
-      parts.note.textContent = error.message;
-    }
-  }
+	async function refresh() {
+		try {
+			learn(await ofRun(run.name).get("time"));
+		} catch (error) {
+			parts.note.textContent = error.message;
+		}
+	}
 
-  function learn(answer) {
-    Object.assign(time, answer);
-    parts.range.max = time.last_step;
-    drawMarks(parts.marks, time, run.overfit_from);
-    const { last_step, best_step } = time;
-    store.set({ last_step, best_step, gone: time.rows === false });
-    show();
-  }
+	function learn(answer) {
+		Object.assign(time, answer);
+		parts.range.max = time.last_step;
+		drawMarks(parts.marks, time, run.overfit_from);
+		const {last_step, best_step} = time;
+		store.set({last_step, best_step, gone: time.rows === false});
+		show();
+	}
 
-  const later = debounce(refresh, 2000); // the training goes on: new snapshots, perhaps a new best
-  cleanup.add(
-    store.subscribe((state, changed) => {
-      if (changed.has("last_step") && state.last_step > time.last_step) {
-        learn({ last_step: state.last_step });
-        later();
-      }
-      if (changed.has("live")) refresh();
-      if (["step", "mode", "at", "last_step"].some((key) => changed.has(key))) show();
-    }),
-  );
-  cleanup.add(() => {
-    pause();
-    document.removeEventListener("keydown", onKey);
-    parts.bar.remove();
-  });
-  return refresh();
+	const later = debounce(refresh, 2000); // the training goes on: new snapshots, perhaps a new best
+	cleanup.add(
+		store.subscribe((state, changed) => {
+			if (changed.has("last_step") && state.last_step > time.last_step) {
+				learn({last_step: state.last_step});
+				later();
+			}
+			if (changed.has("live")) refresh();
+			if (["step", "mode", "at", "last_step"].some(key => changed.has(key))) show();
+		}),
+	);
+	cleanup.add(() => {
+		pause();
+		document.removeEventListener("keydown", onKey);
+		parts.bar.remove();
+	});
+	return refresh();
 }
 
-function buildBar(time, { toggle, move, best }) {
-  const play = button("Go", toggle, { class: "play" });
-  const step = button("Step", () => move(1), { "aria-label": "One step on" });
-  const toBest = button("Best", best, { "aria-label": "To the weights that were kept: the best epoch's" });
-  const range = h("input", { type: "range", min: 0, max: 1, step: 1, "aria-label": "Time in the training, in steps" });
-  const marks = s("svg.marks", { "aria-hidden": "true" });
-  const place = h("output.place");
-  const note = h("span.at", { role: "status" });
-  const bar = h(
-    "section.timebar",
-    { "aria-label": "Time" },
-    h("div.buttons", play, step, toBest),
-    h("div.track", range, marks),
-    h("div.where", place, note),
-  );
-  return { bar, play, best: toBest, range, marks, place, note };
+function buildBar(time, {toggle, move, best}) {
+	const play = button("Go", toggle, {class: "play"});
+	const step = button("Step", () => move(1), {"aria-label": "One step on"});
+	const toBest = button("Best", best, {"aria-label": "To the weights that were kept: the best epoch's"});
+	const range = h("input", {type: "range", min: 0, max: 1, step: 1, "aria-label": "Time in the training, in steps"});
+	const marks = s("svg.marks", {"aria-hidden": "true"});
+	const place = h("output.place");
+	const note = h("span.at", {role: "status"});
+	const bar = h("section.timebar", {"aria-label": "Time"}, h("div.buttons", play, step, toBest), h("div.track", range, marks), h("div.where", place, note));
+	return {bar, play, best: toBest, range, marks, place, note};
 }
 
 /** Space plays, arrows are one step, pages one epoch: on the slider, and wherever no control has the focus. */
-function pressed(event, { range, time, here, to, toggle }) {
-  const free = event.target === document.body || event.target === range;
-  if (!free || event.ctrlKey || event.metaKey || event.altKey) return;
-  const epoch = time.steps_per_epoch;
-  const moves = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: epoch, PageDown: -epoch, Home: -Infinity, End: Infinity };
-  const scrolls = !["ArrowLeft", "ArrowRight"].includes(event.key);
-  if (event.key === " ") toggle();
-  else if (event.key in moves && (event.target === range || !scrolls)) to(here() + moves[event.key]);
-  else return;
-  event.preventDefault();
+function pressed(event, {range, time, here, to, toggle}) {
+	const free = event.target === document.body || event.target === range;
+	if (!free || event.ctrlKey || event.metaKey || event.altKey) return;
+	const epoch = time.steps_per_epoch;
+	const moves = {ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: epoch, PageDown: -epoch, Home: -Infinity, End: Infinity};
+	const scrolls = !["ArrowLeft", "ArrowRight"].includes(event.key);
+	if (event.key === " ") toggle();
+	else if (event.key in moves && (event.target === range || !scrolls)) to(here() + moves[event.key]);
+	else return;
+	event.preventDefault();
 }
 
 function placeWords(step, time, isBest) {
-  const epoch = time.steps_per_epoch ? step / time.steps_per_epoch : 0;
-  const shown = Number.isInteger(epoch) ? number(epoch) : epoch.toFixed(1);
-  return `step ${number(step)} of ${number(time.last_step)} · epoch ${shown}${isBest ? " · best, kept" : ""}`;
+	const epoch = time.steps_per_epoch ? step / time.steps_per_epoch : 0;
+	const shown = Number.isInteger(epoch) ? number(epoch) : epoch.toFixed(1);
+	return `step ${number(step)} of ${number(time.last_step)} · epoch ${shown}${isBest ? " · best, kept" : ""}`;
 }
 
-function showAt(note, { at, step, mode }) {
-  if (!at) return replace(note);
-  note.classList.toggle("exact", at.exact);
-  if (at.exact && step !== null && at.step !== step) return; // an answer from before the last move
-  const words = at.exact ? "✓ exact" : `≈ nearest snapshot (step ${number(at.step)})`;
-  replace(note, h("b", words), !at.exact && ` ${mode === "nearest" ? "exact when it rests" : (at.why ?? "")}`);
+function showAt(note, {at, step, mode}) {
+	if (!at) return replace(note);
+	note.classList.toggle("exact", at.exact);
+	if (at.exact && step !== null && at.step !== step) return; // an answer from before the last move
+	const words = at.exact ? "✓ exact" : `≈ nearest snapshot (step ${number(at.step)})`;
+	replace(note, h("b", words), !at.exact && ` ${mode === "nearest" ? "exact when it rests" : (at.why ?? "")}`);
 }
 
 function drawMarks(marks, time, overfitEpoch) {
-  const share = (step) => step / Math.max(1, time.last_step);
-  const at = (step) => `${100 * share(step)}%`;
-  const upright = (kind, step, y1, y2) => s(`line.${kind}`, { x1: at(step), x2: at(step), y1, y2 });
-  const kept = time.snapshots.filter((_, index) => index % Math.ceil(time.snapshots.length / 200 || 1) === 0);
-  const overfit = overfitEpoch ? overfitEpoch * time.steps_per_epoch : Infinity;
-  const best = time.best_step;
-  replace(
-    marks,
-    overfit < time.last_step && s("rect.overfit", { x: at(overfit), y: 3, width: at(time.last_step - overfit), height: 4 }),
-    kept.map((step) => upright("snapshot", step, 1, 7)),
-    best !== null && [upright("best", best, 0, 9), s("text.best", { x: at(best), y: 20, "text-anchor": anchor(share(best)) }, "best")],
-  );
-  marks.parentElement.title = `${plural(time.snapshots.length, "snapshot")}, marked below the slider`;
+	const share = step => step / Math.max(1, time.last_step);
+	const at = step => `${100 * share(step)}%`;
+	const upright = (kind, step, y1, y2) => s(`line.${kind}`, {x1: at(step), x2: at(step), y1, y2});
+	const kept = time.snapshots.filter((_, index) => index % Math.ceil(time.snapshots.length / 200 || 1) === 0);
+	const overfit = overfitEpoch ? overfitEpoch * time.steps_per_epoch : Infinity;
+	const best = time.best_step;
+	replace(
+		marks,
+		overfit < time.last_step && s("rect.overfit", {x: at(overfit), y: 3, width: at(time.last_step - overfit), height: 4}),
+		kept.map(step => upright("snapshot", step, 1, 7)),
+		best !== null && [upright("best", best, 0, 9), s("text.best", {x: at(best), y: 20, "text-anchor": anchor(share(best))}, "best")],
+	);
+	marks.parentElement.title = `${plural(time.snapshots.length, "snapshot")}, marked below the slider`;
 }
 
 function anchor(share) {
-  if (share < 0.05) return "start";
-  return share > 0.95 ? "end" : "middle";
+	if (share < 0.05) return "start";
+	return share > 0.95 ? "end" : "middle";
 }

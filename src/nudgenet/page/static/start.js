@@ -1,231 +1,243 @@
 // Start a training: a file, the column to predict, go. The same settings as on the command line, and the line itself.
 
-import { get, piece, post, withQuery } from "./api.js";
-import { append, button, copyable, debounce, folded, h, labelled, oops, problem, put, replace, select, uniqueId } from "./dom.js";
-import { bytes, plural, shortened } from "./format.js";
-import { explained } from "./glossary.js";
-import { createCleanup } from "./state.js";
+import {get, piece, post, withQuery} from "./api.js";
+import {append, button, copyable, debounce, folded, h, labelled, oops, problem, put, replace, select, uniqueId} from "./dom.js";
+import {bytes, plural, shortened} from "./format.js";
+import {explained} from "./glossary.js";
+import {createCleanup} from "./state.js";
 
 const LOOK_AGAIN_MS = 400;
 const OVER = new Set(["failed", "stopped"]);
 
 export async function mountStart(container, app) {
-  const cleanup = createCleanup();
-  const wish = { source: null, target: null, settings: {}, name: "" };
-  const files = h("section.panel", h("h2", "1. A file on this machine"));
-  const asked = h("section.panel", { hidden: true });
-  const form = h("section.panel", { hidden: true });
-  const go = h("section.panel.go", { hidden: true });
-  const head = h("div.head", h("h1", "New training"), h("p.soft", "A table, or a folder with one sub-folder of images, sounds or texts per class. It is read where it lies; nothing leaves this machine."));
-  append(container, head, files, asked, form, go);
-  app.feed.watch(null);
+	const cleanup = createCleanup();
+	const wish = {source: null, target: null, settings: {}, name: ""};
+	const files = h("section.panel", h("h2", "1. A file on this machine"));
+	const asked = h("section.panel", {hidden: true});
+	const form = h("section.panel", {hidden: true});
+	const go = h("section.panel.go", {hidden: true});
+	const head = h(
+		"div.head",
+		h("h1", "New training"),
+		h("p.soft", "A table, or a folder with one sub-folder of images, sounds or texts per class. It is read where it lies; nothing leaves this machine."),
+	);
+	append(container, head, files, asked, form, go);
+	app.feed.watch(null);
 
-  const line = copyable("");
-  const wrong = put(problem(""), { hidden: true });
-  const say = debounce(async () => {
-    if (!wish.source) return;
-    try {
-      line.set((await post("command", body(wish))).command);
-      wrong.hidden = true;
-    } catch (error) {
-      replace(wrong, error.message);
-      wrong.hidden = false;
-    }
-  }, 120);
+	const line = copyable("");
+	const wrong = put(problem(""), {hidden: true});
+	const say = debounce(async () => {
+		if (!wish.source) return;
+		try {
+			line.set((await post("command", body(wish))).command);
+			wrong.hidden = true;
+		} catch (error) {
+			replace(wrong, error.message);
+			wrong.hidden = false;
+		}
+	}, 120);
 
-  const fileChooser = mountFiles(files, async (path) => {
-    wish.source = path;
-    await drawTarget(asked, wish, say);
-    form.hidden = go.hidden = false;
-    say();
-  });
-  drawGo(go, { wish, line, wrong, app, cleanup });
-  await Promise.all([fileChooser, drawForm(form, wish, say, app, cleanup)]);
-  return cleanup.end;
+	const fileChooser = mountFiles(files, async path => {
+		wish.source = path;
+		await drawTarget(asked, wish, say);
+		form.hidden = go.hidden = false;
+		say();
+	});
+	drawGo(go, {wish, line, wrong, app, cleanup});
+	await Promise.all([fileChooser, drawForm(form, wish, say, app, cleanup)]);
+	return cleanup.end;
 }
 
-function body({ source, target, settings, name }) {
-  return { source, target, settings, ...(name ? { name } : {}) };
+function body({source, target, settings, name}) {
+	return {source, target, settings, ...(name ? {name} : {})};
 }
 
 /** The files of a folder of this machine; a click opens a folder or chooses a file. */
 async function mountFiles(container, choose) {
-  const path = h("input", { type: "text", spellcheck: "false", autocomplete: "off" });
-  const list = h("ul.files");
-  const wrong = put(problem(""), { hidden: true });
-  const open = () => show(path.value);
-  const field = labelled("Folder or file", path);
-  field.append(h("div.row.path", path, button("Open", open)));
-  append(container, field, wrong, list);
-  path.addEventListener("keydown", (event) => event.key === "Enter" && open());
+	const path = h("input", {type: "text", spellcheck: "false", autocomplete: "off"});
+	const list = h("ul.files");
+	const wrong = put(problem(""), {hidden: true});
+	const open = () => show(path.value);
+	const field = labelled("Folder or file", path);
+	field.append(h("div.row.path", path, button("Open", open)));
+	append(container, field, wrong, list);
+	path.addEventListener("keydown", event => event.key === "Enter" && open());
 
-  async function show(wanted) {
-    try {
-      const answer = await get(withQuery("files", { path: wanted }));
-      if (wanted || document.activeElement !== path) path.value = answer.path; // not under the hands of who types
-      wrong.hidden = true;
-      const up = answer.parent ? entry("..", "folder above", () => show(answer.parent)) : null;
-      const shown = answer.entries.filter(({ folder, openable }) => folder || openable);
-      replace(list, up, shown.map((one) => fileEntry(one, answer.path)), !shown.length && h("li.soft", "No tables or folders here."));
-      const here = shown.findIndex(({ name, folder }) => !folder && joined(answer.path, name) === wanted);
-      if (here >= 0) pick(wanted, list.children[here + (up ? 1 : 0)]); // a file's whole path was typed
-    } catch (error) {
-      replace(wrong, error.message);
-      wrong.hidden = false;
-    }
-  }
+	async function show(wanted) {
+		try {
+			const answer = await get(withQuery("files", {path: wanted}));
+			if (wanted || document.activeElement !== path) path.value = answer.path; // not under the hands of who types
+			wrong.hidden = true;
+			const up = answer.parent ? entry("..", "folder above", () => show(answer.parent)) : null;
+			const shown = answer.entries.filter(({folder, openable}) => folder || openable);
+			replace(
+				list,
+				up,
+				shown.map(one => fileEntry(one, answer.path)),
+				!shown.length && h("li.soft", "No tables or folders here."),
+			);
+			const here = shown.findIndex(({name, folder}) => !folder && joined(answer.path, name) === wanted);
+			if (here >= 0) pick(wanted, list.children[here + (up ? 1 : 0)]); // a file's whole path was typed
+		} catch (error) {
+			replace(wrong, error.message);
+			wrong.hidden = false;
+		}
+	}
 
-  function fileEntry({ name, folder, size, openable }, parent) {
-    const full = joined(parent, name);
-    const item = entry(name, folder ? "folder" : bytes(size), () => (folder ? show(full) : pick(full, item)), folder);
-    if (folder && openable) item.append(button("use this folder", () => pick(full, item), { class: "link", "aria-label": `Use the folder ${name}` }));
-    return item;
-  }
+	function fileEntry({name, folder, size, openable}, parent) {
+		const full = joined(parent, name);
+		const item = entry(name, folder ? "folder" : bytes(size), () => (folder ? show(full) : pick(full, item)), folder);
+		if (folder && openable) item.append(button("use this folder", () => pick(full, item), {class: "link", "aria-label": `Use the folder ${name}`}));
+		return item;
+	}
 
-  function pick(full, item) {
-    for (const other of list.children) other.removeAttribute("aria-current");
-    item.setAttribute("aria-current", "true");
-    item.scrollIntoView({ block: "nearest" });
-    path.value = full;
-    choose(full);
-  }
+	function pick(full, item) {
+		for (const other of list.children) other.removeAttribute("aria-current");
+		item.setAttribute("aria-current", "true");
+		item.scrollIntoView({block: "nearest"});
+		path.value = full;
+		choose(full);
+	}
 
-  await show("");
+	await show("");
 }
 
 function entry(name, words, onClick, folder = true) {
-  return h("li", button([h("span", { "aria-hidden": "true" }, folder ? "▸ " : "· "), name], onClick, { class: "quiet file" }), h("span.small.soft", words));
+	return h("li", button([h("span", {"aria-hidden": "true"}, folder ? "▸ " : "· "), name], onClick, {class: "quiet file"}), h("span.small.soft", words));
 }
 
 function joined(folder, name) {
-  const slash = folder.includes("\\") && !folder.includes("/") ? "\\" : "/";
-  return folder.endsWith(slash) ? folder + name : `${folder}${slash}${name}`;
+	const slash = folder.includes("\\") && !folder.includes("/") ? "\\" : "/";
+	return folder.endsWith(slash) ? folder + name : `${folder}${slash}${name}`;
 }
 
 /** The columns with their first cells; one of them is to be predicted. */
 async function drawTarget(container, wish, changed) {
-  container.hidden = false;
-  const heading = h("h2", "2. What is to be predicted?");
-  replace(container, heading, h("p.soft", "Reading …"));
-  let answer;
-  try {
-    answer = await get(withQuery("peek", { path: wish.source }));
-  } catch (error) {
-    replace(container, heading, problem(error));
-    return;
-  }
-  wish.target = answer.target_guess ?? null;
-  const choose = (name) => {
-    wish.target = name;
-    changed();
-  };
-  const group = uniqueId("target");
-  const items = answer.columns.map(({ name, kind, examples }) =>
-    h(
-      "label.column",
-      h("input", { type: "radio", name: group, checked: name === wish.target, on: { change: () => choose(name) } }),
-      h("span.column-name", name),
-      h("span.small.soft", [kind?.replace("_", "/"), (examples ?? []).map((cell) => shortened(cell, 18)).join(", ")].filter(Boolean).join(" · ")),
-    ),
-  );
-  replace(
-    container,
-    heading,
-    h("p.note", `${plural(answer.columns.length, "column")}${answer.rows ? `, ${plural(answer.rows, "row")}` : ""}. All other columns may help to tell it.`),
-    h("fieldset.columns", h("legend.unseen", "The column to predict"), items),
-  );
+	container.hidden = false;
+	const heading = h("h2", "2. What is to be predicted?");
+	replace(container, heading, h("p.soft", "Reading …"));
+	let answer;
+	try {
+		answer = await get(withQuery("peek", {path: wish.source}));
+	} catch (error) {
+		replace(container, heading, problem(error));
+		return;
+	}
+	wish.target = answer.target_guess ?? null;
+	const choose = name => {
+		wish.target = name;
+		changed();
+	};
+	const group = uniqueId("target");
+	const items = answer.columns.map(({name, kind, examples}) =>
+		h(
+			"label.column",
+			h("input", {type: "radio", name: group, checked: name === wish.target, on: {change: () => choose(name)}}),
+			h("span.column-name", name),
+			h("span.small.soft", [kind?.replace("_", "/"), (examples ?? []).map(cell => shortened(cell, 18)).join(", ")].filter(Boolean).join(" · ")),
+		),
+	);
+	replace(
+		container,
+		heading,
+		h("p.note", `${plural(answer.columns.length, "column")}${answer.rows ? `, ${plural(answer.rows, "row")}` : ""}. All other columns may help to tell it.`),
+		h("fieldset.columns", h("legend.unseen", "The column to predict"), items),
+	);
 }
 
 /** The form from the schema of Settings: the basic ones, and the others folded. */
 async function drawForm(container, wish, changed, app, cleanup) {
-  const { groups } = await get("schema");
-  const set = (name, value) => {
-    if (value === null || value === "") delete wish.settings[name];
-    else wish.settings[name] = value;
-    changed();
-  };
-  const hidden = new Set(["target"]); // asked above
-  const fields = (wanted) => wanted.map((one) => settingField(one, (value) => set(one.name, value)));
-  const asked = groups.map((group) => ({ ...group, fields: group.fields.filter(({ name }) => !hidden.has(name)) }));
-  const basic = asked.flatMap((group) => group.fields).filter((one) => one.basic);
-  const rest = asked.map(({ title, fields: all }) => [title, all.filter((one) => !one.basic)]).filter(([, all]) => all.length);
-  const name = h("input", { type: "text", on: { input: () => ((wish.name = name.value.trim()), changed()) } });
-  const all = folded("All settings", rest.map(([title, wanted]) => folded(title, h("div.fields", fields(wanted)))));
-  const show = () => (all.open = app.preferences.state.detail === "practitioner");
-  show();
-  append(
-    container,
-    h("h2", "3. As you like it"),
-    h("p.note", "Everything may stay as it is: what is empty is chosen from the data, and the run says why."),
-    h("div.fields", fields(basic), described("name", "the run's folder; empty: the file's name and the time", name)),
-    all,
-  );
-  cleanup.add(app.preferences.subscribe((_, what) => what.has("detail") && show()));
+	const {groups} = await get("schema");
+	const set = (name, value) => {
+		if (value === null || value === "") delete wish.settings[name];
+		else wish.settings[name] = value;
+		changed();
+	};
+	const hidden = new Set(["target"]); // asked above
+	const fields = wanted => wanted.map(one => settingField(one, value => set(one.name, value)));
+	const asked = groups.map(group => ({...group, fields: group.fields.filter(({name}) => !hidden.has(name))}));
+	const basic = asked.flatMap(group => group.fields).filter(one => one.basic);
+	const rest = asked.map(({title, fields: all}) => [title, all.filter(one => !one.basic)]).filter(([, all]) => all.length);
+	const name = h("input", {type: "text", on: {input: () => ((wish.name = name.value.trim()), changed())}});
+	const all = folded(
+		"All settings",
+		rest.map(([title, wanted]) => folded(title, h("div.fields", fields(wanted)))),
+	);
+	const show = () => (all.open = app.preferences.state.detail === "practitioner");
+	show();
+	append(
+		container,
+		h("h2", "3. As you like it"),
+		h("p.note", "Everything may stay as it is: what is empty is chosen from the data, and the run says why."),
+		h("div.fields", fields(basic), described("name", "the run's folder; empty: the file's name and the time", name)),
+		all,
+	);
+	cleanup.add(app.preferences.subscribe((_, what) => what.has("detail") && show()));
 }
 
 function described(words, description, input) {
-  const field = labelled(words, input);
-  input.before(h("small", description));
-  return field;
+	const field = labelled(words, input);
+	input.before(h("small", description));
+	return field;
 }
 
 /** One field: its name, its description, its input. Empty means: as it is by default. */
 function settingField(one, set) {
-  const standard = one.default == null ? "chosen from the data" : String(one.default);
-  const make = INPUTS[one.type] ?? INPUTS.text;
-  return described(one.name.replaceAll("_", " "), one.description.replace(/ \(see [\w.]+\)/, ""), make(one, standard, set));
+	const standard = one.default == null ? "chosen from the data" : String(one.default);
+	const make = INPUTS[one.type] ?? INPUTS.text;
+	return described(one.name.replaceAll("_", " "), one.description.replace(/ \(see [\w.]+\)/, ""), make(one, standard, set));
 }
 
-const YES_NO = { true: "yes", false: "no" };
+const YES_NO = {true: "yes", false: "no"};
 const INPUTS = {
-  choice: ({ choices }, standard, set) => select([["", `(${standard})`], ...choices.map((value) => [value, value])], "", set),
-  bool: (_, standard, set) =>
-    select([["", `(${YES_NO[standard] ?? standard})`], ...Object.entries(YES_NO)], "", (value) => set(value === "" ? null : value === "true")),
-  integer: (one, standard, set) => numeric(one, 1, standard, set),
-  number: (one, standard, set) => numeric(one, "any", standard, set),
-  text: (_, standard, set) => h("input", { type: "text", placeholder: standard, spellcheck: "false", on: { input: (event) => set(event.target.value.trim()) } }),
+	choice: ({choices}, standard, set) => select([["", `(${standard})`], ...choices.map(value => [value, value])], "", set),
+	bool: (_, standard, set) =>
+		select([["", `(${YES_NO[standard] ?? standard})`], ...Object.entries(YES_NO)], "", value => set(value === "" ? null : value === "true")),
+	integer: (one, standard, set) => numeric(one, 1, standard, set),
+	number: (one, standard, set) => numeric(one, "any", standard, set),
+	text: (_, standard, set) => h("input", {type: "text", placeholder: standard, spellcheck: "false", on: {input: event => set(event.target.value.trim())}}),
 };
 
-function numeric({ minimum, maximum }, step, standard, set) {
-  const tell = ({ target }) => {
-    const fits = target.checkValidity();
-    target.setAttribute("aria-invalid", String(!fits));
-    if (fits) set(target.value === "" ? null : Number(target.value));
-  };
-  return h("input", { type: "number", step, min: minimum, max: maximum, placeholder: standard, on: { input: tell } });
+function numeric({minimum, maximum}, step, standard, set) {
+	const tell = ({target}) => {
+		const fits = target.checkValidity();
+		target.setAttribute("aria-invalid", String(!fits));
+		if (fits) set(target.value === "" ? null : Number(target.value));
+	};
+	return h("input", {type: "number", step, min: minimum, max: maximum, placeholder: standard, on: {input: tell}});
 }
 
-function drawGo(container, { wish, line, wrong, app, cleanup }) {
-  const state = h("p.soft", { role: "status" });
-  const start = explained(button("Go", begin, { class: "primary large" }), "Starts the training in a process of its own; it goes on when this page is closed.");
-  append(container, h("h2", "4. Go"), h("p.note", "This line in a terminal does the same:"), line, wrong, start, state);
+function drawGo(container, {wish, line, wrong, app, cleanup}) {
+	const state = h("p.soft", {role: "status"});
+	const start = explained(button("Go", begin, {class: "primary large"}), "Starts the training in a process of its own; it goes on when this page is closed.");
+	append(container, h("h2", "4. Go"), h("p.note", "This line in a terminal does the same:"), line, wrong, start, state);
 
-  async function begin() {
-    start.disabled = true;
-    replace(state, "Starting …");
-    try {
-      const { job, name } = await post("start", body(wish));
-      await follow(job, name);
-    } catch (error) {
-      start.disabled = false;
-      replace(state);
-      oops(error);
-    }
-  }
+	async function begin() {
+		start.disabled = true;
+		replace(state, "Starting …");
+		try {
+			const {job, name} = await post("start", body(wish));
+			await follow(job, name);
+		} catch (error) {
+			start.disabled = false;
+			replace(state);
+			oops(error);
+		}
+	}
 
-  /** Until the run's folder is there; then the run view takes over. */
-  async function follow(job, name) {
-    while (!cleanup.ended) {
-      const answer = await get(`jobs/${piece(job)}`);
-      if (answer.run) return app.open(`#/run/${piece(answer.run)}`);
-      if (OVER.has(answer.state) || answer.state === "done") {
-        start.disabled = false;
-        replace(state, problem(answer.line || `It ${answer.state}.`));
-        return null;
-      }
-      replace(state, answer.line ? shortened(answer.line, 160) : `Starting ${name ?? ""} …`);
-      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
-    }
-    return null;
-  }
+	/** Until the run's folder is there; then the run view takes over. */
+	async function follow(job, name) {
+		while (!cleanup.ended) {
+			const answer = await get(`jobs/${piece(job)}`);
+			if (answer.run) return app.open(`#/run/${piece(answer.run)}`);
+			if (OVER.has(answer.state) || answer.state === "done") {
+				start.disabled = false;
+				replace(state, problem(answer.line || `It ${answer.state}.`));
+				return null;
+			}
+			replace(state, answer.line ? shortened(answer.line, 160) : `Starting ${name ?? ""} …`);
+			await new Promise(resolve => setTimeout(resolve, LOOK_AGAIN_MS));
+		}
+		return null;
+	}
 }

@@ -14,39 +14,39 @@
  *   at          of the last answer            said, layers   the network's last answer, what can be opened
  */
 export function createStore(initial) {
-  const listeners = new Set();
-  const store = {
-    state: Object.freeze({ ...initial }),
-    set(partial) {
-      const changed = new Set(Object.keys(partial).filter((key) => !Object.is(partial[key], store.state[key])));
-      if (changed.size === 0) return;
-      store.state = Object.freeze({ ...store.state, ...partial });
-      for (const listener of [...listeners]) listener(store.state, changed);
-    },
-    subscribe(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-  };
-  return store;
+	const listeners = new Set();
+	const store = {
+		state: Object.freeze({...initial}),
+		set(partial) {
+			const changed = new Set(Object.keys(partial).filter(key => !Object.is(partial[key], store.state[key])));
+			if (changed.size === 0) return;
+			store.state = Object.freeze({...store.state, ...partial});
+			for (const listener of [...listeners]) listener(store.state, changed);
+		},
+		subscribe(listener) {
+			listeners.add(listener);
+			return () => listeners.delete(listener);
+		},
+	};
+	return store;
 }
 
 /** What ends several things at once: views collect their subscriptions and timers here. */
 export function createCleanup() {
-  const actions = [];
-  let ended = false;
-  return {
-    add(action) {
-      if (ended) action();
-      else actions.push(action);
-      return action;
-    },
-    get ended() {
-      return ended;
-    },
-    end() {
-      ended = true;
-      for (const action of actions.splice(0).reverse()) action();
-    },
-  };
+	const actions = [];
+	let ended = false;
+	return {
+		add(action) {
+			if (ended) action();
+			else actions.push(action);
+			return action;
+		},
+		get ended() {
+			return ended;
+		},
+		end() {
+			ended = true;
+			for (const action of actions.splice(0).reverse()) action();
+		},
+	};
 }

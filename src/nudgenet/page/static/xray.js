@@ -1,46 +1,46 @@
 // The x-ray of a run: the network opened at any step of its training, driven by one slider.
 
-import { mountBoundary } from "./boundary.js";
-import { h } from "./dom.js";
-import { mountErrors } from "./errors.js";
-import { mountAttention, mountFilters } from "./inside.js";
-import { mountNetwork } from "./network.js";
-import { mountNeuron } from "./neuron.js";
-import { mountRow } from "./row.js";
-import { mountSlider } from "./slider.js";
-import { createCleanup } from "./state.js";
+import {mountBoundary} from "./boundary.js";
+import {h} from "./dom.js";
+import {mountErrors} from "./errors.js";
+import {mountAttention, mountFilters} from "./inside.js";
+import {mountNetwork} from "./network.js";
+import {mountNeuron} from "./neuron.js";
+import {mountRow} from "./row.js";
+import {mountSlider} from "./slider.js";
+import {createCleanup} from "./state.js";
 
 /** Slider and panels over the run view's `store`; returns what takes them away. */
 export function mountXray(container, run, store) {
-  const cleanup = createCleanup();
-  if (!store.state.row) store.set({ row: firstRow(run) });
-  store.set({ mode: "exact", member: 0, stage: "forward", batch: "row" });
-  const slot = container.closest("main")?.querySelector(".time-slot") ?? container;
-  const grid = h("div.panels.even.xray");
-  // Where the run's rows are gone, the network still answers for values that somebody types.
-  cleanup.add(store.subscribe((state, changed) => changed.has("gone") && state.gone && !state.row.values && store.set({ row: typicalRow(run) })));
-  mountSlider(slot, run, store, cleanup);
-  container.append(grid);
-  mountNetwork(grid, run, store, cleanup);
-  mountNeuron(grid, run, store, cleanup);
-  mountRow(grid, run, store, cleanup);
-  mountErrors(grid, run, store, cleanup);
-  const isTransformer = run.settings?.network === "transformer"; // its first layer is a table of words
-  (isTransformer ? mountAttention : mountFilters)(grid, run, store, cleanup);
-  mountBoundary(grid, run, store, cleanup);
-  return () => {
-    cleanup.end();
-    grid.remove();
-  };
+	const cleanup = createCleanup();
+	if (!store.state.row) store.set({row: firstRow(run)});
+	store.set({mode: "exact", member: 0, stage: "forward", batch: "row"});
+	const slot = container.closest("main")?.querySelector(".time-slot") ?? container;
+	const grid = h("div.panels.even.xray");
+	// Where the run's rows are gone, the network still answers for values that somebody types.
+	cleanup.add(store.subscribe((state, changed) => changed.has("gone") && state.gone && !state.row.values && store.set({row: typicalRow(run)})));
+	mountSlider(slot, run, store, cleanup);
+	container.append(grid);
+	mountNetwork(grid, run, store, cleanup);
+	mountNeuron(grid, run, store, cleanup);
+	mountRow(grid, run, store, cleanup);
+	mountErrors(grid, run, store, cleanup);
+	const isTransformer = run.settings?.network === "transformer"; // its first layer is a table of words
+	(isTransformer ? mountAttention : mountFilters)(grid, run, store, cleanup);
+	mountBoundary(grid, run, store, cleanup);
+	return () => {
+		cleanup.end();
+		grid.remove();
+	};
 }
 
 function typicalRow(run) {
-  const used = (run.columns ?? []).filter((column) => column.used !== false);
-  return { values: Object.fromEntries(used.map(({ name, typical }) => [name, typical ?? ""])) };
+	const used = (run.columns ?? []).filter(column => column.used !== false);
+	return {values: Object.fromEntries(used.map(({name, typical}) => [name, typical ?? ""]))};
 }
 
 function firstRow(run) {
-  if (run.exported) return { ...run.exported.rows[0] };
-  const part = ["validation", "train", "test"].find((name) => run.parts?.[name]) ?? "train";
-  return { part, index: 0 };
+	if (run.exported) return {...run.exported.rows[0]};
+	const part = ["validation", "train", "test"].find(name => run.parts?.[name]) ?? "train";
+	return {part, index: 0};
 }
