@@ -169,7 +169,7 @@ def test_queries(nudge: Nudge, folder: Path, query: str, message: str) -> None:
         (("resume", "dnoe"), "Did you mean `done`?"),
         (("predict", "dnoe", "{folder}/houses.csv"), "Did you mean `done`?"),
         (("predict", "done", "{folder}/nothing.csv"), "There is no such file"),
-        (("predict", "done", "{folder}"), "None of the columns that the network learned from is there"),
+        (("predict", "done", "{folder}"), "is a folder of files, and the rows of a table are needed here"),
         (("predict", "done", "{folder}/image.png"), "is an image"),
         (("predict", "done", "{folder}/header.csv"), "holds a header and no rows"),
         (("predict", "done", "{folder}/other.csv"), "None of the columns that the network learned from is there"),

@@ -143,7 +143,7 @@ def test_folders_of_neither_are_one_line(tmp_path: Path, content: bytes) -> None
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file.wav").write_bytes(content)
-    with pytest.raises(SourceError, match="holds an image or a sound"):
+    with pytest.raises(SourceError, match="holds an image, a sound or a text"):
         read(tmp_path, Settings())
 
 

@@ -96,7 +96,8 @@ def reading(kind: str, folder: Path) -> tuple[torch.nn.Module, dict[str, Tensor]
     torch.manual_seed(0)
     if kind in ("bag", "transformer"):
         shape = Shape(2, (), 3, 100, text=TextShape("bag" if kind == "bag" else "sequence", 30, 16))
-        settings = make_settings(network=kind, width=32, layers=1, members=2)
+        several = {"members": 2} if kind == "bag" else {}
+        settings = make_settings(network=kind, width=32, layers=1, **several)
         network = NETWORKS[kind](shape, choose_capacity(shape, settings), settings, torch.zeros(0, 3))
     else:
         model = find_model(str(write_model(folder / kind, kind)))
