@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from nudgenet.observer import Silent
 from nudgenet.records import Part, Prepared, Shape, Task
+from nudgenet.training.stopping import StopSignal
 
 # Made-up reviews: words that decide, and words that do not.
 KIND, UNKIND = ("lovely", "splendid", "charming", "delightful"), ("dreadful", "awful", "tedious", "horrid")
@@ -33,6 +35,18 @@ FILLING = (
     "it",
 )
 FILLING += ("and", "left", "at", "ten")
+
+
+class StopAt(Silent):
+    """Asks to stop after so many steps."""
+
+    def __init__(self, step: int) -> None:
+        self.signal, self.left = StopSignal(), step
+
+    def on_step(self, epoch: int, step_in_epoch: int, loss: float) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.signal.request("the test")
 
 
 def make_prepared(

@@ -16,10 +16,9 @@ import pytest
 import torch
 
 import nudgenet
+from conftest import StopAt
 from nudgenet.errors import Interrupted
-from nudgenet.observer import Silent
 from nudgenet.runs.checkpoint import load_checkpoint
-from nudgenet.training.stopping import StopSignal
 
 pytestmark = pytest.mark.filterwarnings("ignore::nudgenet.errors.DataWarning")
 SETTINGS: dict[str, Any] = {"epochs": 12, "batch_size": 8, "baselines": False, "patience": 99}
@@ -39,18 +38,6 @@ def assert_same(first: nudgenet.Run, second: nudgenet.Run) -> None:
 
 
 # ------------------------------------------------------------------ in this process: at any step
-
-
-class StopAt(Silent):
-    """Asks to stop after so many steps."""
-
-    def __init__(self, step: int) -> None:
-        self.signal, self.left = StopSignal(), step
-
-    def on_step(self, epoch: int, step_in_epoch: int, loss: float) -> None:
-        self.left -= 1
-        if self.left == 0:
-            self.signal.request("the test")
 
 
 @pytest.fixture(scope="module")

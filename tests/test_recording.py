@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import nudgenet
+from conftest import StopAt
 from nudgenet.errors import Interrupted, RunError
-from nudgenet.observer import Silent
 from nudgenet.pipeline import reopen
 from nudgenet.runs.checkpoint import load_checkpoint
 from nudgenet.runs.store import Store
@@ -23,23 +23,10 @@ from nudgenet.training.loop import step
 from nudgenet.training.place import Place, working_at
 from nudgenet.training.replay import agrees, one_step, replay
 from nudgenet.training.state import weights_of
-from nudgenet.training.stopping import StopSignal
 
 pytestmark = pytest.mark.filterwarnings("ignore::nudgenet.errors.DataWarning")
 SETTINGS: dict[str, Any] = {"epochs": 8, "batch_size": 8, "baselines": False, "patience": 99, "normalisation": "layer"}
 PER_EPOCH = 21
-
-
-class StopAt(Silent):
-    """Asks to stop after so many steps."""
-
-    def __init__(self, step: int) -> None:
-        self.signal, self.left = StopSignal(), step
-
-    def on_step(self, epoch: int, step_in_epoch: int, loss: float) -> None:
-        self.left -= 1
-        if self.left == 0:
-            self.signal.request("the test")
 
 
 @pytest.fixture(scope="module")

@@ -156,3 +156,4 @@ def test_when_the_page_goes_nothing_stays(own_page: Any, tmp_path: Path) -> None
     for _ in range(3):
         with client.websocket_connect("ws://127.0.0.1:8721/api/live") as socket:
             socket.send_json({"watch": "binary"})
+    assert {"binary"} <= {run["name"] for run in own_page.get("runs")["runs"]}  # and the page answers on

@@ -378,7 +378,7 @@ def test_wrong_questions_are_answered_in_one_line(page: Any, address: str, body:
 
 
 def test_no_such_run(page: Any) -> None:
-    page.error("POST", "runs/nobody/network", {"row": ROW}, status=404)
+    assert "nobody" in page.error("POST", "runs/nobody/network", {"row": ROW}, status=404)
 
 
 # --- what is missing ------------------------------------------------------------------------------

@@ -156,21 +156,15 @@ def pages_over(runs: Path) -> list[int]:
     return found
 
 
+def train_open(houses: Path, runs: Path) -> list[str]:
+    """The command that trains with the page beside it."""
+    return [sys.executable, "-m", "nudgenet", "train", str(houses), "--target", "price", "--runs", str(runs), "--open"]
+
+
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for processes in /proc")
 def test_train_open_shows_the_run_and_leaves_nothing(houses: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    command = [
-        sys.executable,
-        "-m",
-        "nudgenet",
-        "train",
-        str(houses),
-        "--target",
-        "price",
-        "--runs",
-        str(runs),
-        "--open",
-    ]
+    command = train_open(houses, runs)
     quick = ["--set", "epochs=2", "--no-baselines", "--json"]
     result = subprocess.run(
         [*command, *quick], env=browser(tmp_path), capture_output=True, text=True, timeout=PATIENCE_S
@@ -187,18 +181,7 @@ def test_train_open_shows_the_run_and_leaves_nothing(houses: Path, tmp_path: Pat
 def test_at_a_terminal_the_page_stays_until_ctrl_c(houses: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     ours, theirs = pty.openpty()
-    command = [
-        sys.executable,
-        "-m",
-        "nudgenet",
-        "train",
-        str(houses),
-        "--target",
-        "price",
-        "--runs",
-        str(runs),
-        "--open",
-    ]
+    command = train_open(houses, runs)
     with subprocess.Popen(
         [*command, "--set", "epochs=2", "--no-baselines"], env=browser(tmp_path), stdin=theirs, stdout=theirs, stderr=theirs,
         start_new_session=True,
@@ -222,18 +205,7 @@ def test_at_a_terminal_the_page_stays_until_ctrl_c(houses: Path, tmp_path: Path)
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for processes in /proc")
 def test_a_killed_training_takes_its_page_along(houses: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    command = [
-        sys.executable,
-        "-m",
-        "nudgenet",
-        "train",
-        str(houses),
-        "--target",
-        "price",
-        "--runs",
-        str(runs),
-        "--open",
-    ]
+    command = train_open(houses, runs)
     long = ["--set", "epochs=100000", "--set", "patience=100000", "--quiet"]
     with subprocess.Popen([*command, *long], env=browser(tmp_path), stderr=subprocess.DEVNULL) as process:
         until = time.monotonic() + PATIENCE_S

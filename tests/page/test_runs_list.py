@@ -120,13 +120,15 @@ def test_looking_on_does_not_keep_a_run_from_being_resumed(own_page: Any) -> Non
 
     looking = threading.Thread(target=look)
     looking.start()
+    held = 0
     try:
         for _ in range(50):
             with store.held():
-                pass
+                held += 1
     finally:
         over.set()
         looking.join()
+    assert held == 50
 
 
 def test_damaged_runs_do_not_take_the_list_down(own_page: Any) -> None:

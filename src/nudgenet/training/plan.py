@@ -140,31 +140,36 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
     )
     if is_pretrained:
         plan = _in_two_phases(plan, settings, is_small=is_small_trunk(shape))
-        epochs, patience = plan.epochs, plan.patience
-    averaging = Decision(
-        "averaging", f"weights over the last {1 / (1 - usual_memory):,.0f} steps or so",
-        "the average answers better than any single step's weights", "--set ema=0",
-    )  # fmt: skip
-    per_epoch = f"{steps:,} updates in each pass over {rows:,} training rows"
-    return plan, [
-        Decision("batch size", f"{batch_size} rows", per_epoch, f"--set batch_size={2 * batch_size}"),
+    return plan, _explain(plan, settings, shape, is_averaged=is_averaged and settings.ema is None)
+
+
+def _explain(plan: Plan, settings: Settings, shape: Shape, *, is_averaged: bool) -> list[Decision]:
+    """Why the plan is what it is. is_averaged: the memory of the averaged weights was chosen, not set."""
+    epochs, steps, rate = plan.epochs, plan.steps_per_epoch, plan.learning_rate
+    per_epoch = f"{steps:,} updates in each pass over {shape.num_rows:,} training rows"
+    decisions = [
+        Decision("batch size", f"{plan.batch_size} rows", per_epoch, f"--set batch_size={2 * plan.batch_size}"),
         Decision(
             "epochs", f"at most {epochs}", f"about {epochs * steps:,} updates in all", f"--set epochs={2 * epochs}"
         ),
         Decision(
             "learning rate",
-            f"{learning_rate:g} with {settings.optimizer}, {settings.schedule} schedule",
+            f"{rate:g} with {settings.optimizer}, {settings.schedule} schedule",
             _why_rate(settings, shape),
-            f"--set learning_rate={learning_rate / 3:.2g}, --set optimizer=sgd, --set schedule=constant",
+            f"--set learning_rate={rate / 3:.2g}, --set optimizer=sgd, --set schedule=constant",
         ),
         Decision(
             "early stopping",
-            f"after {patience} epochs without a better validation loss",
+            f"after {plan.patience} epochs without a better validation loss",
             "training longer than that only learns the training rows by heart; the best weights are kept",
-            f"--set patience={2 * patience}",
+            f"--set patience={2 * plan.patience}",
         ),
-        *([averaging] if is_averaged and settings.ema is None else []),
     ]
+    if is_averaged:
+        steps_kept = f"weights over the last {1 / (1 - plan.ema):,.0f} steps or so"
+        why = "the average answers better than any single step's weights"
+        decisions.append(Decision("averaging", steps_kept, why, "--set ema=0"))
+    return decisions
 
 
 def _in_two_phases(plan: Plan, settings: Settings, *, is_small: bool) -> Plan:
