@@ -38,6 +38,11 @@ def test_words_of_any_language(text: str | None, words: list[str]) -> None:
     assert words_of(text, "end") == [words, ["end"]]
 
 
+def test_blanks_are_those_of_python() -> None:
+    blanks = [chr(code) for code in range(0x3100) if chr(code).isspace()]
+    assert words_of(*[f"{blank}a{blank}{blank}b{blank}" for blank in blanks]) == [["a", "b"]] * len(blanks)
+
+
 @settings(deadline=None)
 @given(st.lists(st.none() | WILD, min_size=1, max_size=8))
 def test_a_text_has_the_same_words_in_any_company(texts: list[str | None]) -> None:
