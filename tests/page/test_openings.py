@@ -290,7 +290,7 @@ def test_what_if_a_column_were_as_usual(page: Any, kind: str) -> None:
             place = run.classes.index(found["answer"])
             expected, before = run.predict_proba(values)[0][place], found["probabilities"][place]["probability"]
         assert column["answer_if_typical"] == pytest.approx(expected, rel=1e-4, abs=1e-6)
-        assert column["change"] == pytest.approx(column["answer_if_typical"] - before)
+        assert column["change"] == pytest.approx(before - column["answer_if_typical"])
 
 
 def test_the_neurons_that_speak_for_an_answer(page: Any) -> None:
@@ -412,6 +412,9 @@ def test_without_its_source_a_run_opens_on_its_snapshots(moved_page: Any) -> Non
         "POST", "runs/binary/update", {"row": row, "step": 0, "layer": "layer1", "neuron": 0, "batch": "real"}
     )
     assert moved_page.post("runs/binary/whatif", {"row": row})["columns"]
+    untold = {**row, "truth": None}
+    line = moved_page.error("POST", "runs/binary/update", {"row": untold, "step": 0, "layer": "layer1", "neuron": 0})
+    assert "true answer" in line and "below the row's values" in line
     assert time["rows"] is False
     assert moved_page.post("runs/binary/boundary", {"row": row, "x": "area", "y": "age"})["points"] == []
 

@@ -76,7 +76,7 @@ def test_a_frame_shows_what_the_network_answers(page: Any) -> None:
     layers = frame["network"]["layers"]
     assert [np.array(layer["weights"]).shape for layer in layers] == [(6, 2), (3, 6)]
     assert layers[0]["weights"] == game.state.network.layers[0].sum.weight.tolist()  # type: ignore[union-attr, index]
-    assert first["classes"] == ["blue", "orange", "purple"]
+    assert first["classes"] == ["blue", "orange", "green"]
     table = toy("blobs", 120, 0.1, 3)
     known = {(x, y): kind for x, y, kind in zip(table["x"], table["y"], table["kind"], strict=True)}
     for point in first["points"]:
@@ -168,3 +168,18 @@ def test_it_runs_pauses_and_steps_over_the_socket(page: Any) -> None:
         assert "no data `nothing`" in answer["error"]
         socket.send_json({"do": "dance"})
         assert "start, pause" in socket.receive_json()["error"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_mistake_of_ours_reaches_the_page_as_one_line(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Game) -> dict[str, Any]:
+        raise ZeroDivisionError("nobody\nthought of this")
+
+    monkeypatch.setattr(Game, "frame", broken)
+    with page.client.websocket_connect("ws://127.0.0.1:8721/api/playground") as socket:
+        socket.send_json({"do": "start", **SMALL, "data": "moons"})
+        line = socket.receive_json()["error"]
+        assert "bug in nudgenet (ZeroDivisionError: nobody thought of this)" in line and "\n" not in line
+        monkeypatch.undo()
+        socket.send_json({"do": "start", **SMALL, "data": "moons"})
+        assert socket.receive_json()["points"], "and it can be started again"

@@ -75,6 +75,13 @@ class TokenFeature:
         parts = np.searchsorted(ends, last, side="right")
         return np.array(encoded.ids, np.int64) + FIRST, np.where(is_empty, -1, parts)
 
+    def piece(self, number: int) -> str:
+        """What a token of the vocabulary stands for, as people read it: a piece inside a word begins with dots."""
+        name = str(self._tokenizer.id_to_token(number) or f"token {number}")
+        if name.startswith("##"):
+            return f"…{name[2:]}"
+        return name.removeprefix("Ġ").removeprefix("▁") or "(blank)"  # how tokenizers write the blank before a word
+
     def _ids(self, cells: pa.ChunkedArray) -> list[list[int]]:
         texts = ["" if text is None else text for text in parse_levels(texts_of(cells), self.format).to_pylist()]
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]

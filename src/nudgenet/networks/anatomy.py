@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor, nn
 
-from nudgenet.networks import watched_dense, watched_places
+from nudgenet.networks import watched_dense, watched_places, watched_trunks
 from nudgenet.networks.bag import BagNetwork
 from nudgenet.networks.convnet import ConvNet
 from nudgenet.networks.ensemble import Ensemble
@@ -109,16 +109,29 @@ def fired_in(
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 
-def first_filters(network: ConvNet, most: int) -> tuple[list[int], Tensor]:
-    """The channels of the first layer with the largest weights, and these: float32 (channels, colours, height, width)."""
-    weights = network.stem.weight.detach().float()
+def first_filters(network: nn.Module, most: int) -> tuple[list[int], Tensor] | None:
+    """The channels of the first layer over a picture with the largest weights, and these: float32 (channels, colours, height, width).
+
+    None for networks that see no pictures.
+    """
+    is_seeing = isinstance(network, ConvNet | PretrainedNetwork)
+    weights = watched_trunks.first_convolution(network) if is_seeing else None
+    if weights is None:
+        return None
     order = weights.flatten(1).norm(dim=1).argsort(descending=True, stable=True)[:most]
     return order.tolist(), weights[order]
 
 
 def attention_of(network: nn.Module, seen: Watch) -> list[Tensor]:
-    """Of each block of a transformer, who looked at whom: float32 (heads, tokens, tokens); [] for other networks."""
-    return watched_places.attention_maps(network, seen) if isinstance(network, Transformer) else []
+    """Of each block of a transformer, or of a pretrained one's layers, who looked at whom: float32 (heads, tokens, tokens).
+
+    [] for other networks. Of several columns of text it is the first that holds one (`watched_trunks.read_text`).
+    """
+    if isinstance(network, Transformer):
+        return watched_places.attention_maps(network, seen)
+    if isinstance(network, PretrainedNetwork) and network.shape.medium == "text":
+        return watched_trunks.trunk_attention(network, watched_trunks.read_text(network, seen.taken(network))[1])
+    return []
 
 
 def gradients(found: Tensor, seen: Watch) -> None:

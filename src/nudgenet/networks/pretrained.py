@@ -117,14 +117,22 @@ class PretrainedNetwork(nn.Module):
 
     def _read_texts(self, tokens: Tensor) -> Tensor:
         """Of every column mean 0 and variance 1."""
+        return torch.cat([self._in_pieces(column) for column in self.own_tokens(tokens)], dim=1)
+
+    def own_tokens(self, tokens: Tensor) -> list[Tensor]:
+        """The tokens of each column of texts, (rows, places), by the trunk's own numbers from 1; 0 is nothing.
+
+        Raises:
+            ValueError: the trunk reads no texts.
+        """
         text = self.shape.text
-        assert text is not None
+        if text is None or self.shape.medium != "text":
+            raise ValueError("this trunk reads no texts")
         ends = list(accumulate(text.columns))
         columns = [tokens[:, end - places : end] for end, places in zip(ends, text.columns, strict=True)]
         vocabulary = (text.num_terms - 1) // len(columns)
         # Each column's tokens have numbers of their own; the trunk knows but one vocabulary.
-        own = [torch.where(column > 0, (column - 1) % vocabulary + 1, 0) for column in columns]
-        return torch.cat([self._in_pieces(column) for column in own], dim=1)
+        return [torch.where(column > 0, (column - 1) % vocabulary + 1, 0) for column in columns]
 
     def _in_pieces(self, tokens: Tensor) -> Tensor:
         """Without gradients texts of like length go together, so that little is computed for places that are empty."""

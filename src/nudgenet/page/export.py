@@ -22,10 +22,12 @@ from nudgenet.page import insights, items, updates
 from nudgenet.page.context import as_json
 from nudgenet.page.curves import History, baselines_of, grown, health, series
 from nudgenet.page.detail import detail
-from nudgenet.page.neurons import open_network, open_neurons
+from nudgenet.page.drawing import open_network
+from nudgenet.page.listing import judge, list_rows
+from nudgenet.page.neurons import open_neurons
 from nudgenet.page.onefile import compose
 from nudgenet.page.opened import Moment, OpenedRun
-from nudgenet.page.rows import Row, judge, list_rows, resolve
+from nudgenet.page.rows import Row, resolve
 from nudgenet.report.glossary import GLOSSARY
 from nudgenet.runs.store import Store
 
@@ -155,7 +157,7 @@ def curves_of(store: Store, history: History) -> dict[str, Any]:
     names = ",".join(history.columns()) or "train_loss"
     steps = store.health_steps()
     kept = [steps[place] for place in spread(len(steps), MOST_HEALTH)]
-    looks = [{**health(store, history, step), "steps": kept} for step in kept]
+    looks = [{**health(store, step), "steps": kept} for step in kept]
     curves = series(history, {"names": names, "points": str(POINTS)}) | {"baselines": baselines_of(store)}
     return {"series": curves, "health": looks}
 
@@ -335,7 +337,7 @@ def row_of(
         num_classes = len(opened.run.classes) if opened.run.task.kind == "multiclass" else 1
         drawn = answer(lambda: insights.boundary(opened, moment, row, x, y, max(6, int((GRID / num_classes) ** 0.5))))
         found["boundary"] = {name: value for name, value in drawn.items() if name != "points"}
-    if opened.run.settings.network == "transformer":
+    if opened.run.settings.network in ("transformer", "pretrained") and opened.run.preparation.texts:
         found["attention"] = answer(lambda: insights.attention(opened, moment, row)) if looks else None
     return found
 

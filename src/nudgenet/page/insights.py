@@ -15,14 +15,16 @@ from nudgenet.data.spans import input_positions
 from nudgenet.data.starts import MediaFeature
 from nudgenet.errors import ColumnError, RunError, did_you_mean
 from nudgenet.networks.anatomy import attention_of, fired_in, first_filters, gradients, watch
-from nudgenet.networks.convnet import ConvNet
-from nudgenet.networks.transformer import Transformer
+from nudgenet.networks.pretrained import PretrainedNetwork
+from nudgenet.networks.watched_trunks import read_text
+from nudgenet.page.answers import answer_as_json, answers, ask, label_of, probabilities_of, told, truth_of
 from nudgenet.page.context import BadRequest
 from nudgenet.page.detail import typical_text
+from nudgenet.page.listing import judge, looked_at
 from nudgenet.page.naming import number_before, typical_inputs
-from nudgenet.page.neurons import View, answer_as_json, names_of, neuron_of, probabilities_of, view
+from nudgenet.page.neurons import View, names_of, neuron_of, view
 from nudgenet.page.opened import Moment, OpenedRun
-from nudgenet.page.rows import Row, answers, ask, at_of, cells_of, judge, label_of, part_of_run, truth_of
+from nudgenet.page.rows import Row, at_of, cells_of, part_of_run
 from nudgenet.training.place import working_at
 from nudgenet.watching.xray import strongest
 
@@ -34,6 +36,7 @@ RESOLUTION = 60
 FINEST = 200
 MOST_POINTS = 500
 MOST_FILTERS = 64
+MOST_LOOKS = 400_000  # shares of attention of one answer
 
 
 def what_if(opened: OpenedRun, moment: Moment, row: Row) -> dict[str, Any]:
@@ -56,7 +59,7 @@ def what_if(opened: OpenedRun, moment: Moment, row: Row) -> dict[str, Any]:
             "text": row.cells.get(column, ""),
             "typical": usual[column],
             "answer_if_typical": float(values[place]),
-            "change": float(values[place] - values[0]),
+            "change": float(values[0] - values[place]),  # what it is for the answer that the column is as it is
         }
         for place, column in enumerate(known, start=1)
     ]
@@ -148,7 +151,7 @@ def exciting_each(
     found = view(opened, moment, row, member)
     neurons = [(layer.name, number) for layer, number in (neuron_of(found, *one) for one in wanted)]
     key = ("exciting", moment.at.step, moment.at.why, member, *neurons)
-    fired, places = opened.remembered(key, lambda: fired_by(opened, moment.network, member, neurons))
+    fired, places = opened.remembered(key, lambda: fired_by(opened, moment, member, neurons))
     targets = part_of_run(opened, "train").targets
     answers = []
     for column, (name, number) in enumerate(neurons):
@@ -169,13 +172,13 @@ def exciting_each(
 
 
 def fired_by(
-    opened: OpenedRun, network: nn.Module, member: int, neurons: Sequence[tuple[str, int]]
+    opened: OpenedRun, moment: Moment, member: int, neurons: Sequence[tuple[str, int]]
 ) -> tuple[np.ndarray, np.ndarray]:
     """What neurons answer to the training rows, (rows, neurons), and the rows' indices."""
-    part = part_of_run(opened, "train")
-    places = np.linspace(0, len(part) - 1, min(len(part), MOST_LOOKED_AT)).round().astype(np.int64)
+    places, part = looked_at(opened, moment, "train", MOST_LOOKED_AT)
     with working_at(opened.place):
-        fired = fired_in(network, part.inputs, torch.from_numpy(places), {name for name, _ in neurons}, member)
+        rows = torch.arange(len(part))
+        fired = fired_in(moment.network, part.inputs, rows, {name for name, _ in neurons}, member)
     return torch.stack([fired[name][:, neuron] for name, neuron in neurons], dim=1).numpy(), places
 
 
@@ -210,7 +213,8 @@ def boundary(opened: OpenedRun, moment: Moment, row: Row, x: Any, y: Any, resolu
     size = max(2, min(size, FINEST))
     ticks = [np.linspace(low, high, size) for _, _, low, high in axes]
     across, up = np.meshgrid(*ticks)
-    inputs = {name: tensor.repeat_interleave(size * size, dim=0) for name, tensor in row.inputs.items()}
+    one = told(opened, moment.network, row.inputs)
+    inputs = {name: tensor.repeat_interleave(size * size, dim=0) for name, tensor in one.items()}
     for (place, feature, _, _), values in zip(axes, (across, up), strict=True):
         for offset, encoded in enumerate(feature.encode(values.ravel())):
             inputs["numbers"][:, place + offset] = torch.from_numpy(encoded).to(torch.float32)
@@ -267,15 +271,16 @@ def prepared_back(numbers: Tensor, axis: Axis) -> np.ndarray:
 def filters(opened: OpenedRun, moment: Moment) -> dict[str, Any]:
     """The weights of the first layer: as small pictures, or column by column."""
     network = moment.network
-    if isinstance(network, ConvNet):
-        order, weights = first_filters(network, MOST_FILTERS)
+    if (seeing := first_filters(network, MOST_FILTERS)) is not None:
+        order, weights = seeing
         pictures = weights.permute(0, 2, 3, 1).tolist()  # height, width, channels
         found = [
             {"index": index, "values": values, "columns": []} for index, values in zip(order, pictures, strict=True)
         ]
-        return {"at": at_of(moment.at), "kind": "images", "layer": "stem", "filters": found}
+        layer = None if isinstance(network, PretrainedNetwork) else "stem"  # inside a trunk no neuron is opened
+        return {"at": at_of(moment.at), "kind": "images", "layer": layer, "filters": found}
     names = names_of(opened, network)
-    if not names.groups:
+    if not names.groups or isinstance(network, PretrainedNetwork):
         raise BadRequest("The first layer of this network has no weights that a person could read")
     shown = view(opened, moment, usual_row(opened), 0)
     first = next((layer for layer in shown.layers if layer.below == "input"), shown.layers[0])
@@ -304,15 +309,34 @@ def usual_row(opened: OpenedRun) -> Row:
 
 
 def attention(opened: OpenedRun, moment: Moment, row: Row) -> dict[str, Any]:
-    """Which word looked at which, in every head of every block."""
-    with working_at(opened.place), torch.no_grad(), watch(moment.network) as seen:
-        if not isinstance(moment.network, Transformer):
-            raise BadRequest("Only the network `transformer` has attention maps", got=opened.run.settings.network)
-        outputs = moment.network(row.inputs)
-        maps = attention_of(moment.network, seen)
+    """Which word looked at which, in every head of every block; of a long text its beginning, as `note` then says."""
+    network = moment.network
+    with working_at(opened.place), torch.no_grad(), watch(network) as seen:
+        outputs = network(row.inputs)
+        maps = attention_of(network, seen)
+    if not maps:
+        fix = "Networks of the kind `transformer` have them, and most pretrained ones for texts."
+        raise BadRequest("This network has no attention maps over words", got=opened.run.settings.network, fix=fix)
+    words, note = words_looked_at(opened, network, row, len(maps[0][0]))
+    most = int((MOST_LOOKS / sum(len(heads) for heads in maps)) ** 0.5)
+    if len(words) > most:
+        note = f"{note} The first {most:,} of {len(words):,} are shown.".strip()
+        words, maps = words[:most], [heads[:, :most, :most] for heads in maps]
     return {
         "at": at_of(moment.at),
-        "words": names_of(opened, moment.network).words_of(row.inputs),
+        "words": words,
+        "note": note,
         "layers": [{"heads": heads.tolist()} for heads in maps],
         "answer": answer_as_json(opened, answers(opened, outputs)[0]),
     }
+
+
+def words_looked_at(opened: OpenedRun, network: nn.Module, row: Row, count: int) -> tuple[list[str], str]:
+    """The words of the text that attention is shown for, `count` with those of the network's own; of several columns, which."""
+    names = names_of(opened, network)
+    if not isinstance(network, PretrainedNetwork):
+        return names.words_of(row.inputs), ""
+    place, tokens = read_text(network, row.inputs)
+    words = [names.word(token) for token in tokens[0].tolist()]
+    columns = list(opened.run.preparation.texts)
+    return ["(start)"] * (count - len(words)) + words, f"The words of `{columns[place]}`." if len(columns) > 1 else ""

@@ -12,6 +12,7 @@ from torch import Tensor
 from nudgenet.data.features import ROOM, STRAIGHT, UNKNOWN, CategoryFeature, DateFeature, Feature, NumberFeature, Scale
 from nudgenet.data.prepare import Preparation
 from nudgenet.data.texts import FIRST, PIECE, BagFeature, SequenceFeature
+from nudgenet.data.tokens import TokenFeature
 from nudgenet.data.words import EDGE
 from nudgenet.networks.watched import Layer, Origin
 
@@ -122,7 +123,10 @@ class InputNames:
         }
 
     def word(self, token: int) -> str:
-        """The word that a token stands for."""
+        """The word that a token stands for, or the piece of one that a pretrained network's tokenizer makes."""
+        pretrained = [feature for feature in self.preparation.features if isinstance(feature, TokenFeature)]
+        if pretrained and token >= FIRST:  # every column has numbers of its own for the same vocabulary
+            return pretrained[0].piece((token - FIRST) % len(pretrained[0].terms))
         known = FIRST <= token < FIRST + len(self.terms)
         return self.terms[token - FIRST] if known else f"token {token}"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from nudgenet.data.batches import num_steps
 from nudgenet.errors import RunError, UserError
 from nudgenet.job import Table
 from nudgenet.networks import rebuild
+from nudgenet.page.states import States
 from nudgenet.pipeline import reopen
 from nudgenet.records import Part, Shape
 from nudgenet.run import Run
@@ -32,6 +34,7 @@ from nudgenet.runs.checkpoint import load_checkpoint
 from nudgenet.runs.store import Store
 from nudgenet.training.objectives import Objective, make_objective
 from nudgenet.training.place import Place, working_at
+from nudgenet.training.plan import make_plan
 from nudgenet.training.recorder import PROOF
 from nudgenet.training.replay import Snapshot, agrees, replay
 from nudgenet.training.state import State, pack, part_of
@@ -39,7 +42,7 @@ from nudgenet.training.state import State, pack, part_of
 Mode = Literal["nearest", "exact"]
 T = TypeVar("T")
 MOST_RUNS = 3  # that are held open: each holds its rows
-MOST_STATES = 24  # of a run that are held in memory
+MOST_ANSWERS = 24  # of a run that are held in memory
 NICENESS = 10
 
 
@@ -132,7 +135,7 @@ class OpenedRun:
         self.place = Place(self.run.settings.threads or 1, self.run.settings.precision or "float32")
         self._origin: tuple[Table, State] | str | None = None  # a text: why the rows cannot be read again
         self._alike: bool | None = None  # whether this machine computes as the one that trained; None: not known yet
-        self._states: OrderedDict[int, Snapshot] = OrderedDict()
+        self._states = States()
         self._network: nn.Module | None = None  # filled with the weights of whatever step was asked for last
         self._filled = -1
         self._best: tuple[int, Moment] | None = None
@@ -198,6 +201,11 @@ class OpenedRun:
         """Updates in one pass over the training rows."""
         return num_steps(self.shape.num_rows, self.run.settings.batch_size or self.shape.num_rows)
 
+    @property
+    def frozen_steps(self) -> int:
+        """The updates during which a pretrained network stays as it was."""
+        return make_plan(self.run.settings, self.shape)[0].frozen_epochs * self.steps_per_epoch
+
     def time(self) -> dict[str, Any]:
         """What the slider needs to know."""
         steps = self.store.snapshots.steps()
@@ -211,8 +219,16 @@ class OpenedRun:
             "best_step": self.best_step(),
             "exact": not why,
             "rows": not isinstance(self._origin, str),
+            "wait_s": 0.0 if why else self.longest_wait(steps),
             "why": f"{why}: nearest snapshots only" if why else "every step can be computed again exactly",
         }
+
+    def longest_wait(self, steps: list[int]) -> float:
+        """Seconds until the state at any step is computed, as far as is known: snapshots lie so far apart."""
+        if self._states.pace is None and steps and steps[-1]:
+            with suppress(RunError):  # deleted just now, or damaged
+                self._states.pace = self._load(steps[-1])[1]["seconds"] / steps[-1]
+        return self._states.longest_wait(steps)
 
     def best_step(self) -> int:
         """The updates up to the best epoch."""
@@ -295,28 +311,23 @@ class OpenedRun:
         before = [one for one in {*steps, *self._states} if one <= step]
         if not before:
             raise RunError("There is no snapshot before this step", got=str(step))
+        begin = max(before)
+        passing = self._states.on_the_way(lambda: (state.step, own(pack(state))))
         with working_at(self.place):
-            replay(state, table.prepared, own(self._load(max(before))), step)
-            return self._remember(step, own(pack(state)))
+            snapshot, began = own(self._load(begin)), time.perf_counter()
+            replay(state, table.prepared, snapshot, step, passing=passing)
+            self._states.learn_pace(step - begin, time.perf_counter() - began)
+            return self._states.keep(step, own(pack(state)))
 
     def _load(self, step: int) -> Snapshot:
-        if step in self._states:
-            self._states.move_to_end(step)
-            return self._states[step]
-        return self._remember(step, self.store.snapshots.load(step))
-
-    def _remember(self, step: int, snapshot: Snapshot) -> Snapshot:
-        self._states[step] = snapshot
-        while len(self._states) > MOST_STATES:
-            self._states.popitem(last=False)
-        return snapshot
+        return self._states[step] if step in self._states else self._states.keep(step, self.store.snapshots.load(step))
 
     def remembered(self, key: Any, work: Callable[[], T]) -> T:
         """What `work` gives, kept for the next time."""
         if key not in self.memory:
             self.memory[key] = work()
         self.memory.move_to_end(key)
-        while len(self.memory) > MOST_STATES:
+        while len(self.memory) > MOST_ANSWERS:
             self.memory.popitem(last=False)
         found: T = self.memory[key]
         return found

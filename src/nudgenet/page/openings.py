@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
-from nudgenet.page import insights, items, neurons, playground, updates
+from nudgenet.page import drawing, insights, items, neurons, playground, updates
 from nudgenet.page.context import BadRequest, posting, reading
+from nudgenet.page.listing import Sought, list_rows
 from nudgenet.page.opened import Mode, Moment, OpenedRun, OpenedRuns
-from nudgenet.page.rows import Sought, at_of, list_rows, resolve
+from nudgenet.page.rows import at_of, resolve
 
 if TYPE_CHECKING:
     from nudgenet.page.context import Context
@@ -119,7 +120,7 @@ def network(run: OpenedRun, body: Body) -> Any:
     unfold = body.get("unfold") or []
     if not isinstance(unfold, list):
         raise BadRequest("`unfold` is a list of layers", got=str(unfold)[:50])
-    return neurons.open_network(run, moment(run, body), resolve(run, body.get("row")), member_of(body), unfold)
+    return drawing.open_network(run, moment(run, body), resolve(run, body.get("row")), member_of(body), unfold)
 
 
 def neuron(run: OpenedRun, body: Body) -> Any:

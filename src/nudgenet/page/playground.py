@@ -286,6 +286,9 @@ class Session:
                     self._train(game, stop)
         except UserError as error:
             self._send({"error": str(error)})
+        except Exception as error:  # a mistake of ours: the page must not wait for frames that never come
+            self._send({"error": bug(error)})
+            raise
 
     def _train(self, game: Game, stop: StopSignal) -> None:
         self._send({**game.frame(), **game.beginning()})
@@ -314,6 +317,12 @@ class Session:
         if not stop.reason:
             failure = {"error": game.state.failure} if game.state.failure else {}
             self._send({**game.frame(), "done": True, **failure})
+
+
+def bug(error: Exception) -> str:
+    """One line about what should not have happened."""
+    said = " ".join(str(error).split())[:200]
+    return f"This is a bug in nudgenet ({type(error).__name__}: {said}): the lines where `nudge page` was started say more."
 
 
 class Outbox:

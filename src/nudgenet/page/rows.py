@@ -1,4 +1,4 @@
-"""The rows of an opened run: as a person knows them, as the network takes them in, with its answers."""
+"""The rows of an opened run: as a person knows them, and as the network takes them in."""
 
 from __future__ import annotations
 
@@ -8,27 +8,21 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nudgenet import bookkeeping
-from nudgenet.data.batches import subset
 from nudgenet.data.columns import encode_target
 from nudgenet.data.documents import texts_of
 from nudgenet.data.media import light_table, medium_of, readable
 from nudgenet.data.oddities import Oddities
 from nudgenet.data.starts import MediaFeature
-from nudgenet.errors import ColumnError, RunError, did_you_mean
+from nudgenet.errors import ColumnError, did_you_mean
 from nudgenet.page.context import BadRequest
-from nudgenet.page.opened import At, Moment, OpenedRun
-from nudgenet.records import Batch, Label, Part
-from nudgenet.training.loop import evaluate
-from nudgenet.training.place import rows_at_once, working_at
+from nudgenet.page.opened import At, OpenedRun
+from nudgenet.records import Batch, Part
 
 PARTS = ("train", "validation", "test")
-MOST_JUDGED = 20_000  # rows of a part that are judged to find the worst, evenly spaced
-MOST_ROWS = 500  # of one answer
 LONGEST_CELL = 2_000  # characters
 
 Inputs = Mapping[str, Tensor]
@@ -53,7 +47,8 @@ class Row:
         """It alone, as a batch. Raises BadRequest if its true answer is not known."""
         if self.target is None:
             raise BadRequest(
-                "A loss needs the true answer, and of this row it is not known", fix="Pick a row of the run."
+                "A loss needs the true answer, and of this row it is not known",
+                fix="Say it below the row's values, or pick a row of the run.",
             )
         return Batch(self.inputs, self.target)
 
@@ -148,7 +143,7 @@ def edited(opened: OpenedRun, origin: Any, values: Mapping[str, str | None]) -> 
     odd = Oddities()
     inputs = replace(preparation, features=features).encode(table, odd)
     odd.num_rows += 1
-    pictures = {key: tensor for key, tensor in row.inputs.items() if key == "images"}
+    pictures = {key: tensor for key, tensor in row.inputs.items() if key in ("images", "waves")}
     cells = {**row.cells, **{column: text or "" for column, text in changed.items()}}
     return Row({**inputs, **pictures}, row.target, cells, tuple(odd.in_words()))
 
@@ -221,179 +216,6 @@ def _cell(value: Any) -> str:
         return ""
     text = f"{value:.15g}" if isinstance(value, float) else str(value)
     return text if len(text) <= LONGEST_CELL else text[:LONGEST_CELL] + " …"
-
-
-# --- answers --------------------------------------------------------------------------------------
-
-
-def answers(opened: OpenedRun, outputs: Tensor) -> np.ndarray:
-    """What `nudge predict` would answer to these outputs: probabilities (rows, classes), or numbers (rows,)."""
-    objective = opened.objective
-    found = objective.predict(objective.unite(outputs)).numpy()
-    return said(opened, found)
-
-
-def said(opened: OpenedRun, predictions: np.ndarray) -> np.ndarray:
-    """Predictions as they are answered: in the target's unit, or at the run's temperature."""
-    run = opened.run
-    return run.preparation.restore(predictions) if run.task.kind == "regression" else run.rule.scale(predictions)
-
-
-def ask(opened: OpenedRun, network: nn.Module, inputs: Inputs) -> np.ndarray:
-    """The answers of a network for prepared rows."""
-    num_rows, at_once = len(next(iter(inputs.values()))), rows_at_once(opened.shape.num_outputs)
-    found = []
-    with working_at(opened.place), torch.inference_mode():
-        for begin in range(0, num_rows, at_once):
-            outputs = network({name: tensor[begin : begin + at_once] for name, tensor in inputs.items()})
-            found.append(answers(opened, outputs))
-    return np.concatenate(found)
-
-
-def label_of(opened: OpenedRun, answer: np.ndarray) -> Label | float:
-    """The label that one row's answer stands for, or its number."""
-    if opened.run.task.kind == "regression":
-        return float(answer)
-    classes = opened.run.classes
-    return classes[int(opened.run.rule.decide(answer[None])[0])]
-
-
-def truth_of(opened: OpenedRun, target: Tensor | None) -> Label | float | None:
-    """A prepared target as a person knows it."""
-    if target is None:
-        return None
-    if opened.run.task.kind == "regression":
-        return float(opened.run.preparation.restore(target.double().numpy())[0])
-    return opened.run.classes[int(target[0])]
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Rows of a part with their answers and losses. places: their indices in the part."""
-
-    places: np.ndarray
-    answers: np.ndarray
-    losses: np.ndarray
-
-
-def judge(opened: OpenedRun, moment: Moment, name: str, places: np.ndarray | None = None) -> Judged:
-    """The network's answers for some rows of a part (None: all, or evenly spaced ones of very many)."""
-    part = part_of_run(opened, name)
-    if places is None:
-        count = min(len(part), MOST_JUDGED)
-        places = np.linspace(0, len(part) - 1, count).round().astype(np.int64)
-    chosen = part if len(places) == len(part) else subset(part, torch.from_numpy(places))
-    with working_at(opened.place):
-        losses, predictions = evaluate(moment.network, chosen, opened.objective, rows_at_once(opened.shape.num_outputs))
-    return Judged(places, said(opened, predictions.numpy()), losses.double().numpy())
-
-
-@dataclass(frozen=True)
-class Sought:
-    """Which rows are wanted: those with `find` in a cell, whatever its case, and with these labels. None: any."""
-
-    find: str | None = None
-    truth: str | None = None
-    answer: str | None = None
-
-    def holds(self, opened: OpenedRun, part: str, places: np.ndarray, truths: Any, answers: Any) -> np.ndarray:
-        """bool (places,): whether each of these rows of a part, with its truth and answer, is wanted."""
-        kept = np.ones(len(places), dtype=bool)
-        for wanted, labels in ((self.truth, truths), (self.answer, answers)):
-            if wanted is not None:
-                kept &= np.array([str(label) == wanted for label in labels], dtype=bool)
-        if self.find:
-            sought = self.find.casefold()
-            cells = cells_of(opened, part, places.tolist())
-            kept &= np.array([any(sought in text.casefold() for text in row.values()) for row in cells], dtype=bool)
-        return kept
-
-
-ALL = Sought()
-
-
-def list_rows(
-    opened: OpenedRun, moment: Moment, part: str, sort: str, begin: int, count: int, sought: Sought = ALL
-) -> dict[str, Any]:
-    """Rows of a part with cells, truth, answer and loss, in their order or the worst first."""
-    count = max(1, min(count, MOST_ROWS))
-    if part == "test":
-        return list_test_rows(opened, sort, begin, count, sought)
-    total = len(part_of_run(opened, part))
-    if sought != ALL:
-        key = ("judged", part, moment.at.step, moment.at.why)
-        judged = opened.remembered(key, lambda: judge(opened, moment, part))
-        targets = part_of_run(opened, part).targets[torch.from_numpy(judged.places)]
-        truths = [truth_of(opened, target.reshape(1)) for target in targets]
-        labels = [label_of(opened, answer) for answer in judged.answers]
-        kept = np.flatnonzero(sought.holds(opened, part, judged.places, truths, labels))
-        total = len(kept)
-        if sort == "worst":
-            kept = kept[np.argsort(-judged.losses[kept], kind="stable")]
-        kept = kept[begin : begin + count]
-        judged = Judged(judged.places[kept], judged.answers[kept], judged.losses[kept])
-    elif sort == "worst":
-        key = ("judged", part, moment.at.step, moment.at.why)
-        judged = opened.remembered(key, lambda: judge(opened, moment, part))
-        order = np.argsort(-judged.losses, kind="stable")[begin : begin + count]
-        judged = Judged(judged.places[order], judged.answers[order], judged.losses[order])
-    else:
-        judged = judge(opened, moment, part, np.arange(begin, min(total, begin + count)))
-    indices = judged.places.tolist()
-    targets = part_of_run(opened, part).targets
-    cells = cells_of(opened, part, indices) if indices else []
-    rows = []
-    for place, index in enumerate(indices):
-        answer, truth = judged.answers[place], truth_of(opened, targets[index : index + 1])
-        label = label_of(opened, answer)
-        is_number = opened.run.task.kind == "regression"
-        rows.append(
-            {
-                "part": part,
-                "index": index,
-                "cells": cells[place],
-                "truth": truth,
-                "answer": label,
-                "probability": None if is_number else float(answer[opened.run.classes.index(label)]),
-                "loss": float(judged.losses[place]),
-                "wrong": not is_number and label != truth,
-            }
-        )
-    columns = [name for name in shown_columns(opened) if not cells or name in cells[0]]
-    return {"columns": columns, "rows": rows, "total": total}
-
-
-def list_test_rows(opened: OpenedRun, sort: str, begin: int, count: int, sought: Sought = ALL) -> dict[str, Any]:
-    """The test rows with the answers that were saved when the training was over: they are not answered anew."""
-    path = opened.store.path / "test_predictions.parquet"
-    if not path.is_file():
-        raise BadRequest("The test rows stay unread until the training is over")
-    table = pq.read_table(path)
-    order = np.arange(table.num_rows)
-    if sort == "worst":
-        order = np.argsort(-table.column("loss").to_numpy(), kind="stable")
-    if sought != ALL:
-        labels = (table.column(name).to_pylist() for name in ("actual", "prediction"))
-        kept = sought.holds(opened, "test", np.arange(table.num_rows), *labels)
-        order = order[kept[order]]
-    total = len(order)
-    order = order[begin : begin + count]
-    try:
-        cells = cells_of(opened, "test", order.tolist())
-    except RunError:  # the rows are gone; what was answered is still known
-        cells = [{"row": str(table.column("row")[int(place)].as_py())} for place in order]
-    is_number = opened.run.task.kind == "regression"
-    rows: list[dict[str, Any]] = []
-    for place, row in zip(order.tolist(), table.take(pa.array(order)).to_pylist(), strict=True):
-        answer, truth = row["prediction"], row["actual"]
-        probability = None if is_number else row.get(f"probability_{answer}")
-        shared = {"truth": truth, "answer": answer, "probability": probability, "loss": row["loss"]}
-        cell = cells[len(rows)]
-        rows.append(
-            {"part": "test", "index": place, "cells": cell, **shared, "wrong": not is_number and answer != truth}
-        )
-    columns = list(cells[0]) if cells else []
-    return {"columns": columns, "rows": rows, "total": total}
 
 
 def at_of(at: At) -> dict[str, Any]:

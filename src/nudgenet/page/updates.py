@@ -133,7 +133,11 @@ def state_at(opened: OpenedRun, step: int, mode: Mode) -> tuple[State, At]:
     settings = opened.run.settings
     network = rebuild(opened.shape, settings, part_of(tensors, "network."))
     state = start(network, opened.objective, make_plan(settings, opened.shape)[0])
-    return unpack(state, tensors, numbers), at
+    unpack(state, tensors, numbers)
+    if state.epoch == state.plan.frozen_epochs > 0 and not state.cursor and state.best_weights:
+        for own_network in filter(None, (state.network, state.average)):  # as the loop does before a trunk's first step
+            own_network.load_state_dict(state.best_weights)
+    return state, at
 
 
 @dataclass(frozen=True)

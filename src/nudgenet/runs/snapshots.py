@@ -6,6 +6,7 @@ Each is written whole, but nobody waits for the disk: one that a power cut damag
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,8 @@ from torch import Tensor
 from nudgenet.runs.checkpoint import cannot_write, load_checkpoint, save_checkpoint
 
 BUDGET = 256 * 2**20  # bytes of all snapshots of a run
-MOST = 1_000  # files
+MOST = 2_000  # files
+ENDING = ".safetensors"
 FEWEST = 5  # that must fit into the budget: fewer would hardly shorten the way to any step
 
 
@@ -25,10 +27,12 @@ class Snapshots:
 
     def __init__(self, run: str | Path) -> None:
         self.folder = Path(run) / "snapshots"
+        self._sizes: dict[int, int] | None = None  # bytes of each, as far as this object has seen to them
 
     def steps(self) -> list[int]:
         """The steps that have one, ascending."""
-        return sorted(self._files())
+        names = (name.removesuffix(ENDING) for name in self._names())
+        return sorted(int(name) for name in names if name.isdigit())
 
     def load(self, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Its tensors and numbers. Raises RunError if it is not there (any more) or damaged."""
@@ -47,19 +51,22 @@ class Snapshots:
         if the disk is full or not writable.
         """
         save_checkpoint(self._path(step), tensors, numbers, lasting=False)
+        sizes = self._known_sizes()
+        sizes[step] = self._path(step).stat().st_size
         times, kept = 0, {0, step, *kept}
-        while self._is_full():
-            steps = self.steps()
-            unwanted = [one for place, one in enumerate(steps) if place % 2 and one not in kept]
+        while sum(sizes.values()) > BUDGET or len(sizes) > MOST:
+            unwanted = [one for place, one in enumerate(sorted(sizes)) if place % 2 and one not in kept]
             if not unwanted:
                 break
             self._delete(unwanted)
             times += 1
         return times
 
-    def _is_full(self) -> bool:
-        sizes = [path.stat().st_size for path in self._files().values()]
-        return sum(sizes) > BUDGET or len(sizes) > MOST
+    def _known_sizes(self) -> dict[int, int]:
+        """Looked up once: asking the disk about every file would take longer than writing one."""
+        if self._sizes is None:
+            self._sizes = {step: self._path(step).stat().st_size for step in self.steps()}
+        return self._sizes
 
     def forget_after(self, step: int) -> None:
         """Delete those of later steps: a run that goes on from this one does them again."""
@@ -72,11 +79,13 @@ class Snapshots:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise cannot_write(path, error) from None
+            if self._sizes is not None:
+                self._sizes.pop(step, None)
 
     def _path(self, step: int) -> Path:
-        return self.folder / f"{step:09}.safetensors"
+        return self.folder / f"{step:09}{ENDING}"
 
-    def _files(self) -> dict[int, Path]:
-        with suppress(OSError):  # a run that was not recorded has no such folder
-            return {int(path.stem): path for path in self.folder.glob("*.safetensors") if path.stem.isdigit()}
-        return {}
+    def _names(self) -> list[str]:
+        with suppress(OSError), os.scandir(self.folder) as found:  # a run that was not recorded has no such folder
+            return [entry.name for entry in found if entry.name.endswith(ENDING)]
+        return []

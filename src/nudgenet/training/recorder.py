@@ -78,6 +78,7 @@ class Recorder:
         self, state: State, data: Prepared, diary: Diary | None, tell: Callable[[int, int, float], None]
     ) -> None:
         self._state, self._data, self._diary, self._tell = state, data, diary, tell
+        self._album = None if diary is None else diary.snapshots  # this one: it remembers what it has written
         self._rows: list[Row] = []
         self._flushed = state.seconds
         self._norm = 0.0  # of the last step's gradient
@@ -125,7 +126,7 @@ class Recorder:
     def close(self) -> None:
         """When the loop has ended, for whatever reason: the last step has a snapshot, too."""
         self.flush()
-        if self._diary is not None and self._state.step not in self._diary.snapshots.steps():
+        if self._album is not None and self._state.step not in self._album.steps():
             self._snap()
 
     @property
@@ -157,8 +158,8 @@ class Recorder:
 
     def _snap(self, *, with_best: bool = False) -> None:
         """Keep the whole state; without the best weights, which no step needs but that after a frozen trunk's phase."""
-        assert self._diary is not None
-        state, began, album = self._state, time.perf_counter(), self._diary.snapshots
+        assert self._album is not None
+        state, began, album = self._state, time.perf_counter(), self._album
         tensors, numbers = pack(state)
         if not with_best:
             tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("best.")}

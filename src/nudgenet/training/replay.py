@@ -40,13 +40,20 @@ def step_of(snapshot: Snapshot, state: State) -> int:
     return count
 
 
-def replay(state: State, data: Prepared, snapshot: Snapshot, step: int) -> State:
+def nothing() -> None:
+    """What is done on the way where nobody wants to know."""
+
+
+def replay(
+    state: State, data: Prepared, snapshot: Snapshot, step: int, *, passing: Callable[[], None] = nothing
+) -> State:
     """The state after `step` updates, bit for bit as the training had it (but for the seconds and the best weights).
 
     Args:
         state: of this run, at whatever step: `pipeline.reopen` makes one. Changed in place, and returned; its networks
             are in whatever mode the loop left them in.
         snapshot: of the nearest step that is not after `step`.
+        passing: is called after each step on the way at which `state` is one to go on from.
 
     Raises:
         RunError: the training ended before this step, or the snapshot does not lead there.
@@ -57,11 +64,11 @@ def replay(state: State, data: Prepared, snapshot: Snapshot, step: int) -> State
     if 0 < begin < boundary < step and not part_of(snapshot[0], "best."):
         raise RunError("This snapshot lacks the best weights, which a pretrained network's second phase begins with")
     unpack(state, *snapshot)
-    advance(state, data, step)
+    advance(state, data, step, passing=passing)
     return state
 
 
-def advance(state: State, data: Prepared, to: int, *, step: Step = step) -> None:
+def advance(state: State, data: Prepared, to: int, *, step: Step = step, passing: Callable[[], None] = nothing) -> None:
     """Go on to the step `to`. Raises RunError if the training ended before it."""
     if state.step < to:
         stop = StopSignal()
@@ -69,6 +76,8 @@ def advance(state: State, data: Prepared, to: int, *, step: Step = step) -> None
         def on_step(epoch: int, cursor: int, loss: float, norm: float) -> None:
             if state.step == to:
                 stop.request("this is the step")
+            elif cursor < state.plan.steps_per_epoch:  # else the epoch is still to be judged
+                passing()
 
         for _ in fit(state, read_ahead(state, data), step=step, on_step=on_step, stop=stop):
             pass
