@@ -171,4 +171,16 @@ def _decisions(
     if outside := [str(path.relative_to(folder)) for path in files if path not in set(in_class)]:
         chosen = f"{len(outside):,} files: {shorten(outside, 100)}"
         decisions.append(Decision("skipped: in no class", chosen, "they lie outside of every class folder", ""))
+    if empty := _empty_classes(folder, in_class, roots):
+        what = "1 folder" if len(empty) == 1 else f"{len(empty):,} folders"
+        chosen = f"{what}: {shorten(empty, 100)}"
+        decisions.append(Decision("skipped: empty folders", chosen, "there is no file in them to learn from", ""))
     return decisions + skipped(table.column(medium))
+
+
+def _empty_classes(folder: Path, in_class: Sequence[Path], roots: dict[str, int]) -> list[str]:
+    """Folders where classes stand that hold no file, by name."""
+    above = [folder / name for name in roots] or [folder]
+    full = {parent for path in in_class for parent in path.parents}
+    found = [path for root in above for path in sorted(root.iterdir()) if path.is_dir() and path not in full]
+    return [str(path.relative_to(folder)) for path in found if not _is_hidden(path, folder)]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 
 from nudgenet.data.files import READ_FILES, most_common_medium
-from nudgenet.data.media import Undecodable, intact, is_media, skipped
+from nudgenet.data.media import Undecodable, field, intact, is_media, light, skipped
 from nudgenet.data.typed import Reading
 from nudgenet.errors import ColumnError
 from nudgenet.records import Decision, Medium
@@ -19,59 +21,180 @@ from nudgenet.settings import Settings
 OPENED = 5  # files of the sample that are opened
 SAMPLE = 50  # cells that are looked at to tell whether a column holds paths
 MOST_ABSENT = 0.5  # of the sampled cells may name files that are not there: those are then skipped by name
+LEVELS_UP = 2  # folders above the table's own that paths may begin at
+MOST_INSIDE = 100  # folders inside it that they may begin at
+ABSENT = "there is no such file"
 _LIKE_A_PATH = re.compile(r"[^\n\r\0]{1,250}\.\w{2,5}")
+_LIKE_MEDIA = re.compile(
+    r".*\.(png|jpe?g|gif|bmp|webp|tiff?|wav|mp3|flac|ogg|opus|aiff?|m4a)", re.IGNORECASE | re.DOTALL
+)
+
+
+@dataclass(frozen=True)
+class _Paths:
+    """A column of paths: what they lead to, and the folder that they begin at."""
+
+    name: str
+    medium: Medium
+    root: Path
 
 
 def with_media(reading: Reading, folder: Path, settings: Settings, columns: Sequence[str] | None = None) -> Reading:
     """The same table, in which the first column of paths to images or sounds holds them.
 
-    A column is one if its cells look like paths, the files exist (from the table's own folder) and can be opened;
-    `kinds=COLUMN:image` or `:sound` says so without looking, and any other kind says that it is not; when predicting
-    (`columns` is set), only the former counts.
+    A column is one if its cells look like paths, the files exist and can be opened; `kinds=COLUMN:image` or `:sound`
+    says so without looking, and any other kind says that it is not. Paths begin at the table's own folder, at one above
+    it, or at one inside it. When predicting (`columns` is set), the column that was one in training counts; if the
+    table has none of that name, the first new one that leads to such files stands for it.
 
     Raises:
-        ColumnError: `kinds` names such a column and none of its cells leads to a file that can be decoded.
+        ColumnError: `kinds` names two such columns, or one of which no cell leads to a file that can be decoded.
         MissingExtra: the library for such files is not installed.
     """
     if any(is_media(column) for column in reading.table.columns):
         return reading
-    names = reading.table.column_names
-    wished = {name: kind for name, kind in settings.kinds.items() if name in names and kind in ("image", "sound")}
+    found = _columns_of_paths(reading.table, folder, settings, columns)
+    if not found:
+        return replace(reading, warnings=(*reading.warnings, *_lost(reading.table, folder, settings, columns)))
+    first, *others = found
+    if others and first.name in settings.kinds:
+        raise ColumnError(
+            "A network looks at one column of images or sounds", got=f"{first.name} and {others[0].name}",
+            fix=f"Leave one of them out of `kinds`, and out of the training: --set ignore={others[0].name}.",
+        )  # fmt: skip
+    table, files = _decoded(reading.table, first, folder, settings)
+    _check(first, files, is_prediction=columns is not None)
+    where = "" if first.root == folder else f", which begin at `{_between(folder, first.root)}`"
+    why = f"its cells are paths to files that hold {first.medium}s{where}"
+    chosen = f"{len(files):,} {first.medium}s"
+    decisions = [Decision(f"column `{first.name}`", chosen, why, f"--set kinds={first.name}:identifier")]
+    why = f"a network looks at one column of images or sounds, and that is `{first.name}`"
+    decisions += [
+        Decision(f"column `{one.name}`", f"its paths alone, not the {one.medium}s that they lead to", why,
+                 f"--set kinds={one.name}:{one.medium}")
+        for one in others
+    ]  # fmt: skip
+    warnings = list(reading.warnings)
+    if columns is not None and first.name not in columns:
+        warnings.append(f"`{first.name}` holds the paths here, so it stands for the {first.medium}s of the training")
+    return replace(
+        reading, table=table, decisions=(*reading.decisions, *decisions, *skipped(files)), warnings=tuple(warnings)
+    )
+
+
+def _columns_of_paths(table: pa.Table, folder: Path, settings: Settings, columns: Sequence[str] | None) -> list[_Paths]:
+    """Those that are to hold images or sounds: as `kinds` says, else all that lead to some."""
+    wished: dict[str, Medium] = {name: kind for name, kind in settings.kinds.items() if kind in ("image", "sound")}
+    texts = [name for name in table.column_names if pa.types.is_string(table.column(name).type)]
     if columns is not None and not wished:
-        return reading  # the training had no such column
-    for name in wished or [name for name in names if name not in settings.kinds]:
-        cells = reading.table.column(name)
-        if not pa.types.is_string(cells.type):
+        return []  # the training had no such column
+    here = [
+        _Paths(name, wished[name], _root_of(table.column(name), folder) or folder) for name in texts if name in wished
+    ]
+    if here:
+        return here
+    known = settings.kinds if columns is None else columns
+    led = (_leads_to(name, table.column(name), folder) for name in texts if name not in known)
+    return [one for one in led if one is not None and (columns is None or one.medium in wished.values())]
+
+
+def _decoded(table: pa.Table, paths: _Paths, folder: Path, settings: Settings) -> tuple[pa.Table, pa.ChunkedArray]:
+    """The table with files in the place of paths, which are then named from the table's own folder; and the files."""
+    cells: list[str | None] = table.column(paths.name).to_pylist()
+    if paths.root != folder:
+        before = _between(folder, paths.root)
+        cells = [cell if cell is None or Path(cell).is_absolute() else f"{before}/{cell}" for cell in cells]
+    files = READ_FILES[paths.medium](cells, lambda number: _load(cells[number], folder), settings)
+    return table.set_column(table.column_names.index(paths.name), paths.name, files), files
+
+
+def _check(paths: _Paths, files: pa.ChunkedArray, *, is_prediction: bool) -> None:
+    """Raises ColumnError if nothing can be made of a column: when predicting, if not a single file is there."""
+    errors = field(light(files), "error")
+    if is_prediction and not all(error == ABSENT for error in errors.to_pylist()):
+        return
+    if intact(pa.table({paths.name: files})).any():
+        return
+    first = f"{files[0]['path']}: {errors[0]}" if len(files) else "no rows"
+    what = "an image" if paths.medium == "image" else "a sound"
+    raise ColumnError(
+        f"No cell of `{paths.name}` leads to {what}", got=first,
+        fix=f"Check the paths: they begin at the table's own folder, {paths.root}.",
+    )  # fmt: skip
+
+
+def _lost(table: pa.Table, folder: Path, settings: Settings, columns: Sequence[str] | None) -> list[str]:
+    """A warning for each column that names images or sounds which are not there; raises when they are all there is.
+
+    Raises:
+        ColumnError: when predicting from images or sounds, and nothing leads to any.
+    """
+    wished = [name for name, kind in settings.kinds.items() if kind in ("image", "sound")]
+    if columns is not None and (not wished or wished[0] in table.column_names):
+        return []
+    warnings = []
+    for name in table.column_names:
+        if not pa.types.is_string(table.column(name).type) or name in (columns or settings.kinds):
             continue
-        medium = wished[name] if wished else _leads_to(cells, folder)
-        if medium not in ("image", "sound"):
+        sample = _sample(table.column(name))
+        if not sample or not all(_LIKE_MEDIA.fullmatch(cell) for cell in sample):
             continue
-        paths: list[str | None] = cells.to_pylist()
-        files = READ_FILES[medium](paths, lambda number, paths=paths: _load(paths[number], folder), settings)  # type: ignore[misc]
-        table = reading.table.set_column(names.index(name), name, files)
-        if wished and columns is None and not intact(table).any():
-            first = files[0]["error"].as_py() if len(files) else "no rows"
-            what = "an image" if medium == "image" else "a sound"
+        if _root_of(table.column(name), folder) is not None:
+            continue  # they are there, and hold something else
+        if columns is not None:
             raise ColumnError(
-                f"No cell of `{name}` leads to {what}", got=f"{paths[:1]}: {first}", fix="Check the paths."
-            )
-        why = f"its cells are paths to files that hold {medium}s"
-        found = Decision(f"column `{name}`", f"{len(files):,} {medium}s", why, f"--set kinds={name}:identifier")
-        return replace(reading, table=table, decisions=(*reading.decisions, found, *skipped(files)))
-    return reading
+                f"No cell of `{name}` leads to a file", got=sample[0],
+                fix=f"Check the paths: they begin at the table's own folder, {folder}.",
+            )  # fmt: skip
+        warnings.append(
+            f"`{name}` names files such as {sample[0]}, which are not there: paths begin at the table's own folder, "
+            f"{folder}. What is in them is not looked at"
+        )
+    return warnings
 
 
-def _leads_to(cells: pa.ChunkedArray, folder: Path) -> Medium | None:
+def _leads_to(name: str, cells: pa.ChunkedArray, folder: Path) -> _Paths | None:
     """What the cells are paths to, as far as a sample tells; None if they are no paths, or the files neither."""
-    present = cells.drop_null()
-    step = max(1, len(present) // SAMPLE)
-    sample: Sequence[str] = [str(cell) for cell in present[::step].to_pylist()] if len(present) else []
+    root = _root_of(cells, folder)
+    if root is None:
+        return None
+    files = [path for cell in _sample(cells) if (path := _find(cell, root)) is not None]
+    medium = most_common_medium(path.read_bytes() for path in files[:OPENED])
+    return _Paths(name, medium, root) if medium in ("image", "sound") else None
+
+
+def _root_of(cells: pa.ChunkedArray, folder: Path) -> Path | None:
+    """The folder that paths begin at: the nearest in which most of a sample are there; None if there is none."""
+    sample = _sample(cells)
     if not sample or not all(_LIKE_A_PATH.fullmatch(cell) for cell in sample):
         return None
-    files = [path for cell in sample if (path := _find(cell, folder)) is not None]
-    if len(files) <= MOST_ABSENT * len(sample):
-        return None
-    return most_common_medium(path.read_bytes() for path in files[:OPENED])
+    for root in _roots(folder):
+        if sum(_find(cell, root) is not None for cell in sample) > MOST_ABSENT * len(sample):
+            return root
+    return None
+
+
+def _roots(folder: Path) -> Iterator[Path]:
+    """The table's own folder, those above it, those in it."""
+    yield folder
+    yield from folder.parents[:LEVELS_UP]
+    try:
+        inside = islice((Path(entry.path) for entry in os.scandir(folder) if entry.is_dir()), MOST_INSIDE)
+        yield from sorted(inside)
+    except OSError:
+        return
+
+
+def _sample(cells: pa.ChunkedArray) -> list[str]:
+    """Cells that hold something, evenly spaced."""
+    present = cells.drop_null()
+    step = max(1, len(present) // SAMPLE)
+    return [str(cell) for cell in present[::step].to_pylist()] if len(present) else []
+
+
+def _between(folder: Path, root: Path) -> str:
+    """How to get from one folder to another, with slashes."""
+    return Path(os.path.relpath(root, folder)).as_posix()
 
 
 def _find(cell: str, folder: Path) -> Path | None:
@@ -87,5 +210,5 @@ def _load(cell: str | None, folder: Path) -> bytes:
         raise Undecodable("no path")
     path = _find(cell, folder)
     if path is None:
-        raise Undecodable("there is no such file")
+        raise Undecodable(ABSENT)
     return path.read_bytes()

@@ -1,0 +1,99 @@
+"""A column of paths: which one, where its paths begin, and what is said when they lead nowhere."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from conftest import write_pictures, write_sounds
+from nudgenet.data.media import media_columns, media_paths
+from nudgenet.data.read import read
+from nudgenet.errors import ColumnError
+from nudgenet.settings import Settings
+
+
+def write_table(path: Path, header: list[str], rows: list[list[str]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+def names_of(folder: Path, suffix: str = ".png") -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob(f"*{suffix}"))
+
+
+@pytest.mark.parametrize("place", ["photos.csv", "lists/photos.csv", "lists/first/photos.csv", "shapes/photos.csv"])
+def test_paths_begin_at_the_table_or_above_or_inside(place: str, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "shapes", 4)
+    # Named from the folder above `shapes`, but where the table lies inside of it.
+    begin = tmp_path if place != "shapes/photos.csv" else tmp_path / "shapes"
+    rows = [[name, Path(name).parent.name] for name in names_of(begin)]
+    raw = read(write_table(tmp_path / place, ["file", "shape"], rows), Settings())
+    assert media_columns(raw.table) == {"file": "image"}
+    paths = media_paths(raw.table)
+    assert paths is not None and all(((tmp_path / place).parent / path).is_file() for path in paths.to_pylist())
+
+
+def test_a_folder_beside_the_table_is_found(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "train", 4) / "disc"
+    rows = [[path.name, "x"] for path in sorted(folder.iterdir())]
+    raw = read(write_table(tmp_path / "train" / "labels.csv", ["file", "shape"], rows), Settings())
+    assert media_paths(raw.table)[0].as_py() == "disc/000.png"  # type: ignore[index]
+    said = next(decision for decision in raw.decisions if decision.what == "column `file`")
+    assert "begin at `disc`" in said.why
+
+
+def test_of_two_columns_of_files_the_first_is_used_and_the_other_named(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "shapes", 4)
+    write_sounds(tmp_path / "tones", 4)
+    rows = [[a, b, c, "x"] for a, b, c in zip(
+        names_of(tmp_path), names_of(tmp_path)[::-1], names_of(tmp_path, ".wav"), strict=True
+    )]  # fmt: skip
+    table = write_table(tmp_path / "pairs.csv", ["left", "right", "call", "same"], rows)
+    raw = read(table, Settings())
+    assert media_columns(raw.table) == {"left": "image"}
+    said = {decision.what: decision for decision in raw.decisions}
+    assert said["column `right`"].chosen == "its paths alone, not the images that they lead to"
+    assert said["column `call`"].override == "--set kinds=call:sound"
+    assert media_columns(read(table, Settings(kinds={"call": "sound"})).table) == {"call": "sound"}
+    with pytest.raises(ColumnError, match="one column of images or sounds"):
+        read(table, Settings(kinds={"left": "image", "call": "sound"}))
+
+
+def test_files_that_are_not_there_are_warned_about(tmp_path: Path) -> None:
+    rows = [[f"https://somewhere.example/{number}.jpg", str(number), "x"] for number in range(20)]
+    raw = read(write_table(tmp_path / "photos.csv", ["photo", "size", "kind"], rows), Settings())
+    assert not media_columns(raw.table)
+    assert any("`photo` names files such as https" in warning and "not there" in warning for warning in raw.warnings)
+
+
+def test_when_predicting_another_name_will_do(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "shapes", 4)
+    rows = [[name, "3"] for name in names_of(tmp_path)]
+    raw = read(
+        write_table(tmp_path / "new.csv", ["path", "size"], rows), Settings(kinds={"photo": "image"}),
+        columns=["photo", "size", "kind"],
+    )  # fmt: skip
+    assert media_columns(raw.table) == {"path": "image"}
+    assert raw.warnings == ("`path` holds the paths here, so it stands for the images of the training",)
+
+
+@pytest.mark.parametrize("name", ["photo", "path"])
+def test_when_predicting_paths_that_lead_nowhere_are_one_line(name: str, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "shapes", 4)
+    rows = [[path, "3"] for path in names_of(tmp_path)]
+    table = write_table(tmp_path / "elsewhere" / "deep" / "er" / "new.csv", [name, "size"], rows)
+    with pytest.raises(ColumnError, match="begin at the table's own folder") as caught:
+        read(table, Settings(kinds={"photo": "image"}), columns=["photo", "size", "kind"])
+    assert "\n" not in str(caught.value) and "disc/000.png" in str(caught.value)
+
+
+def test_when_predicting_one_file_that_is_gone_keeps_its_row(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "shapes", 4)
+    rows = [[path, "3"] for path in [*names_of(tmp_path), "shapes/gone.png"]]
+    table = write_table(tmp_path / "new.csv", ["photo", "size"], rows)
+    raw = read(table, Settings(kinds={"photo": "image"}), columns=["photo", "size", "kind"])
+    assert raw.table["photo"][12]["error"].as_py() == "there is no such file" and raw.table.num_rows == 13
