@@ -201,7 +201,7 @@ def _out_of_epochs(facts: Facts) -> Finding | None:
         "underfitting",
         "budget",
         f"Underfitting: training ended too soon. At epoch {facts.last.epoch}, the last, both losses were still clearly "
-        f"falling (validation {validation}, training {train}; {facts.baseline_loss:.3g} {facts.no_skill}).",
+        f"falling (validation {validation}, training {train}; {facts.baseline_loss:.3g} {facts.no_skill}).{_who_does_better(facts)}",
     )
 
 
@@ -259,10 +259,15 @@ def _what_others_found(facts: Facts) -> str:
 
 
 def _who_does_better(facts: Facts) -> str:
-    """The simple model that clearly does, if there is one."""
-    if not facts.reference_is_better or facts.reference is None:
+    """The simple model that clearly does, if there is one; of texts also one that does as well, for it is far cheaper."""
+    if facts.reference is None:
         return ""
-    return f" Still, {facts.reference[0]} does better on the same rows: {facts.reference[1]:.3g}."
+    name, loss = facts.reference
+    if facts.reference_is_better:
+        return f" Still, {name} does better on the same rows: {loss:.3g}."
+    if name == MODEL_NAMES["terms"] and loss - facts.best.validation_loss <= CLEARLY_WORSE * facts.noise:
+        return f" But {name} does as well on the same rows ({loss:.3g}): a network gains nothing here."
+    return ""
 
 
 def _kept(facts: Facts) -> str:
