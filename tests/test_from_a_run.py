@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import nudgenet
-from nudgenet.errors import RunError, SettingError
+from conftest import assert_same_weights, train_in_two
+from nudgenet.errors import SettingError
 from nudgenet.exporting import export
+from nudgenet.networks.bag import READ
 from nudgenet.observer import Silent
 from nudgenet.run import Run
 from test_exporting import write_reviews
@@ -85,12 +87,72 @@ def test_a_transformer(tmp_path: Path) -> None:
     assert said["text `review`"].why == "the words that the earlier network was trained on"
 
 
-def test_a_run_of_another_medium_or_without_a_trunk(tmp_path: Path) -> None:
+def test_a_run_of_another_medium(tmp_path: Path) -> None:
     first = train(write_pictures(tmp_path / "pictures"), tmp_path, "first", epochs=1, width=8, augment="none")
     with pytest.raises(SettingError, match="is for images, and the column `sound` holds sounds"):
         train(write_sounds(tmp_path / "sounds"), tmp_path, "second", start_from=str(first.path))
-    reviews = write_reviews(tmp_path / "reviews.csv")
-    given = {"target": "liked", "ignore": "again,minutes,stars", "kinds": {"review": "text"}}
-    bag = train(reviews, tmp_path, "bag", epochs=1, **given)
-    with pytest.raises((SettingError, RunError), match="no trunk for another one"):
-        train(reviews, tmp_path, "third", start_from=str(bag.path), **given)
+
+
+def all_but_outputs(run: Run) -> dict[str, np.ndarray]:
+    """Of a bag's terms, what the ensemble reads."""
+    weights = {name: tensor for name, tensor in weights_of(run).items() if "output" not in name}
+    return {name: tensor[:, :READ] if name == "terms" else tensor for name, tensor in weights.items()}
+
+
+@pytest.mark.parametrize("network", ["ensemble", "mlp"])
+def test_a_table(network: str, houses: Path, tmp_path: Path) -> None:
+    """The same columns, another question: all but the outputs is there before the first step."""
+    given = {"network": network, "activation": "gelu", "normalisation": "layer"}
+    first = train(houses, tmp_path, "first", target="dear", ignore="price", epochs=4, width=16, layers=1, **given)
+    fewer = tmp_path / "fewer.csv"
+    fewer.write_text("\n".join(houses.read_text().splitlines()[:91]) + "\n")
+    # Steps this small change no weight: what it has then is what it began with.
+    second = train(
+        fewer, tmp_path, "second", target="price", ignore="dear", start_from=str(first.path), epochs=1,
+        learning_rate=1e-30, weight_decay=0.0, ema=0.0,
+    )  # fmt: skip
+    assert (second.settings.network, second.settings.width, second.settings.activation) == (network, 16, "gelu")
+    old, new = all_but_outputs(first), all_but_outputs(second)
+    assert old.keys() == new.keys() and all(np.array_equal(old[name], new[name]) for name in old)
+    assert second.preparation.features == first.preparation.features
+    again = train(fewer, tmp_path, "third", target="price", ignore="dear", start_from=str(first.path), epochs=20)
+    assert again.metrics["test"]["r2"] > 0
+    shutil.rmtree(first.path)
+    assert np.isfinite(nudgenet.load(again.path).predict({"area": 100, "age": 10, "city": "Bern", "sold": "2015-03-04"})).all()
+
+
+def test_a_bag_of_words(tmp_path: Path) -> None:
+    reviews = write_reviews(tmp_path / "reviews.csv", 200)
+    given = {"ignore": "again,minutes", "kinds": {"review": "text"}}
+    first = train(
+        reviews, tmp_path, "first", target="stars", epochs=4, ignore="again,minutes,liked", kinds=given["kinds"]
+    )
+    second = train(
+        reviews, tmp_path, "second", target="liked", ignore="again,minutes,stars", kinds=given["kinds"],
+        start_from=str(first.path), epochs=15,
+    )  # fmt: skip
+    assert second.settings.network == "bag" and second.settings.augment == ("words",)
+    assert second.metrics["test"]["accuracy"] > 0.9
+    said = {decision.what: decision for decision in second.decisions}
+    assert "the weights of" in said["start"].chosen
+
+
+def test_a_table_with_other_columns_or_sizes(houses: Path, tmp_path: Path) -> None:
+    first = train(houses, tmp_path, "first", target="dear", ignore="price", epochs=1, width=16)
+    start = {"start_from": str(first.path), "epochs": 1}
+    with pytest.raises(SettingError, match="learned from other columns .got new: `price`") as caught:
+        train(houses, tmp_path, "second", target="dear", **start)
+    assert "--set ignore=price" in str(caught.value)
+    with pytest.raises(SettingError, match="not here: `city`"):
+        train(houses, tmp_path, "second", target="city", ignore="price", **start)
+    with pytest.raises(SettingError, match="another `width`"):
+        train(houses, tmp_path, "second", target="dear", ignore="price", width=64, **start)
+    with pytest.raises(SettingError, match="learned from other columns"):
+        train(write_pictures(tmp_path / "pictures"), tmp_path, "second", **start)
+
+
+def test_a_start_from_a_table_goes_on_bit_for_bit(houses: Path, tmp_path: Path) -> None:
+    first = train(houses, tmp_path, "first", target="dear", ignore="price", epochs=2)
+    given = QUICK | {"ignore": "dear", "start_from": str(first.path), "epochs": 4}
+    whole = train(houses, tmp_path, "whole", target="price", **given)
+    assert_same_weights(whole, train_in_two(9, houses, "price", runs=tmp_path, **given))

@@ -11,14 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import nudgenet
-from conftest import FILLING, KIND, UNKIND
-from nudgenet.errors import Interrupted, SettingError, SourceError
+from conftest import FILLING, KIND, UNKIND, assert_same_weights, train_in_two
+from nudgenet.errors import SettingError, SourceError
 from nudgenet.explanations import occlude, shares_of_words
 from nudgenet.observer import Silent
 from nudgenet.predictions import predict_table
 from nudgenet.run import Run
 from nudgenet.training.objectives import answer_function
-from nudgenet.training.stopping import StopSignal
 
 QUICK = {"epochs": 12, "threads": 1, "batch_size": 32}
 
@@ -151,19 +150,10 @@ def test_a_run_on_a_table_predicts_a_folder(run: Run, letters: Run, reviews: Pat
 
 @pytest.mark.parametrize("network", ["bag", "transformer"])
 def test_an_interrupted_run_goes_on_bit_for_bit(documents: Path, tmp_path: Path, network: str) -> None:
-    stop, settings = StopSignal(), {"network": network, "epochs": 4, "baselines": False}
-
-    class Impatient(Silent):
-        def on_step(self, epoch: int, step: int, loss: float) -> None:
-            if (epoch, step) == (2, 1):
-                stop.request("Ctrl-C")
-
+    settings = {"network": network, "epochs": 4, "baselines": False}
     whole = train(documents, None, tmp_path, "whole", **settings)
-    with pytest.raises(Interrupted):
-        nudgenet.train(documents, runs=tmp_path, name="cut", observer=Impatient(), stop=stop, **(QUICK | settings))  # type: ignore[arg-type]
-    resumed = nudgenet.resume("cut", runs=tmp_path, observer=Silent())
-    for name, weights in whole.network.state_dict().items():
-        assert np.array_equal(weights.numpy(), resumed.network.state_dict()[name].numpy()), name
+    resumed = train_in_two((2, 1), documents, runs=tmp_path, **(QUICK | settings))
+    assert_same_weights(whole, resumed)
     assert resumed.metrics == whole.metrics
 
 
@@ -189,7 +179,9 @@ def test_other_held_out_texts_move_no_weight(reviews: Path, tmp_path: Path) -> N
 
 def test_the_words_that_led_there(run: Run, reviews: Path) -> None:
     table = run.read(pd.DataFrame({"review": ["a lovely film, Lovely!"], "minutes": [0.0], "seat": ["front"]})).table
-    found = occlude(run._forward, run.preparation, table, "review", run.classes.index("yes"))
+    found = occlude(
+        run._forward, run.preparation, table, run.preparation.encode(table), "review", run.classes.index("yes")
+    )
     effects = dict(zip(found.units, found.effects, strict=True))
     assert "".join(found.units) == "a lovely film, Lovely!"
     assert effects["lovely"] == effects["Lovely!"] > 0.2 > abs(effects["film,"]) and effects[" "] == 0
@@ -200,7 +192,8 @@ def test_words_share_the_answer(network: str, reviews: Path, tmp_path: Path) -> 
     run = train(reviews, "liked", tmp_path, network, network=network, ignore="stars", baselines=False)
     table = run.read(pd.DataFrame({"review": ["a lovely film, Lovely!"], "minutes": [0.0], "seat": ["front"]})).table
     to_answers = answer_function(run.task.kind, run.settings)
-    found = shares_of_words(run.network, to_answers, run.preparation, table, "review", run.classes.index("yes"))
+    inputs = run.preparation.encode(table)
+    found = shares_of_words(run.network, to_answers, run.preparation, table, inputs, "review", run.classes.index("yes"))
     assert found is not None and "".join(found.units) == "a lovely film, Lovely!"
     effects = dict(zip(found.units, found.effects, strict=True))
     assert effects["lovely"] > 3 * abs(effects["film,"]) and effects["Lovely!"] > 0.02 and effects[" "] == 0

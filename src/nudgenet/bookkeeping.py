@@ -72,7 +72,8 @@ def check_name(name: str) -> None:
 def chosen_settings(settings: Settings, capacity: Capacity, plan: Plan, place: Place) -> dict[str, Any]:
     """The values behind every setting that was left open: with them a run starts the same way again."""
     names = ("network", "label_smoothing", "unfreeze", "lora", "image_size", "sound_rate")
-    values = {name: getattr(settings, name) for name in names}
+    of_earlier = ("activation", "normalisation", "residual")  # an earlier run's, if it was started from
+    values = {name: getattr(settings, name) for name in (*names, *of_earlier)}
     values |= asdict(plan) | asdict(capacity) | {"threads": place.threads, "precision": place.precision}
     return {name: values[name] for name in values if name in Settings.model_fields and name != "clip"}
 

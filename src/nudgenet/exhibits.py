@@ -4,6 +4,7 @@ its layers look for. A sound is shown as its spectrogram, with a player."""
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from nudgenet.data.audio import as_mp3, decode_sound
 from nudgenet.data.augment import vary
 from nudgenet.data.decoding import as_jpeg
 from nudgenet.data.media import Undecodable, media_paths
+from nudgenet.data.waves import WaveFeature
 from nudgenet.job import Table
 from nudgenet.networks.anatomy import fired_in, first_filters
-from nudgenet.networks.attribution import heat_maps
+from nudgenet.networks.attribution import fired_in_trunk, heat_maps
 from nudgenet.networks.convnet import ConvNet
+from nudgenet.networks.pretrained import PretrainedNetwork
 from nudgenet.records import Medium, Part
 from nudgenet.report.contents import Exhibit, Gallery
 from nudgenet.report.spectrograms import png_uri, spectrogram_uri
@@ -33,6 +36,7 @@ FILTER = 24  # pixels that stand for one weight of a filter
 MOST_EXCITING = 9
 CHANNELS = 2  # neurons of each depth
 MOST_LOOKED_AT = 2_000  # training rows, evenly spaced
+MOST_OF_TRUNK = 200  # the same for a pretrained network, which takes far longer for each
 THUMB = 78  # pixels, as they are drawn
 HEARD_SECONDS = 6  # of a sound that can be played, at most: 24 of them take half a megabyte
 HEARD_RATE = 16_000
@@ -42,17 +46,15 @@ SMALL = 96  # pixels: a smaller picture is drawn larger, each of its pixels a sq
 def galleries(
     network: nn.Module, table: Table, targets: np.ndarray, answers: np.ndarray, rule: AnswerRule, settings: Settings
 ) -> list[Gallery]:
-    """What there is to see; nothing for a table without images or sounds as pictures.
+    """What there is to see; nothing for a table without images or sounds.
 
     Args:
         targets, answers: of the test part, as `score` takes them.
     """
-    shape = table.prepared.shape.image
-    if shape is None:
+    if table.preparation.media is None:
         return []
     shown = [worst_shown(network, table, targets, answers, rule, settings), as_seen(table, settings)]
-    if isinstance(network, ConvNet):
-        shown += [filters(network, shape.medium), excited(network, table)]
+    shown += [filters(network, medium_of(table)), excited(network, table)]
     return [gallery for gallery in shown if gallery.exhibits]
 
 
@@ -64,9 +66,11 @@ def worst_shown(
     worst = worst_mistakes(task, targets, answers, rule, NUM_WORST)
     paths = media_paths(table.test_cells)
     inputs = {name: tensor[[mistake.row for mistake in worst]] for name, tensor in part.inputs.items()}
-    pictures = one_view(inputs["images"], table)
+    pictures = pictures_of(inputs, table)
     # Where it looked for the class that it took each for, or for the number.
     heats = heat_maps(network, inputs, torch.tensor([mistake.taken or 0 for mistake in worst], dtype=torch.long))
+    if heats is not None and worst:
+        heats = nn.functional.interpolate(heats.unsqueeze(1), tuple(pictures.shape[2:]), mode="bilinear")[:, 0]
     exhibits = []
     for place, mistake in enumerate(worst):
         name = "" if paths is None else str(paths[mistake.row].as_py())
@@ -85,6 +89,12 @@ def worst_shown(
     return Gallery("Its worst mistakes", words, tuple(exhibits))
 
 
+def pictures_of(inputs: Mapping[str, Tensor], table: Table) -> Tensor:
+    """Images or sounds as pictures, uint8 (rows, channels, height, width): samples as the loudness of their pitches."""
+    media = table.preparation.media
+    return media.pictures(inputs["waves"]) if isinstance(media, WaveFeature) else one_view(inputs["images"], table)
+
+
 def one_view(images: Tensor, table: Table) -> Tensor:
     """Images as they are; of sounds with several windows, the middle one."""
     shape = table.prepared.shape.image
@@ -98,12 +108,14 @@ def as_seen(table: Table, settings: Settings) -> Gallery:
     part: Part = table.prepared.train
     medium = medium_of(table)
     rows = torch.linspace(0, len(part) - 1, min(NUM_SAMPLES, len(part))).round().long()
-    images, ways = part.inputs["images"][rows], settings.augment or ()
+    inputs = {name: part.inputs[name][rows] for name in ("images", "waves") if name in part.inputs}
+    ways = settings.augment or () if "images" in inputs else ()
     generator = torch.Generator().manual_seed(settings.seed)
-    variants = [vary(images, ways, generator) for _ in range(VARIANTS if ways else 0)]
+    variants = [vary(inputs["images"], ways, generator) for _ in range(VARIANTS if ways else 0)]
+    plain = inputs["images"] if "images" in inputs else pictures_of(inputs, table)
     labels = part.targets[rows].tolist()
     exhibits = [
-        Exhibit(tuple(drawn(view[place], medium) for view in (images, *variants)), label_of(table, labels[place]), "")
+        Exhibit(tuple(drawn(view[place], medium) for view in (plain, *variants)), label_of(table, labels[place]), "")
         for place in range(len(rows))
     ]
     how = f"then varied ({', '.join(ways)}), anew each time it is seen" if ways else "they are not varied"
@@ -117,13 +129,18 @@ def label_of(table: Table, target: float) -> str:
     return f"{target * table.prepared.target_scale + table.prepared.target_center:.4g}"
 
 
-def filters(network: ConvNet, medium: Medium) -> Gallery:
+def filters(network: nn.Module, medium: Medium) -> Gallery:
     """The weights of the first layer: the small patterns that it looks for, the most used first."""
-    order, pictures = first_filters(network, MOST_FILTERS)
+    title = "What the first layer looks for"
+    found = first_filters(network, MOST_FILTERS)
+    if found is None:
+        return Gallery(title, "", ())
+    order, pictures = found
     largest = pictures.flatten(1).abs().amax(dim=1).clamp_min(1e-9).view(-1, 1, 1, 1)
     pixels = (127.5 + 127.5 * pictures / largest).round().to(torch.uint8)
     if medium == "sound":
-        larger = pixels[:, 0].flip(1).repeat_interleave(FILTER, 1).repeat_interleave(FILTER, 2)
+        scale = max(1, min(FILTER, SMALL // pixels.shape[2]))
+        larger = pixels[:, 0].flip(1).repeat_interleave(scale, 1).repeat_interleave(scale, 2)
         uris = [png_uri(picture.unsqueeze(2).expand(-1, -1, 3).numpy()) for picture in larger]
         wants = "sound (time runs to the right, low pitches are at the bottom)"
     else:
@@ -133,28 +150,22 @@ def filters(network: ConvNet, medium: Medium) -> Gallery:
         "Each square is one neuron of the first layer, by its number: bright where it wants "
         f"{wants}, dark where it wants none."
     )
-    return Gallery("What the first layer looks for", words, exhibits)
+    return Gallery(title, words, exhibits)
 
 
-def excited(network: ConvNet, table: Table) -> Gallery:
+def excited(network: nn.Module, table: Table) -> Gallery:
     """Neurons of growing depth, each with the training images or sounds that excite it the most.
 
     At each depth those are shown whose answers differ the most from row to row.
     """
     part, medium = table.prepared.train, medium_of(table)
-    rows = torch.linspace(0, len(part) - 1, min(len(part), MOST_LOOKED_AT)).round().long()
-    depths = {"stem": "first layer"} | {
-        f"stage{number}.second": f"stage {number} of {len(network.stages)}"
-        for number in range(1, len(network.stages) + 1)
-    }
-    num_views = part.inputs["images"].shape[1] // network.stem.in_channels
-    answers = fired_in(network, part.inputs, rows, depths, num_views // 2)
+    most = MOST_LOOKED_AT if isinstance(network, ConvNet) else MOST_OF_TRUNK
+    rows = torch.linspace(0, len(part) - 1, min(len(part), most)).round().long()
     exhibits = []
-    for layer, depth in depths.items():
-        fired = answers[layer]
+    for depth, fired in fired_at_depths(network, part.inputs, rows).items():
         for channel in fired.std(dim=0, correction=0).argsort(descending=True, stable=True)[:CHANNELS].tolist():
-            best = fired[:, channel].argsort(descending=True, stable=True)[:MOST_EXCITING]
-            pictures = one_view(part.inputs["images"][rows[best]], table)
+            best = rows[fired[:, channel].argsort(descending=True, stable=True)[:MOST_EXCITING]]
+            pictures = pictures_of({name: tensor[best] for name, tensor in part.inputs.items()}, table)
             uris = tuple(drawn(small(picture) if medium == "image" else picture, medium) for picture in pictures)
             exhibits.append(Exhibit(uris, f"{depth}, neuron {channel}", ""))
     words = (
@@ -163,6 +174,21 @@ def excited(network: ConvNet, table: Table) -> Gallery:
         f"differ the most from {medium} to {medium}."
     )
     return Gallery("What excites its neurons", words, tuple(exhibits))
+
+
+def fired_at_depths(network: nn.Module, inputs: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    """How deep, in words -> what the neurons there answer to rows, float32 (rows, neurons); {} if nothing can be said."""
+    if isinstance(network, PretrainedNetwork):
+        return fired_in_trunk(network, {name: tensor[rows] for name, tensor in inputs.items()})
+    if not isinstance(network, ConvNet):
+        return {}
+    depths = {"stem": "first layer"} | {
+        f"stage{number}.second": f"stage {number} of {len(network.stages)}"
+        for number in range(1, len(network.stages) + 1)
+    }
+    num_views = inputs["images"].shape[1] // network.stem.in_channels
+    answers = fired_in(network, inputs, rows, depths, num_views // 2)
+    return {depth: answers[layer] for layer, depth in depths.items()}
 
 
 def small(picture: Tensor) -> Tensor:
@@ -177,8 +203,8 @@ def small(picture: Tensor) -> Tensor:
 
 def medium_of(table: Table) -> Medium:
     """What the pictures are of."""
-    shape = table.prepared.shape.image
-    return "image" if shape is None else shape.medium
+    media = table.preparation.media
+    return "image" if media is None else media.kind
 
 
 def drawn(picture: Tensor, medium: Medium, heat: Tensor | None = None) -> str:

@@ -67,11 +67,12 @@ def mark_worst(
     paths, marked = media_paths(table.test_cells), []
     for mistake in worst_mistakes(task, targets, answers, rule, NUM_WORST):
         cells = table.test_cells.slice(mistake.row, 1)
+        inputs = {name: tensor[mistake.row : mistake.row + 1] for name, tensor in table.prepared.test.inputs.items()}
         words: list[tuple[str, float]] = []
         for column in columns:
-            found = shares_of_words(network, to_answers, table.preparation, cells, column, mistake.taken) or occlude(
-                predict, table.preparation, cells, column, mistake.taken
-            )
+            found = shares_of_words(
+                network, to_answers, table.preparation, cells, inputs, column, mistake.taken
+            ) or occlude(predict, table.preparation, cells, inputs, column, mistake.taken)
             words += zip(found.units, found.effects, strict=True) if not words else [
                 (" · ", 0.0), *zip(found.units, found.effects, strict=True)
             ]  # fmt: skip
@@ -82,12 +83,18 @@ def mark_worst(
 
 
 def shares_of_words(
-    network: nn.Module, to_answers: ToAnswers, preparation: Preparation, row: pa.Table, column: str, output: int | None
+    network: nn.Module,
+    to_answers: ToAnswers,
+    preparation: Preparation,
+    row: pa.Table,
+    inputs: Mapping[str, Tensor],
+    column: str,
+    output: int | None,
 ) -> Weighed | None:
     """How much each word added to the answer for one row, all terms together from nothing to the whole text.
 
     Args:
-        to_answers: as for `mark_worst`. row, column, output: as for `occlude`.
+        to_answers: as for `mark_worst`. The others: as for `occlude`.
 
     Returns:
         None where the words cannot be told from the network's tokens, or the network reads none.
@@ -104,7 +111,7 @@ def shares_of_words(
         found = to_answers(outputs)
         return found if output is None else found[:, output]
 
-    shares = word_shares(network, preparation.encode(row), answer)
+    shares = word_shares(network, inputs, answer)
     if shares is None:
         return None
     effects = shares[preparation.texts[column]].double().numpy() @ spans
@@ -112,11 +119,19 @@ def shares_of_words(
     return Weighed(tuple(units[:shown]), tuple(effects[:shown].tolist()))
 
 
-def occlude(predict: Predict, preparation: Preparation, row: pa.Table, column: str, output: int | None) -> Weighed:
+def occlude(
+    predict: Predict,
+    preparation: Preparation,
+    row: pa.Table,
+    inputs: Mapping[str, Tensor],
+    column: str,
+    output: int | None,
+) -> Weighed:
     """How much the answer for one row falls when a word of its text, wherever it stands in it, is taken out.
 
     Args:
-        row: a table of one row.
+        row: a table of one row, whose images and sounds may be without their content.
+        inputs: the same row, prepared.
         column: the column of the text.
         output: the class whose probability is looked at; None for a regression.
     """
@@ -129,7 +144,8 @@ def occlude(predict: Predict, preparation: Preparation, row: pa.Table, column: s
     ]
     rows = row.take(pa.array(np.zeros(len(texts), np.int64)))
     place = row.column_names.index(column)
-    answers = predict(preparation.encode(rows.set_column(place, column, pa.array(texts, pa.string()))))
+    same = {name: tensor.repeat_interleave(len(texts), dim=0) for name, tensor in inputs.items() if name != "features"}
+    answers = predict(same | preparation.encode_texts(rows.set_column(place, column, pa.array(texts, pa.string()))))
     values = answers if output is None else answers[:, output]
     effect_of = dict(zip(different, (values[0] - values[1:]).tolist(), strict=True))
     return Weighed(tuple(units), tuple(effect_of.get(key, 0.0) for key in keys))

@@ -25,14 +25,18 @@ from nudgenet.data.tokens import TokenFeature
 from nudgenet.data.waves import WaveFeature
 from nudgenet.errors import RunError, SettingError, UserError, did_you_mean
 from nudgenet.models import OWN, PREPROCESSOR, RUN_AS_MODEL, TERMS, is_run
+from nudgenet.networks.bag import BagNetwork
 from nudgenet.networks.convnet import ConvNet
+from nudgenet.networks.ensemble import Ensemble
 from nudgenet.networks.folding import Head, classifier_of
+from nudgenet.networks.mlp import MLP
 from nudgenet.networks.pretrained import PretrainedNetwork
 from nudgenet.networks.transformer import Transformer
 from nudgenet.networks.trunks import plain_weights
 from nudgenet.run import Run, load
 from nudgenet.runs.checkpoint import write_whole
 from nudgenet.settings import Settings
+from nudgenet.training.pretrained import OF_TABLES
 
 Files = dict[str, bytes]
 
@@ -110,15 +114,19 @@ def as_trunk(run: Run) -> Files:
             "model_type": OWN, "architectures": ["NudgenetTransformer"], "network": "transformer", "medium": "text",
             "width": settings.width, "layers": settings.layers, "text": asdict(text),
         }  # fmt: skip
+    elif isinstance(network, Ensemble | MLP | BagNetwork):
+        weights = network.state_dict()
+        sizes = {name: getattr(settings, name) for name in OF_TABLES}
+        config = {"model_type": OWN, "architectures": ["NudgenetTable"], "medium": "table", **sizes}
     else:
         raise SettingError(
             "This run's network has no trunk for another one to stand on", got=f"{run.name}: {settings.network}",
-            fix="Networks for images, sounds, texts in their order, and those that had a pretrained start have one.",
+            fix="Take a run on plain columns, on images, sounds, or one column of texts.",
         )  # fmt: skip
     return {
         "config.json": as_json(config | labels),
         "model.safetensors": as_weights(weights),
-    } | _preprocessor(run)
+    } | (run.preparation.pack() if config.get("medium") == "table" else _preprocessor(run))
 
 
 def _head(run: Run, network: PretrainedNetwork) -> Head:

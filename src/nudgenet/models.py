@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nudgenet.errors import MissingExtra, SettingError, shorten
 from nudgenet.records import Medium
@@ -27,8 +27,9 @@ KINDS: dict[str, Medium] = {
 RUN_AS_MODEL = "model"  # the folder inside a run's that holds its trunk as a model; see `exporting.trunk_of`
 PREPROCESSOR = "preprocessor_config.json"
 TERMS = "terms.json"  # the words that a network of ours for texts knows
+PREPARATION = "preparation.json"  # how a network of ours for tables wants its rows
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-THAT_MATTER = ("config.json", PREPROCESSOR, TERMS, "tokenizer.json", WEIGHTS[1])
+THAT_MATTER = ("config.json", PREPROCESSOR, TERMS, PREPARATION, "tokenizer.json", WEIGHTS[1])
 NAMES_CODE = ("auto_map", "custom_pipelines", "trust_remote_code")
 NO_MATTER_OF_WEIGHTS = (  # how it once was run or what it once was asked, not what it is
     "torch_dtype", "dtype", "attn_implementation", "use_kernels", "reference_compile", "transformers_version", "architectures",
@@ -46,7 +47,7 @@ class ModelFolder:
 
     path: Path
     config: Mapping[str, Any]
-    medium: Medium
+    medium: Medium | Literal["table"]
 
     @property
     def kind(self) -> str:
@@ -186,7 +187,7 @@ def _config(folder: Path) -> dict[str, Any]:
         )  # fmt: skip
     config = _read_json(folder / "config.json")
     kind = config.get("model_type")
-    if not isinstance(kind, str) or (kind == OWN and config.get("medium") not in ("image", "sound", "text")):
+    if not isinstance(kind, str) or (kind == OWN and config.get("medium") not in ("image", "sound", "text", "table")):
         raise SettingError("The model's config.json is damaged", got=str(folder), fix="Download it again.")
     if config.get("quantization_config"):
         raise SettingError("This model's weights are quantised", got=str(folder), fix="Take the full model.")

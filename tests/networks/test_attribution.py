@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,14 @@ from torch import Tensor
 
 from nudgenet.models import find_model
 from nudgenet.networks import NETWORKS
-from nudgenet.networks.attribution import heat_maps, word_shares, word_vectors
+from nudgenet.networks.attribution import fired_in_trunk, heat_maps, neurons_of, word_shares, word_vectors
 from nudgenet.networks.capacity import choose_capacity
 from nudgenet.networks.convnet import ConvNet
 from nudgenet.networks.mlp import MLP
 from nudgenet.networks.pretrained import PretrainedNetwork
-from nudgenet.records import ImageShape, Shape, TextShape
+from nudgenet.records import ImageShape, Shape, SoundShape, TextShape
 from nudgenet.settings import make_settings
-from tiny_model import write_image_model, write_model
+from tiny_model import write_image_model, write_model, write_sound_model
 
 SHAPE = Shape(0, (), 3, 100, ImageShape(3, 32, 32, (0.5,) * 3, (0.25,) * 3))
 CHOSEN = torch.tensor([0, 2, 1, 1])
@@ -75,6 +76,66 @@ def test_a_pretrained_network_looks_at_what_differs(kind: str, tmp_path: Path) -
         assert heat is not None and heat.shape == (4, 32, 32) and heat.min() >= 0 and heat.max() <= 1
     if kind != "convnext":  # its maps are a single place here
         assert not torch.allclose(torch.stack(heats)[0], torch.stack(heats)[1])
+
+
+def listening(kind: str, folder: Path, samples: int = 4_800) -> tuple[PretrainedNetwork, dict[str, Tensor]]:
+    """A network for sounds with random weights, and four sounds: a tone in the first half, then in the second, and noise."""
+    model = find_model(str(write_sound_model(folder / kind, kind)))
+    extractor = json.dumps(model.read_json("preprocessor_config.json"))
+    sound = SoundShape(samples, 8_000, model.packed_config, extractor)
+    torch.manual_seed(0)
+    network = PretrainedNetwork(Shape(0, (), 3, 100, sound=sound), lambda shape: torch.nn.Identity()).eval()
+    torch.nn.init.normal_(network.direct.weight)
+    tone = 12_000 * torch.sin(torch.arange(samples) * 0.7)
+    half = torch.arange(samples) < samples // 2
+    waves = torch.stack([tone * half, tone * ~half, 3_000 * torch.randn(samples), tone]).round().to(torch.int16)
+    return network, {"waves": waves, "numbers": torch.zeros(4, 0), "categories": torch.zeros(4, 0).long()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "samples", "places"),
+    [("wav2vec2", 4_800, (1, 59)), ("audio-spectrogram-transformer", 4_800, (4, 4)),
+     ("audio-spectrogram-transformer", 9_840, (4, 7))],
+)  # fmt: skip
+def test_a_pretrained_network_listens_to_places_of_a_sound(
+    kind: str, samples: int, places: tuple[int, int], tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers")
+    network, inputs = listening(kind, tmp_path, samples)
+    heats = [heat_maps(network, inputs, torch.full((4,), output)) for output in range(3)]
+    for heat in heats:
+        assert heat is not None and heat.shape == (4, *places)
+        assert heat.min() >= 0 and heat.max() <= 1
+    assert not torch.allclose(torch.stack(heats)[0], torch.stack(heats)[1])  # type: ignore[arg-type]
+    assert all(parameter.grad is None for parameter in network.parameters()) and torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2", "hubert", "audio-spectrogram-transformer"])
+def test_neurons_of_a_network_for_sounds_fire_where_they_fire_the_most(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    network, inputs = listening(kind, tmp_path)
+    layers = neurons_of(network)
+    assert list(layers) == ["layer 1 of 2", "layer 2 of 2"]
+    seen: list[Tensor] = []
+    handle = layers["layer 2 of 2"].register_forward_hook(lambda module, given, told: seen.append(told))
+    fired = fired_in_trunk(network, inputs)
+    handle.remove()
+    assert {name: tuple(values.shape) for name, values in fired.items()} == dict.fromkeys(layers, (4, 64))
+    torch.testing.assert_close(fired["layer 2 of 2"], seen[0].amax(dim=1))
+
+
+@pytest.mark.parametrize("kind", ["vit", "dinov2", "convnext"])
+def test_neurons_of_a_network_for_images(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    model = find_model(str(write_image_model(tmp_path / kind, kind)))
+    image = ImageShape(3, 32, 32, (0.5,) * 3, (0.5,) * 3, model=model.packed_config)
+    network = PretrainedNetwork(Shape(0, (), 3, 100, image), lambda shape: torch.nn.Identity()).eval()
+    inputs = pictures(20)
+    fired = fired_in_trunk(network, inputs)
+    assert len(fired) >= 2 and all(len(values) == 20 for values in fired.values())
+    some = fired_in_trunk(network, {"images": inputs["images"][3:4]})
+    for name, values in some.items():
+        torch.testing.assert_close(values[0], fired[name][3], atol=1e-4, rtol=1e-4)
 
 
 def test_a_network_for_tables_has_no_place_to_look_at() -> None:

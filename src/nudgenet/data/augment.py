@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +21,8 @@ ZOOM = 0.2  # how much larger or smaller it is made, at most; only from `FINE` p
 FINE = 48
 CUTOUT = 0.35  # of the side: the square that is painted over, in half of the pictures
 COLOUR = 0.25  # how much brightness, contrast and each colour change, at most
+MIXED = 0.5  # of the pictures: into so many another one is mixed
+MIXUP_BETA, CUTMIX_BETA = 0.2, 1.0  # how much of each: nearly all or nothing, or anything
 LEFT_OUT = 0.3  # of the terms of a text
 STREAM = 0xA09  # keeps these random numbers apart from those of the rows' order
 
@@ -30,7 +33,7 @@ def augmented(batch: Batch, ways: Sequence[str], seed: int, step: int, share: fl
     What a pretrained network said of rows as they are ("features") is not what it would say of varied ones.
 
     Args:
-        ways: of "flip", "shift", "cutout" and "colour", or of `SOUND_WAYS`.
+        ways: of "flip", "shift", "cutout", "colour", "mixup" and "cutmix", or of `SOUND_WAYS`; "words" for texts.
         share: of the images or sounds that are varied, drawn at random; the others stay as they are.
     """
     images, tokens = batch.inputs.get("images"), batch.inputs.get("tokens")
@@ -47,7 +50,12 @@ def augmented(batch: Batch, ways: Sequence[str], seed: int, step: int, share: fl
     if share < 1:
         chosen = torch.rand(len(images), 1, 1, 1, generator=generator) < share
         varied = torch.where(chosen, varied, images)
-    return replace(batch, inputs={**batch.inputs, "images": varied})
+    inputs = {**batch.inputs, "images": varied}
+    if "words" in ways and tokens is not None:
+        inputs["tokens"] = leave_out(tokens, generator)
+    batch = replace(batch, inputs=inputs)
+    kinds = [way for way in MIXES if way in ways]
+    return mixed(batch, kinds, generator, share) if kinds else batch
 
 
 def leave_out(tokens: Tensor, generator: torch.Generator) -> Tensor:
@@ -110,6 +118,54 @@ def cut_out(images: Tensor, generator: torch.Generator) -> Tensor:
     for row in (torch.rand(count, generator=generator) < 0.5).nonzero().flatten().tolist():
         painted[row, :, begins[row][0] : ends[row][0], begins[row][1] : ends[row][1]] = colours[row]
     return painted
+
+
+def mixed(batch: Batch, kinds: Sequence[str], generator: torch.Generator, share: float = 1.0) -> Batch:
+    """The batch with the next row's picture mixed into some of its pictures, and the targets likewise.
+
+    Args:
+        kinds: of `MIXES`; of several, each batch gets one.
+        share: times `MIXED`, the share of the rows.
+    """
+    images, count = batch.inputs["images"], len(batch.targets)
+    kind = kinds[int(torch.randint(len(kinds), (1,), generator=generator))]
+    beta = MIXUP_BETA if kind == "mixup" else CUTMIX_BETA
+    drawn = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator))).beta(beta, beta, count)
+    own = torch.from_numpy(np.maximum(drawn, 1 - drawn)).float()  # the other way round is the partner's own row
+    own[torch.rand(count, generator=generator) >= share * MIXED] = 1.0
+    pictures, own = MIXES[kind](images, images.roll(1, 0), own, generator)
+    return replace(batch, inputs={**batch.inputs, "images": pictures}, others=batch.targets.roll(1, 0), share=own)
+
+
+def mix_up(images: Tensor, others: Tensor, own: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Each picture with another shining through it (Zhang et al., arXiv 1710.09412); and how much is its own.
+
+    Args:
+        images, others: uint8 (rows, channels, height, width).
+        own: float32 (rows,), 0 to 1.
+    """
+    weight = own.view(-1, 1, 1, 1)
+    return torch.lerp(others.float(), images.float(), weight).round_().to(torch.uint8), own
+
+
+def cut_mix(images: Tensor, others: Tensor, own: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Each picture with a rectangle of another in it (Yun et al., arXiv 1905.04899); and how much is its own.
+
+    Args:
+        own: float32 (rows,), how much is to be its own at least: at the edge a rectangle is cut off.
+    """
+    count, _, height, width = images.shape
+    centres = torch.rand(count, 2, generator=generator)
+    half = (1 - own).clamp_min(0).sqrt() / 2
+    inside = [
+        ((torch.arange(side) + 0.5) / side - centres[:, axis : axis + 1]).abs() < half.unsqueeze(1)
+        for axis, side in enumerate((height, width))
+    ]
+    foreign = inside[0].unsqueeze(2) & inside[1].unsqueeze(1)
+    return torch.where(foreign.unsqueeze(1), others, images), 1 - foreign.float().mean(dim=(1, 2))
+
+
+MIXES = {"mixup": mix_up, "cutmix": cut_mix}  # what is done with pairs of pictures
 
 
 def _mean_colour(images: Tensor) -> Tensor:

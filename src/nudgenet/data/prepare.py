@@ -36,7 +36,8 @@ from nudgenet.data.oddities import Oddities
 from nudgenet.data.starts import MediaFeature, learn_media
 from nudgenet.data.texts import TextFeature, encode_texts, learn_text, text_shape
 from nudgenet.data.typed import BATCH_ROWS
-from nudgenet.errors import ColumnError, RunError, shorten
+from nudgenet.errors import ColumnError, RunError, SettingError, shorten
+from nudgenet.models import ModelFolder, find_model
 from nudgenet.records import Column, Decision, ImageShape, Part, Parts, Prepared, Raw, Shape, SoundShape, Task
 from nudgenet.settings import Settings
 
@@ -156,7 +157,11 @@ class Preparation:
             for encoded in feature.encode(values):
                 numbers[:, next_number] = encoded
                 next_number += 1
-        return inputs | encode_texts(self._text_features, table)
+        return inputs | self.encode_texts(table)
+
+    def encode_texts(self, table: pa.Table) -> dict[str, torch.Tensor]:
+        """The inputs that come from texts, for every row of a table that has their columns; {} without any."""
+        return encode_texts(self._text_features, table)
 
     def space(self, num_rows: int) -> dict[str, torch.Tensor]:
         """Room for the inputs of so many rows, not filled yet (see `records.Part.inputs`)."""
@@ -263,6 +268,27 @@ def learn(
     raw: Raw, parts: Parts, columns: Sequence[Column], task: Task, settings: Settings
 ) -> tuple[Preparation, list[Decision]]:
     """Everything that preparing needs, from the training rows alone, and the decisions that it took."""
+    features, decisions = _features(raw, parts, columns, task, settings)
+    preparation = Preparation(tuple(raw.table.column_names), tuple(columns), tuple(features), task)
+    if task.kind == "regression":
+        targets = encode_target(raw.table.column(task.target).take(parts.train), task)[0]
+        if (largest := float(np.abs(targets).max())) > LARGEST_TARGET:
+            raise ColumnError(
+                f"The target `{task.target}` holds numbers too large to square",
+                got=f"{largest:g}",
+                fix="Divide it, or take its logarithm.",
+            )
+        center, scale = _target_scale(targets, is_count=settings.objective == "poisson")
+        preparation = replace(preparation, target_center=center, target_scale=scale)
+    return preparation, [*_decisions(preparation), *decisions]
+
+
+def _features(
+    raw: Raw, parts: Parts, columns: Sequence[Column], task: Task, settings: Settings
+) -> tuple[Sequence[Feature], list[Decision]]:
+    """How each used column is prepared: learned from the training rows, or as an earlier run did that is started from."""
+    if settings.start_from is not None and (model := find_model(settings.start_from)).medium == "table":
+        return _as_prepared_before(raw, columns, task, model), []
     features: list[Feature] = []
     decisions: list[Decision] = []
     beside_files = any(column.kind in ("image", "sound") for column in columns)
@@ -276,30 +302,33 @@ def learn(
             feature, more = learn_media(column, raw.table.column(column.name), parts.train, settings)
             features.append(feature)
             decisions += more
-        elif column.kind == "text" and beside_files:
-            why = "the network for images and sounds reads no texts yet"
-            decisions.append(Decision(f"text `{column.name}`", "left out", why, ""))
         elif column.kind == "text":
             num_texts = sum(column.kind == "text" for column in columns)
-            text, more = learn_text(column, cells, settings, num_texts)
+            text, more = learn_text(column, cells, settings, num_texts, beside_files=beside_files)
             features.append(text)
             decisions += more
         elif column.kind == "date":
             features.append(learn_date(column, parse_dates(cells, column.format)[0].astype("datetime64[us]")))
         else:
             features.append(learn_category(column, cells))
-    preparation = Preparation(tuple(raw.table.column_names), tuple(columns), tuple(features), task)
-    if task.kind == "regression":
-        targets = encode_target(raw.table.column(task.target).take(parts.train), task)[0]
-        if (largest := float(np.abs(targets).max())) > LARGEST_TARGET:
-            raise ColumnError(
-                f"The target `{task.target}` holds numbers too large to square",
-                got=f"{largest:g}",
-                fix="Divide it, or take its logarithm.",
-            )
-        center, scale = _target_scale(targets, is_count=settings.objective == "poisson")
-        preparation = replace(preparation, target_center=center, target_scale=scale)
-    return preparation, [*_decisions(preparation), *decisions]
+    return features, decisions
+
+
+def _as_prepared_before(raw: Raw, columns: Sequence[Column], task: Task, model: ModelFolder) -> Sequence[Feature]:
+    """The features of an earlier run, whose network is the start: it knows no others.
+
+    Raises:
+        SettingError: the two runs do not learn from the same columns.
+    """
+    features = Preparation.load(model.path).features
+    wanted = [feature.column for feature in features]
+    absent = [name for name in wanted if name not in raw.table.column_names or name == task.target]
+    new = [column.name for column in columns if column.used and column.name not in wanted]
+    if absent or new:
+        found = [f"{what}: {shorten(names)}" for what, names in (("not here", absent), ("new", new)) if names]
+        fix = f"Leave --from away, or --set ignore={','.join(new)}." if new and not absent else "Leave --from away."
+        raise SettingError("The run to start from learned from other columns", got="; ".join(found), fix=fix)
+    return features
 
 
 def _target_scale(targets: np.ndarray, *, is_count: bool) -> tuple[float, float]:

@@ -224,15 +224,16 @@ def weigh_terms(inputs: Mapping[str, Tensor], shape: TextShape) -> sparse.csr_ar
 
 
 def learn_text(
-    column: Column, cells: pa.ChunkedArray, settings: Settings, num_texts: int = 1
+    column: Column, cells: pa.ChunkedArray, settings: Settings, num_texts: int = 1, *, beside_files: bool = False
 ) -> tuple[TextFeature, list[Decision]]:
     """A bag, or a sequence where the order of words is wanted or there are rows enough to learn it from.
 
     Args:
         cells: of the training rows.
         num_texts: columns of free text, which share the places.
+        beside_files: there is a column of images or sounds, to which alone `network` and `start_from` belong: a bag.
     """
-    if settings.start_from is not None:
+    if settings.start_from is not None and not beside_files:
         model = find_model(settings.start_from)
         if model.kind == OWN and model.medium == "text":
             return _as_read_before(column, model)
@@ -242,7 +243,7 @@ def learn_text(
         pa.array(np.unique(np.linspace(0, len(cells) - 1, min(len(cells), LEARNED_FROM)).astype(np.int64)))
     )
     words = split_words(parse_levels(texts_of(some), column.format))
-    if wants_order(settings, len(cells)):
+    if wants_order(settings, len(cells)) and not beside_files:
         feature: LearnedFeature = _learn_sequence(column, words, places)
         lengths = np.bincount(words.expanded(feature.tokens_of)[0], minlength=len(some))  # type: ignore[union-attr]
         noun, rest = "tokens", "the rest of a longer one is cut off"
@@ -256,9 +257,12 @@ def learn_text(
     feature = _with_places(feature, fitting)
     why = f"{1 - cut:.1%} of the training texts have no more; {rest}"
     return feature, [
-        Decision(f"text `{column.name}`", _in_words(feature), _why(feature, len(cells)), _otherwise(feature)),
+        Decision(
+            f"text `{column.name}`", _in_words(feature), _why(feature, len(cells)),
+            as_set(f"ignore={column.name}") if beside_files else _otherwise(feature),
+        ),
         Decision(f"length of `{column.name}`", f"{fitting} {noun}", why, ""),
-    ]
+    ]  # fmt: skip
 
 
 def _as_read_before(column: Column, model: ModelFolder) -> tuple[SequenceFeature, list[Decision]]:

@@ -14,15 +14,16 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from nudgenet.data.media import is_media, room
+from nudgenet.data.media import check_medium, room
 from nudgenet.data.sounds import AT_ONCE, samples_of
-from nudgenet.data.spectrogram import choose_bands, log_mel, window_samples
-from nudgenet.errors import ColumnError
+from nudgenet.data.spectrogram import FAINTEST, choose_bands, log_mel, window_samples
 from nudgenet.records import SoundShape
 
 NOTHING = -32_768  # where a sound has ended
 HOP_SECONDS = 0.010
 LOUDNESS, RANGE = -50.0, 25.0  # decibels: about the middle and the spread of most sounds
+SHOWN = 85.0  # decibels below a sound's loudest moment that are drawn
+MOST_MOMENTS = 256  # of a picture
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,7 @@ class WaveFeature:
         Raises:
             ColumnError: the column holds no sounds here.
         """
-        if not is_media(cells):
-            raise ColumnError(f"The column `{self.column}` held sounds in training, and here it does not")
+        check_medium(cells, self.column, "sound")
         waves = self.space(len(rows))
         filled = waves.numpy()
         for row, samples in enumerate(samples_of(cells.take(pa.array(rows)), self.rate)):
@@ -67,6 +67,15 @@ class WaveFeature:
         waves = room((num_rows, 2 * self.places)).view(np.int16)
         waves[:] = NOTHING
         return torch.from_numpy(waves)
+
+    def pictures(self, waves: Tensor) -> Tensor:
+        """How loud each pitch is over time, for people: uint8 (rows, 1, bands, moments), below the loudest of each sound."""
+        bands, hop = choose_bands(self.rate), max(1, round(max(HOP_SECONDS * self.rate, self.places / MOST_MOMENTS)))
+        there = waves != NOTHING
+        loud = log_mel(torch.where(there, waves.float() / 32_768, 0.0), self.rate, bands, hop)
+        below = (loud - loud.amax(dim=(1, 2), keepdim=True)) / SHOWN
+        is_silent = loud <= 10 * math.log10(FAINTEST) + 0.01
+        return (255 * (1 + below)).masked_fill(is_silent, 0).round_().clamp_(0, 255).to(torch.uint8).unsqueeze(1)
 
     def pooled(self, waves: Tensor) -> np.ndarray:
         """What simple models are shown: the mean and the spread of each pitch over time, float32 (rows, 2 * bands)."""

@@ -88,7 +88,7 @@ def build_pretrained(shape: Shape, capacity: Capacity, settings: Settings, piece
         raise SettingError("The network `pretrained` needs a start", fix="Add --from MODEL, or leave `network` away.")
     return PretrainedNetwork(
         shape,
-        lambda whole: build_ensemble(whole, capacity, settings, pieces),
+        lambda whole: (build_bag if whole.text else build_ensemble)(whole, capacity, settings, pieces),
         dropout=capacity.dropout,
         precision=torch.bfloat16 if settings.precision == "bfloat16" else torch.float32,
         lora=settings.lora or 0,
@@ -108,7 +108,11 @@ NETWORKS: dict[str, Builder] = {
 def rebuild(shape: Shape, settings: Settings, weights: Mapping[str, Tensor]) -> nn.Module:
     """A trained network from its weights and its (resolved) settings, in evaluation mode."""
     with torch.random.fork_rng(devices=[]):  # its random weights are replaced at once
-        pieces = next((weights[name] for name in weights if name.endswith("encoding.pieces")), torch.zeros(0, 3))
-        network = NETWORKS[settings.network](shape, choose_capacity(shape, settings), settings, pieces)
+        network = NETWORKS[settings.network](shape, choose_capacity(shape, settings), settings, pieces_in(weights))
     network.load_state_dict(weights)
     return network.eval()
+
+
+def pieces_in(weights: Mapping[str, Tensor]) -> Tensor:
+    """Where a trained network cuts its numbers, from its weights by name; none for one that does not."""
+    return next((weights[name] for name in weights if name.endswith("encoding.pieces")), torch.zeros(0, 3))

@@ -25,6 +25,9 @@ DENSE = (Ensemble, MLP, BagNetwork, PretrainedNetwork)
 
 def why_closed(network: nn.Module) -> str:
     """Why this network's neurons cannot be opened, in a few words; "" if they can."""
+    reads_beside = isinstance(network, ConvNet) and network.texts is not None
+    if reads_beside or (isinstance(network, PretrainedNetwork) and isinstance(network.rest, BagNetwork)):
+        return "texts beside images or sounds have no view of their neurons yet"
     if isinstance(network, (*DENSE, ConvNet, Transformer)):
         return ""
     return f"a network of the kind {type(network).__name__} has no view of its neurons yet"

@@ -109,7 +109,7 @@ def _of_trunk(shape: Shape) -> int:
         return shape.image.windows * multiply_adds(shape.image, int(config["width"]), int(config["layers"]))
     width = int(config.get("hidden_size") or config.get("width") or (config.get("hidden_sizes") or [768])[-1])
     layers = int(config.get("num_hidden_layers") or config.get("layers") or 12)
-    if shape.text is not None:
+    if shape.text is not None and shape.medium == "text":
         tokens = shape.text.places
     elif shape.image is not None:
         tokens = shape.image.height * shape.image.width // int(config.get("patch_size") or 16) ** 2

@@ -1,4 +1,4 @@
-"""A small residual network of convolutions for images, alone or beside the numbers and categories of a table.
+"""A small residual network of convolutions for images, alone or beside the other columns of a table.
 
 A strided stem, then stages: each doubles the channels, halves the picture, and adds one residual block (He et al.,
 arXiv 1512.03385). The last block of a stage starts as the identity, so that a fresh network is a shallow one
@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from nudgenet.networks.bag import BagNetwork
 from nudgenet.networks.convolution import Convolution
 from nudgenet.networks.embeddings import CategoryEmbedding
+from nudgenet.networks.mlp import MLP
 from nudgenet.records import ImageShape, Shape
 
 LARGE = 48  # pixels: from here on the stem reduces to a quarter instead of a half
@@ -55,7 +58,7 @@ class Stage(nn.Sequential):
 
 
 class ConvNet(nn.Module):
-    """Images uint8 (rows, channels, height, width), and numbers and categories if there are any -> outputs.
+    """Images uint8 (rows, channels, height, width), and numbers, categories and texts if there are any -> outputs.
 
     Of sounds, windows stand in place of further channels: each gets an output of its own, (rows, windows, outputs).
 
@@ -98,6 +101,12 @@ class ConvNet(nn.Module):
         num_beside = shape.num_numbers + (self.embedding.num_features if self.embedding else 0)
         self.beside = nn.Linear(num_beside, BESIDE) if num_beside else None
         self.output = nn.Linear(self.num_features + (BESIDE if num_beside else 0), shape.num_outputs)
+        texts = replace(shape, num_numbers=0, cardinalities=(), image=None)
+        self.texts = (
+            BagNetwork(texts, lambda rest: MLP(rest, num_layers=1, width=BESIDE, dropout=dropout))
+            if shape.text
+            else None
+        )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -119,7 +128,12 @@ class ConvNet(nn.Module):
         views = list(torch.split(inputs["images"], self.stem.in_channels, dim=1))
         if self.mirrored and not self.training:
             views += [view.flip(3) for view in views]
-        return torch.stack([self._answer(view, inputs) for view in views], dim=1)
+        outputs = torch.stack([self._answer(view, inputs) for view in views], dim=1)
+        if self.texts is None:
+            return outputs
+        nothing = {name: inputs[name][:, :0] for name in ("numbers", "categories")}  # the table speaks elsewhere
+        told: Tensor = self.texts({**inputs, **nothing})
+        return outputs + told.unsqueeze(1)
 
     def _answer(self, images: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
         features = self.pooled(self.maps(images))

@@ -23,10 +23,11 @@ from nudgenet.models import ModelFolder
 from nudgenet.networks.convnet import ConvNet
 from nudgenet.networks.hearing import hear
 from nudgenet.networks.transformer import Transformer
-from nudgenet.networks.trunks import add_lora, build_trunk, depths, load_weights
+from nudgenet.networks.trunks import add_lora, build_trunk, depths, load_all_but_outputs, load_weights
 from nudgenet.records import ImageShape, Shape
 
 AT_ONCE = 2**13  # tokens of one pass without gradients
+PIECES = 2  # of a batch of texts while training: the short ones, and the long ones
 EPSILON = 1e-12  # keeps a normalisation from dividing by zero, and counts for nothing else
 ROWS_AT_ONCE = 16  # images or sounds of one pass without gradients
 
@@ -37,7 +38,8 @@ class PretrainedNetwork(nn.Module):
     With the input "features", float32 (rows, num_features), as `read` gave them, the trunk is not asked.
 
     Args:
-        build_rest: a network for a table of this shape, used if there are numbers or categories: they and the features.
+        build_rest: a network for a table of this shape, used if there are columns that the trunk does not take in: they and
+            the features.
         precision: of the trunk's matrix products while training.
         lora: the rank of what is trained beside the trunk's own weights; 0: these themselves are.
     """
@@ -59,18 +61,23 @@ class PretrainedNetwork(nn.Module):
             raise ValueError("a PretrainedNetwork needs the config of a pretrained network")
         self.shape, self.precision, self.lora = shape, precision, lora
         self.trunk = build_trunk(shape.model)
-        num_features = num_features_of(self.trunk) * (len(shape.text.columns) if shape.text else 1)
+        num_columns = len(shape.text.columns) if shape.text and shape.medium == "text" else 1
+        num_features = num_features_of(self.trunk) * num_columns
         self.register_buffer("center", torch.zeros(num_features))
         self.register_buffer("spread", torch.ones(num_features))
         self.dropout = nn.Dropout(dropout)
         self.direct = nn.Linear(num_features, shape.num_outputs)
         with torch.no_grad():
             self.direct.weight.zero_()
-        is_table = shape.num_numbers + len(shape.cardinalities) > 0
-        whole = replace(shape, num_numbers=shape.num_numbers + num_features, text=None, image=None, sound=None)
+        beside = None if shape.medium == "text" else shape.text  # texts that the trunk does not read
+        is_table = shape.num_numbers + len(shape.cardinalities) > 0 or beside is not None
+        whole = replace(shape, num_numbers=shape.num_numbers + num_features, text=beside, image=None, sound=None)
         self.rest = build_rest(whole) if is_table else None
         if lora:
             add_lora(self.trunk, lora)
+        elif shape.medium == "text" and not isinstance(self.trunk, Transformer):
+            # Half of all knobs of a small trunk, and a quarter of a step's time; few rows hold few of its words.
+            self.trunk.get_input_embeddings().requires_grad_(False)  # type: ignore[operator]
         names = [name for name, _ in self.trunk.named_parameters()]
         self._depths = {f"trunk.{name}": depth for name, depth in depths(names).items()}
 
@@ -81,7 +88,7 @@ class PretrainedNetwork(nn.Module):
         if self.rest is None:
             return direct
         numbers = torch.cat([inputs["numbers"], features.to(inputs["numbers"].dtype)], dim=1)
-        outputs: Tensor = self.rest({"numbers": numbers, "categories": inputs["categories"]})
+        outputs: Tensor = self.rest({**inputs, "numbers": numbers})
         return outputs + (direct.unsqueeze(1) if outputs.ndim == 3 else direct)
 
     def train(self, mode: bool = True) -> PretrainedNetwork:
@@ -100,7 +107,7 @@ class PretrainedNetwork(nn.Module):
 
     def read(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """What is known of each row's texts, image or sound, float32 (rows, num_features)."""
-        if self.shape.text is not None:
+        if self.shape.medium == "text":
             return self._read_texts(inputs["tokens"])
         cells = inputs["images" if self.shape.image is not None else "waves"]
         if torch.is_grad_enabled():
@@ -135,11 +142,16 @@ class PretrainedNetwork(nn.Module):
         return [torch.where(column > 0, (column - 1) % vocabulary + 1, 0) for column in columns]
 
     def _in_pieces(self, tokens: Tensor) -> Tensor:
-        """Without gradients texts of like length go together, so that little is computed for places that are empty."""
-        if torch.is_grad_enabled():
+        """Texts of like length go together, so that little is computed for places that are empty."""
+        if torch.is_grad_enabled() and not self.training:  # somebody watches one row, and counts the passes
             return self._mean(tokens)
         lengths = (tokens > 0).sum(dim=1)
         order = lengths.argsort(stable=True)
+        if torch.is_grad_enabled():
+            pieces = torch.tensor_split(order, max(1, min(PIECES, len(order))))
+            with self._coarse():  # around all of them: the weights are rounded once
+                parts = [self._mean(tokens[rows]) for rows in pieces]
+            return torch.cat(parts)[order.argsort()]
         found = torch.empty(len(tokens), num_features_of(self.trunk))
         begin = 0
         while begin < len(order):
@@ -153,7 +165,8 @@ class PretrainedNetwork(nn.Module):
 
     def _mean(self, tokens: Tensor) -> Tensor:
         mask = tokens > 0
-        longest = max(1, int(mask.sum(dim=1).max())) if len(tokens) else 1
+        filled = mask.any(dim=0).nonzero()  # a token may be left out in the middle of a text, too
+        longest = int(filled[-1]) + 1 if len(filled) else 1
         tokens, mask = tokens[:, :longest], mask[:, :longest]
         with self._coarse():
             if isinstance(self.trunk, Transformer):
@@ -211,11 +224,14 @@ def num_features_of(trunk: nn.Module) -> int:
 
 
 def load_trunk(network: nn.Module, model: ModelFolder) -> None:
-    """Give a network's trunk the weights that lie in a model's folder, in place; other networks are left alone.
+    """Give a network's trunk the weights that lie in a model's folder, in place: of one for tables all but the outputs.
 
     Raises:
         SettingError: the weights do not fit the config, or are damaged.
     """
+    if model.medium == "table":
+        load_all_but_outputs(network, model)
+        return
     if not isinstance(network, PretrainedNetwork):
         return
     trunk = network.trunk

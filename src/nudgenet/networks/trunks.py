@@ -18,10 +18,12 @@ from torch import Tensor, nn
 
 from nudgenet.errors import MissingExtra, SettingError
 from nudgenet.models import OWN, ModelFolder, need_transformers
+from nudgenet.networks.bag import READ
 from nudgenet.networks.convnet import ConvNet
 from nudgenet.networks.transformer import Transformer
 from nudgenet.records import ImageShape, Shape, TextShape
 
+REPEATED = ("layer", "layers", "stages", "blocks", "albert_layers")  # what the many alike layers of a trunk are called
 LORA_STRENGTH = 2  # times the rank: how strongly the added weights count
 
 
@@ -70,6 +72,32 @@ def load_weights(trunk: nn.Module, model: ModelFolder) -> None:
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0][:200]
         raise SettingError("The model's weights cannot be read", got=f"{model.path}: {reason}") from None
+
+
+def load_all_but_outputs(network: nn.Module, model: ModelFolder) -> None:
+    """Give a network for tables the weights of an earlier one on the same columns, in place; its outputs stay fresh.
+
+    Raises:
+        SettingError: they are of other sizes, or damaged.
+    """
+    earlier = table_weights(model)
+    own = network.state_dict()
+    for name, tensor in own.items():
+        if any(word.startswith("output") for word in name.split(".")):
+            continue
+        kept = slice(READ) if name == "terms" else slice(None)  # behind them stand those that speak to the outputs
+        if name not in earlier or earlier[name][..., kept].shape != tensor[..., kept].shape:
+            raise SettingError("The earlier network is made otherwise, so nothing can start from it", got=name)
+        tensor[..., kept] = earlier[name][..., kept]
+
+
+def table_weights(model: ModelFolder) -> Mapping[str, Tensor]:
+    """The weights of an earlier network for tables by name. Raises SettingError if they are damaged."""
+    try:
+        weights: Mapping[str, Tensor] = load_file(model.path / "model.safetensors")
+    except (OSError, ValueError, SafetensorError) as error:
+        raise SettingError("The model's weights cannot be read", got=f"{model.path}: {error}") from None
+    return weights
 
 
 def _pretrained_weights(model: ModelFolder, trunk: Any) -> dict[str, Tensor]:
@@ -152,7 +180,7 @@ def block_of(name: str) -> str | None:
     words = name.split(".")
     ends = [
         place + 1 for place in range(1, len(words))
-        if words[place].isdigit() and words[place - 1] in ("layer", "layers", "stages", "blocks")
+        if words[place].isdigit() and words[place - 1] in REPEATED
     ]  # fmt: skip
     return ".".join(words[: ends[-1]]) if ends else None
 

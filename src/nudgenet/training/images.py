@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from nudgenet.data.augment import augmented
+from nudgenet.data.augment import MIXES, augmented
 from nudgenet.data.batches import shuffled, subset, take
 from nudgenet.errors import SettingError, shorten
 from nudgenet.networks import NETWORKS
@@ -18,8 +18,9 @@ from nudgenet.settings import AUGMENTATIONS, Settings
 from nudgenet.training.loop import evaluate, step
 from nudgenet.training.objectives import make_objective
 from nudgenet.training.optimizers import make_optimizer
-from nudgenet.training.place import Place, working_at
+from nudgenet.training.place import choose_place, working_at
 from nudgenet.training.plan import make_plan
+from nudgenet.training.texts import varied_texts
 
 PROBE_ROWS = 2_000  # of either part, at most
 PROBE_SIDE = 32  # pixels: whether a picture may be mirrored shows in a small one, too; sounds keep all their pitches
@@ -59,12 +60,30 @@ def settle(settings: Settings, data: Prepared) -> tuple[Settings, list[Decision]
     if settings.augment is None:
         settings, decision = (choose_augmentation if medium == "image" else vary_sounds)(settings, data)
         decisions.append(decision)
-    elif strange := set(settings.augment) - set(AUGMENTATIONS[medium]):
+        if data.shape.text is not None:
+            settings = settings.model_copy(update={"augment": (*(settings.augment or ()), *AUGMENTATIONS["text"])})
+            decisions.append(varied_texts())
+    elif strange := set(settings.augment) - {
+        *AUGMENTATIONS[medium],
+        *(AUGMENTATIONS["text"] if data.shape.text else ()),
+    }:
         raise SettingError(
             f"{medium.capitalize()}s cannot be varied by {shorten(sorted(strange))}",
             fix=f"Known are: {', '.join(AUGMENTATIONS[medium])}.",
         )
+    check_mixing(settings, data.shape)
     return settings, decisions
+
+
+def check_mixing(settings: Settings, shape: Shape) -> None:
+    """Raises SettingError if images are to be mixed that stand beside cells of a table, which cannot be mixed."""
+    wanted = [way for way in MIXES if way in (settings.augment or ())]
+    if wanted and (shape.num_numbers or shape.cardinalities or shape.text):
+        raise SettingError(
+            "Images are mixed only where they stand alone: the other columns of two rows cannot be",
+            got=f"augment={','.join(settings.augment or ())}",
+            fix=f"Leave {shorten(wanted)} away.",
+        )
 
 
 def choose_ema(data: Prepared) -> float:
@@ -109,13 +128,11 @@ def probe(settings: Settings, data: Prepared, way: str, said: str) -> tuple[bool
     train, validation = (_small(part, data.shape.image.medium) for part in parts)
     images = train.inputs["images"]
     image = replace(data.shape.image, height=images.shape[2], width=images.shape[3])
-    shape = replace(data.shape, image=image, num_rows=len(train))
+    shape = replace(data.shape, image=image, text=None, num_rows=len(train))  # what stands beside has no sides
     losses = []
     anyway = ("crop",) if image.windows > 1 else ()  # a training on all windows would take several times as long
     for ways in (anyway, (*anyway, way)):
-        trial = settings.model_copy(
-            update={"augment": ways, "width": 16, "precision": None, "ema": 0.0, "batch_size": PROBE_BATCH}
-        )
+        trial = settings.model_copy(update={"augment": ways, "width": 16, "ema": 0.0, "batch_size": PROBE_BATCH})
         losses.append(_short_training(trial, shape, data.task.kind, train, validation))
     difference = (losses[1] - losses[0]).double()
     error = float(difference.std() / max(1, len(difference)) ** 0.5)
@@ -130,7 +147,9 @@ def probe(settings: Settings, data: Prepared, way: str, said: str) -> tuple[bool
 
 def _short_training(settings: Settings, shape: Shape, kind: TaskKind, train: Part, validation: Part) -> torch.Tensor:
     """The loss of each validation row after `PROBE_STEPS` steps."""
-    with working_at(Place(threads=1)):  # the same figures wherever it runs
+    place = choose_place(settings, 0)[0]  # such small steps: one thread
+    settings = settings.model_copy(update={"precision": place.precision})
+    with working_at(place):
         torch.manual_seed(settings.seed)
         network = NETWORKS["convnet"](shape, choose_capacity(shape, settings), settings, torch.zeros(0, 3))
         objective = make_objective(kind, train, shape.num_outputs, settings)
@@ -147,7 +166,8 @@ def _short_training(settings: Settings, shape: Shape, kind: TaskKind, train: Par
                 optimizer,
                 1.0,
             )
-        return evaluate(network, validation, objective, 256)[0]
+        with torch.autocast("cpu", torch.bfloat16, enabled=place.precision == "bfloat16"):
+            return evaluate(network, validation, objective, 256)[0]
 
 
 def _small(part: Part, medium: Medium) -> Part:

@@ -26,7 +26,7 @@ def settle_texts(settings: Settings, data: Prepared) -> tuple[Settings, list[Dec
     if settings.start_from is not None:
         return settle_pretrained(settings, data)
     text = data.shape.text
-    if text is None:
+    if text is None or data.shape.medium != "text":  # beside images or sounds, see `images.settle`
         return settings, []
     network = NETWORK_OF[text.kind]
     as_set = settings.network == network
@@ -48,6 +48,11 @@ def settle_texts(settings: Settings, data: Prepared) -> tuple[Settings, list[Dec
     what, other = WORDS[network]
     decisions = [Decision("network", what, "as set" if as_set else why, other)]
     if varied:
-        why = "in each step other terms are left out of a text at random, so no answer hangs on a single word"
-        decisions.append(Decision("varied texts", "words", why, "--set augment=none"))
+        decisions.append(varied_texts())
     return settings, decisions
+
+
+def varied_texts() -> Decision:
+    """What is done to texts in training, in words."""
+    why = "in each step other terms are left out of a text at random, so no answer hangs on a single word"
+    return Decision("varied texts", "words", why, "--set augment=none")
