@@ -1,6 +1,6 @@
 """A pretrained start against a fresh one and TF-IDF with logistic regression, for few labels and many.
 
-    .venv/bin/python benchmarks/pretrained.py --model FOLDER [--data FOLDER] [--sets banking77,bbc_news] [--labels 8,64,all] [--seeds 0] [--set NAME=VALUE ...]
+    .venv/bin/python benchmarks/pretrained.py --model FOLDER [--data FOLDER] [--sets banking77,bbc_news] [--labels 8,64,all] [--seeds 0] [--starts fresh,frozen,...] [--set NAME=VALUE ...]
 
     .venv/bin/python benchmarks/pretrained.py --halves images,sounds [--data FOLDER] [--items 10,50,200] [--seeds 0] [--set ...]
 
@@ -13,11 +13,11 @@ labelled rows and answers for the same test rows; ours keep some of the labelled
 
 from __future__ import annotations
 
-import argparse
 import tarfile
 import tempfile
 import time
 import warnings
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +40,7 @@ TEST_SHARE = 0.3  # of a set without test rows of its own
 
 def main() -> None:
     """Print a line per set, number of labels, seed and model."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="a pretrained network's folder, or its name in the cache")
     parser.add_argument("--halves", default="", help="images, sounds, or both")
     parser.add_argument("--items", default="10,50,200", help="items of each class of the other half")
@@ -49,65 +49,55 @@ def main() -> None:
     parser.add_argument("--sets", default="banking77,bbc_news")
     parser.add_argument("--labels", default="8,64,all", help="labelled rows of each class")
     parser.add_argument("--seeds", default="0")
+    parser.add_argument("--starts", default="fresh,frozen,trunk too", help="which of our networks; also: default")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of our pretrained runs")
     arguments = parser.parse_args()
+    if not arguments.halves and not arguments.model:
+        parser.error("--model or --halves is needed")
     warnings.simplefilter("ignore")
-    chosen = parse_assignments(arguments.set)
     for name in filter(None, arguments.halves.split(",")):
         with tempfile.TemporaryDirectory() as folder:
             for seed in map(int, arguments.seeds.split(",")):
-                items = [int(count) for count in arguments.items.split(",")]
-                halves(
-                    HALVES[name](arguments.data, Path(folder)),
-                    name,
-                    items,
-                    seed,
-                    arguments.epochs,
-                    Path(folder),
-                    chosen,
-                )
-    if arguments.halves:
-        return
-    if not arguments.model:
-        parser.error("--model or --halves is needed")
-    with tempfile.TemporaryDirectory() as folder:
-        for name in arguments.sets.split(","):
+                halves(HALVES[name](arguments.data, Path(folder)), name, seed, arguments, Path(folder))
+    for name in [] if arguments.halves else arguments.sets.split(","):
+        with tempfile.TemporaryDirectory() as folder:
             rows, test = read_set(arguments.data, name, Path(folder))
-            test_path = Path(folder) / f"{name}-test.csv"
-            test.to_csv(test_path, index=False)
             for labels in arguments.labels.split(","):
                 for seed in map(int, arguments.seeds.split(",")):
                     some = rows if labels == "all" else of_each_class(rows, int(labels), seed)
-                    path = Path(folder) / f"{name}-{labels}-{seed}.csv"
-                    some.to_csv(path, index=False)
-                    where = f"{name:10} {labels:>4} labels, seed {seed}"
-                    began = time.process_time()
-                    print(f"{where}: TF-IDF {tf_idf(some, test):.4f}  {time.process_time() - began:.0f} s", flush=True)
-                    start = {"start_from": arguments.model, **chosen}
-                    kinds = {
-                        "fresh": {},
-                        "frozen": {**start, "unfreeze": False},
-                        "trunk too": {**start, "unfreeze": True},
-                    }
-                    for what, settings in kinds.items():
-                        began = time.process_time()
-                        run = nudgenet.train(
-                            path, "label", test=str(test_path), seed=seed, baselines=False, threads=1, kinds="text:text",
-                            runs=Path(folder), name=f"{path.stem}-{what}", observer=Silent(), **settings,
-                        )  # fmt: skip
-                        score, seconds = run.metrics["test"]["accuracy"], time.process_time() - began
-                        best = f"epoch {run.verdict.best_epoch} of {len(run.epochs)}"
-                        frozen = f", {run.settings.frozen_epochs} frozen" if what != "fresh" else ""
-                        print(f"{where}: {what} {score:.4f}  {seconds:.0f} CPU s, {best}{frozen}", flush=True)
-                        lowest = [
-                            f"{epoch.validation_loss:.3f}" for epoch in run.epochs[run.settings.frozen_epochs or 0 :]
-                        ]
-                        if what == "trunk too":
-                            resting = run.epochs[: run.settings.frozen_epochs]
-                            print(
-                                f"{where}: validation loss {min(e.validation_loss for e in resting):.3f}, then {lowest}",
-                                flush=True,
-                            )
+                    texts(some, test, f"{name:10} {labels:>4} labels, seed {seed}", seed, arguments, Path(folder))
+
+
+def texts(rows: pd.DataFrame, test: pd.DataFrame, where: str, seed: int, arguments: Namespace, folder: Path) -> None:
+    """Print how each model answers for the test rows after learning from the others."""
+    began = time.process_time()
+    print(f"{where}: TF-IDF {tf_idf(rows, test):.4f}  {time.process_time() - began:.0f} CPU s", flush=True)
+    path, test_path = folder / "rows.csv", folder / "test.csv"
+    rows.to_csv(path, index=False)
+    test.to_csv(test_path, index=False)
+    for what in arguments.starts.split(","):
+        settings = starts(arguments.model, arguments.set)[what]
+        began = time.process_time()
+        run = nudgenet.train(
+            path, "label", test=str(test_path), seed=seed, baselines=False, threads=1, kinds="text:text", runs=folder,
+            name=f"{where} {what}".replace(" ", "-"), observer=Silent(), **settings,
+        )  # fmt: skip
+        frozen = (run.settings.frozen_epochs or 0) if settings else 0
+        losses = [epoch.validation_loss for epoch in run.epochs]
+        later = [f"{loss:.3f}" for loss in losses[frozen:]] if frozen else []
+        phases = f", validation loss {min(losses[:frozen]):.3f} of {frozen} frozen, then {later}" if later else ""
+        print(
+            f"{where}: {what} {run.metrics['test']['accuracy']:.4f}  {time.process_time() - began:.0f} CPU s, "
+            f"epoch {run.verdict.best_epoch} of {len(losses)}{phases}", flush=True,
+        )  # fmt: skip
+
+
+def starts(model: str, assignments: list[str]) -> dict[str, dict[str, Any]]:
+    """The settings of a fresh network, of a frozen trunk, of one that learns, too, and of what is chosen by default."""
+    start = {"start_from": model, **parse_assignments(assignments)}
+    return {
+        "fresh": {}, "frozen": {**start, "unfreeze": False}, "trunk too": {**start, "unfreeze": True}, "default": start,
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -158,9 +148,7 @@ def digits(data: Path, folder: Path) -> Items:
 HALVES: dict[str, Callable[[Path, Path], Items]] = {"images": fashion, "sounds": digits}
 
 
-def halves(
-    items: Items, name: str, counts: list[int], seed: int, epochs: int | None, folder: Path, chosen: dict[str, str]
-) -> None:
+def halves(items: Items, name: str, seed: int, arguments: Namespace, folder: Path) -> None:
     """Print how a start from the one half of the classes serves the other half, beside a fresh network."""
     random = np.random.default_rng(seed)
     classes = random.permutation(np.unique(items.labels))
@@ -168,7 +156,7 @@ def halves(
     common = {"seed": seed, "baselines": False, "threads": 1, "runs": folder, "observer": Silent()}
     target = {"target": "digit"} if name == "sounds" else {}
     began = time.process_time()
-    given = {**common, **target} | ({"epochs": epochs} if epochs else {})
+    given = {**common, **target} | ({"epochs": arguments.epochs} if arguments.epochs else {})
     rows = np.flatnonzero(np.isin(items.labels, known))
     first = nudgenet.train(items.source(rows, False), name=f"{name}-{seed}-known", **given)
     model = folder / f"{name}-{seed}-model"
@@ -177,14 +165,13 @@ def halves(
     print(f"{name}, seed {seed}: pretrained on {len(rows):,} items of classes {sorted(known.tolist())}: {accuracy:.4f} on "
           f"their test rows, {time.process_time() - began:.0f} CPU s", flush=True)  # fmt: skip
     tested = np.flatnonzero(np.isin(items.test_labels, other))
-    for count in counts:
+    for count in map(int, arguments.items.split(",")):
         drawn = [random.permutation(np.flatnonzero(items.labels == label))[:count] for label in other]
         few = items.source(np.sort(np.concatenate(drawn)), False)
-        starts = {"fresh": {}, "frozen": {"start_from": str(model), "unfreeze": False, **chosen}}
-        starts |= {"trunk too": {"start_from": str(model), "unfreeze": True, **chosen}}
-        for what, settings in starts.items():
+        for what in arguments.starts.split(","):
+            settings = starts(str(model), arguments.set)[what]
             began = time.process_time()
-            run = nudgenet.train(few, name=f"{name}-{seed}-{count}-{what[:5]}", **common, **target, **settings)
+            run = nudgenet.train(few, name=f"{name}-{seed}-{count}-{what}", **common, **target, **settings)
             answers = run.predict(items.source(tested, True))
             accuracy = float(np.mean(answers.astype(int) == items.test_labels[tested]))
             best = f"epoch {run.verdict.best_epoch} of {len(run.epochs)}"

@@ -66,7 +66,7 @@ def weights_of(run: Run) -> dict[str, np.ndarray]:
 def test_outputs_first_then_the_trunk_and_the_model_may_go(tmp_path: Path) -> None:
     run = train(tmp_path, "a", learning_rate=0.1, patience=9)
     assert run.settings.network == "pretrained" and len(run.epochs) == 6
-    assert run.metrics["test"]["accuracy"] > 0.8
+    assert run.metrics["test"]["accuracy"] > 0.7
     said = {decision.what: decision for decision in run.decisions}
     assert "outputs first" in said["pretrained network"].chosen and "tokens of" in said["text `review`"].chosen
     rows = pd.read_csv(tmp_path / "reviews.csv")

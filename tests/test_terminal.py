@@ -293,3 +293,32 @@ def test_redraws_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     display.stop()
     assert 40 <= len(drawn) <= 81
     assert min(b - a for a, b in pairwise(drawn)) >= 0.124
+
+
+def test_the_time_left_counts_the_epochs_in_which_a_trunk_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    target, stream = console()
+    display = Display(console=target)
+    display.start(12, 10, 10, 60.0)
+    training = display._training
+
+    def work(number: int, seconds: float) -> None:
+        for step in range(1, 11):
+            now[0] += seconds / 10
+            training.step = step
+        display.epoch(epoch_at(number), epoch_at(number))
+
+    assert training.seconds_left() is None and training.share_done() == 0.0
+    for number in range(1, 11):
+        work(number, 1.0)
+        assert training.seconds_left() == pytest.approx(10 - number + 2 * 60.0)
+    assert training.share_done() == pytest.approx(10 / 130)  # of the time: of the steps it would be five sixths
+    work(11, 90.0)  # slower than was thought
+    assert training.seconds_left() == pytest.approx(90.0)
+    work(12, 90.0)
+    assert training.seconds_left() == 0.0 and training.share_done() == 1.0
+    display.stop()
+    lines = stream.text().splitlines()
+    assert lines[0].endswith("; in the last 2 the pretrained network learns, too, at most 2 min 00 s or so")
+    assert lines[-2].startswith("  epoch 11 of 12")

@@ -112,7 +112,9 @@ class LiveCurves:
     def warning(self, text: str) -> None:
         """Something about the data is odd: the run's card tells."""
 
-    def start(self, num_epochs: int, num_steps_per_epoch: int) -> None:
+    def start(
+        self, num_epochs: int, num_steps_per_epoch: int, num_resting: int = 0, learning_epoch_s: float = 0.0
+    ) -> None:
         """Training begins."""
         self._num_epochs, self._steps_per_epoch = num_epochs, num_steps_per_epoch
         self._line = f"at most {num_epochs:,} epochs"

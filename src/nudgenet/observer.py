@@ -19,8 +19,14 @@ class Observer(Protocol):
     def warning(self, text: str) -> None:
         """Something about the data is odd."""
 
-    def start(self, num_epochs: int, num_steps_per_epoch: int) -> None:
-        """Training begins."""
+    def start(
+        self, num_epochs: int, num_steps_per_epoch: int, num_resting: int = 0, learning_epoch_s: float = 0.0
+    ) -> None:
+        """Training begins.
+
+        num_resting: the first epochs, in which a pretrained network stays as it is, and which cost next to nothing.
+        learning_epoch_s: about how long each later one will take; 0: that is not known, or there are no two kinds.
+        """
 
     def on_step(self, epoch: int, step_in_epoch: int, loss: float) -> None:
         """One step was done; called for every step, so it must cost next to nothing."""
@@ -41,7 +47,9 @@ class Silent:
 
     def warning(self, text: str) -> None: ...
 
-    def start(self, num_epochs: int, num_steps_per_epoch: int) -> None: ...
+    def start(
+        self, num_epochs: int, num_steps_per_epoch: int, num_resting: int = 0, learning_epoch_s: float = 0.0
+    ) -> None: ...
 
     def on_step(self, epoch: int, step_in_epoch: int, loss: float) -> None: ...
 

@@ -48,7 +48,7 @@ from nudgenet.training.loop import step as textbook_step
 from nudgenet.training.objectives import RowLosses, custom, make_objective
 from nudgenet.training.place import Place, choose_place, working_at
 from nudgenet.training.plan import Plan, make_plan
-from nudgenet.training.pretrained import read_ahead
+from nudgenet.training.pretrained import read_ahead_aloud
 from nudgenet.training.recorder import Recorder
 from nudgenet.training.state import State, start
 from nudgenet.training.stopping import StopSignal, stop_on_signals
@@ -164,11 +164,12 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
             bookkeeping.recall(store, log)
         with store.held(), store.writing():
             bookkeeping.catch_up(store, table, state)
-            data = read_ahead(state, data)
+            data, learning_epoch_s = read_ahead_aloud(state, data, job.observer.stage)
             seconds = {"prepare": time.perf_counter() - began}
             best = best_epoch(store.epochs())
             limit = time_for_training(settings.time_limit, time.perf_counter() - job.stop.began)
-            job.observer.start(state.plan.epochs, state.plan.steps_per_epoch)
+            frozen_epochs = state.plan.frozen_epochs
+            job.observer.start(state.plan.epochs, state.plan.steps_per_epoch, frozen_epochs, learning_epoch_s)
             recorder = Recorder(state, data, store if settings.record else None, job.observer.on_step)
             for epoch in fit(
                 state,

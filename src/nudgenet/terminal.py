@@ -93,14 +93,17 @@ class Display:
         """Something is odd; said in full."""
         self._say("  ", ("Worth a look:", "yellow"), f" {' '.join(text.split())}")
 
-    def start(self, num_epochs: int, num_steps_per_epoch: int) -> None:
+    def start(
+        self, num_epochs: int, num_steps_per_epoch: int, num_resting: int = 0, learning_epoch_s: float = 0.0
+    ) -> None:
         """Training begins: the live area opens."""
         self.stop()
         self._let_out()
-        self._training, self._is_training = _Training(num_epochs, num_steps_per_epoch), True
+        self._training = _Training(num_epochs, num_steps_per_epoch, num_resting, learning_epoch_s)
+        self._is_training = True
         self._countdown = self._pause = 1
         steps = "step" if num_steps_per_epoch == 1 else "steps"
-        self.stage(f"Training: up to {num_epochs:,} epochs of {num_steps_per_epoch:,} {steps}")
+        self.stage(f"Training: up to {num_epochs:,} epochs of {num_steps_per_epoch:,} {steps}{self._training.phases()}")
         if self._out.is_live:
             self._live = Live(
                 console=self._out.console,
@@ -192,14 +195,15 @@ class Display:
 class _Training:
     """How far the training is, and what it looks like."""
 
-    def __init__(self, num_epochs: int, num_steps: int) -> None:
+    def __init__(self, num_epochs: int, num_steps: int, num_resting: int = 0, learning_epoch_s: float = 0.0) -> None:
         self.num_epochs, self.num_steps = num_epochs, num_steps
+        self.num_resting, self.learning_epoch_s = num_resting, learning_epoch_s  # see `Observer.start`
         self.epoch, self.step = 1, 0
         self.last: Epoch | None = None
         self.best: Epoch | None = None
         self.validation_losses: list[float] = []
-        self._began = time.monotonic()
-        self._steps_before = 0  # of an earlier session: they say nothing about the speed of this one
+        self._began = self._first = time.monotonic()
+        self._steps_before = 0  # of an earlier session, or of a trunk at rest: they say nothing about the speed now
         self._lines = 0
         self.has_news = False  # an epoch that no line was printed for
 
@@ -208,6 +212,8 @@ class _Training:
             self._steps_before = max(0, epoch.epoch - 1) * self.num_steps
         self.last, self.best, self.has_news = epoch, best, True
         self.epoch, self.step = epoch.epoch + 1, 0
+        if epoch.epoch == self.num_resting:
+            self._began, self._steps_before = time.monotonic(), self.steps_done
         self.validation_losses.append(epoch.validation_loss)
 
     @property
@@ -221,13 +227,38 @@ class _Training:
     def seconds_left(self) -> float | None:
         """At most: early stopping may end it before. None until the speed is known."""
         speed = self.steps_per_second()
-        left = self.num_epochs * self.num_steps - self.steps_done
-        return left / speed if speed > 0 and self.last is not None else None
+        if self.last is None:
+            return None
+        if self.epoch <= self.num_resting < self.num_epochs:
+            later = (self.num_epochs - self.num_resting) * self.learning_epoch_s
+            resting = self.num_resting * self.num_steps - self.steps_done
+            return resting / speed + later if speed > 0 and later > 0 else None
+        if self.steps_done == self._steps_before:  # the first step of the later epochs is under way
+            return (self.num_epochs - self.epoch + 1) * self.learning_epoch_s or None
+        return (self.num_epochs * self.num_steps - self.steps_done) / speed if speed > 0 else None
+
+    def share_done(self) -> float:
+        """Of the work, 0 to 1: where epochs are of two kinds, of the time."""
+        left = self.seconds_left()
+        if left is None or self.num_resting == 0:
+            return min(1.0, self.steps_done / max(1, self.num_epochs * self.num_steps))
+        spent = time.monotonic() - self._first
+        return spent / max(spent + left, 1e-9)
+
+    def phases(self) -> str:
+        """What a start from a pretrained network does when, and about how long it takes."""
+        learning = self.num_epochs - self.num_resting
+        if not 0 < self.num_resting < self.num_epochs:
+            return ""
+        long = f", at most {duration(learning * self.learning_epoch_s)} or so" if self.learning_epoch_s else ""
+        return f"; in the last {learning:,} the pretrained network learns, too{long}"
 
     def is_time_for_a_line(self) -> bool:
-        """About ten times over the whole training, the first epoch among them."""
+        """About ten times over the whole training, the first epoch among them; after slow ones, always."""
         if self.last is None:
             return False
+        if 0 < self.num_resting < self.last.epoch and self.num_epochs - self.num_resting <= PROGRESS_LINES:
+            return True  # these are the slow ones
         due = 1 + self.last.epoch * PROGRESS_LINES // max(1, self.num_epochs)
         is_due, self._lines = due > self._lines, max(due, self._lines)
         return is_due
@@ -244,12 +275,10 @@ class _Training:
 
     def picture(self, out: Printer) -> RenderableType:
         """The live area: bar and time left, both losses, a small curve."""
-        total = max(1, self.num_epochs * self.num_steps)
-        left = self.seconds_left()
+        left, share = self.seconds_left(), self.share_done()
         row = Table.grid(padding=(0, 1))
-        share = min(1.0, self.steps_done / total)
         ahead = f"at most {duration(left)} left" if left is not None else "measuring the speed"
-        bar: RenderableType = ProgressBar(total=total, completed=self.steps_done, width=28)
+        bar: RenderableType = ProgressBar(total=1.0, completed=share, width=28)
         if not out.can_draw:
             bar = Text("[" + ("=" * round(26 * share)).ljust(26) + "]")
         row.add_row("  ", bar, Text(f"{100 * share:3.0f}%"), Text(ahead, style="dim"))

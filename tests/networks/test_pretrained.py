@@ -14,7 +14,7 @@ from nudgenet.models import find_model
 from nudgenet.networks import NETWORKS, rebuild
 from nudgenet.networks.capacity import choose_capacity
 from nudgenet.networks.pretrained import PretrainedNetwork, load_trunk
-from nudgenet.networks.trunks import plain_weights
+from nudgenet.networks.trunks import block_of, plain_weights
 from nudgenet.records import Shape, TextShape
 from nudgenet.settings import Settings
 from nudgenet.training.optimizers import make_optimizer, set_learning_rate
@@ -68,6 +68,27 @@ def test_features_are_the_mean_of_what_the_library_gives(folder: Path) -> None:
     assert with_gradients.requires_grad
 
 
+def test_training_on_pieces_of_a_batch_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = built(folder, shape_for(folder))
+    tokens = tokens_for([12, 3, 7, 1, 4])
+    tokens[0, 4:6] = 0  # left out: what comes after it is read all the same
+    whole = network.read({"tokens": tokens})
+    for part in network.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    for setting in ("attention_probs_dropout_prob", "attention_dropout"):
+        setattr(network.trunk.config, setting, 0.0)
+    calls: list[int] = []
+    mean = PretrainedNetwork._mean
+    monkeypatch.setattr(PretrainedNetwork, "_mean", lambda self, some: (calls.append(len(some)), mean(self, some))[1])
+    pieces = network.train().read({"tokens": tokens})
+    torch.testing.assert_close(pieces, whole, atol=1e-4, rtol=1e-4)
+    assert calls == [3, 2]
+    alone = network.eval().read({"tokens": tokens[:1]})
+    torch.testing.assert_close(alone[0], whole[0], atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(alone, network.read({"tokens": tokens[:1, :10]}), atol=1e-3)
+
+
 def test_two_columns_share_a_trunk_and_features_stand_for_tokens(folder: Path) -> None:
     network = built(folder, shape_for(folder, (12, 6), num_numbers=2))
     one, two = tokens_for([5, 9]), tokens_for([4, 2], 6)
@@ -93,11 +114,30 @@ def test_rates_fall_from_layer_to_layer(folder: Path) -> None:
     set_learning_rate(optimizer, 1.0)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     by_depth: dict[int | None, set[float]] = {}
+    still = [name for name, parameter in network.named_parameters() if not parameter.requires_grad]
+    assert len(still) == 1 and still[0].endswith(("word_embeddings.weight", "tok_embeddings.weight"))
     for name, parameter in network.named_parameters():
+        if name in still:
+            assert id(parameter) not in rates
+            continue
         by_depth.setdefault(network.depth_of(name), set()).add(rates[id(parameter)])
     assert set(by_depth) == {None, 0, 1, 2} and all(len(found) == 1 for found in by_depth.values())
     ordered = [by_depth[depth].pop() for depth in (None, 0, 1, 2)]
     assert ordered == sorted(ordered, reverse=True) and ordered[0] == 1.0 and len(set(ordered)) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [
+        ("encoder.layer.3.output.dense.weight", "encoder.layer.3"),
+        ("encoder.albert_layer_groups.0.albert_layers.0.ffn.weight", "encoder.albert_layer_groups.0.albert_layers.0"),
+        ("encoder.stages.1.layers.0.dwconv.weight", "encoder.stages.1.layers.0"),
+        ("stages.2.4.first.weight", "stages.2"),
+        ("embeddings.word_embeddings.weight", None),
+    ],
+)
+def test_layers_are_told_by_their_names(name: str, block: str | None) -> None:
+    assert block_of(name) == block
 
 
 def test_a_network_is_rebuilt_without_the_folder(folder: Path) -> None:

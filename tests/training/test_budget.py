@@ -21,7 +21,7 @@ from nudgenet.training.budget import (
     probe,
     time_for_training,
 )
-from nudgenet.training.loop import fit
+from nudgenet.training.loop import fit, rows_judged
 from nudgenet.training.objectives import make_objective
 from nudgenet.training.place import Place, working_at
 from nudgenet.training.plan import make_plan
@@ -190,3 +190,22 @@ def test_the_probe_leaves_the_state_alone() -> None:
         after, _ = pack(state)
     assert step_s > 0 and epoch_end_s > 0
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_trunk_rests_first_and_learns_in_what_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    with working_at(HERE):
+        state, data = fresh()
+        state.plan = planned = replace(state.plan, epochs=26, frozen_epochs=20, patience=6)
+        steps, num_judged = planned.steps_per_epoch, rows_judged(data) + len(data.validation)
+        reading_s = 1e-3 * (len(data.train) + len(data.validation))
+        # An epoch at rest takes 0.1 s, one in which the trunk learns 1 s, of which judging its rows is a part.
+        judging_s = 1e-3 * num_judged
+        monkeypatch.setattr(budget, "probe", lambda *arguments: ((1.0 - judging_s) / steps, judging_s))
+        monkeypatch.setattr(budget, "probe_resting", lambda *arguments: 0.1 / steps)
+        for time_left, frozen, learning in [(9.5, 20, 6), (5.5, 20, 3), (2.5, 20, 0), (0.75, 7, 0), (-1.0, 1, 0)]:
+            state.plan = planned
+            decisions = keep_to_time(state, data, (reading_s + time_left) / 0.95, Settings())
+            assert (state.plan.frozen_epochs, state.plan.epochs) == (frozen, frozen + learning)
+            assert bool(decisions) == ((frozen, learning) != (20, 6))
+            assert not decisions or state.stopping.patience == state.plan.first_patience
+    assert "in none of which the pretrained network learns, too" in decisions[0].chosen

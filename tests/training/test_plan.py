@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from conftest import make_prepared
 from nudgenet.errors import SettingError
 from nudgenet.networks.capacity import choose_capacity, explain_capacity
 from nudgenet.networks.mlp import MLP
-from nudgenet.records import Shape
+from nudgenet.records import Shape, TextShape
 from nudgenet.settings import Settings
 from nudgenet.training.optimizers import OPTIMIZERS, make_optimizer
 from nudgenet.training.plan import LARGEST_BATCH, choose_batch_size, make_plan
@@ -158,3 +159,31 @@ def test_the_weights_of_an_ensemble_for_classes_are_averaged() -> None:
 def test_batches_of_very_many_rows_stay_small_enough_for_memory() -> None:
     sizes = [choose_batch_size(rows) for rows in (1_000, 50_000, 100_000, 300_000, 10**6, 10**8)]
     assert sizes == sorted(sizes) and sizes[1] == 256 and set(sizes[3:]) == {LARGEST_BATCH}
+
+
+TEXTS = Shape(0, (), 3, 5_000, text=TextShape("pretrained", 101, 16, (16,), '{"model_type": "bert"}'))
+
+
+@pytest.mark.parametrize(
+    ("given", "frozen", "learning"),
+    [
+        ({"unfreeze": False}, 19, 0),
+        ({"unfreeze": False, "epochs": 7}, 7, 0),
+        ({"unfreeze": False, "epochs": 7, "frozen_epochs": 3}, 7, 0),  # it does not learn, whatever is left
+        ({"unfreeze": False, "frozen_epochs": 0}, 19, 0),  # something must
+        ({"unfreeze": True}, 19, 10),
+        ({"unfreeze": True, "epochs": 8}, 4, 4),
+        ({"unfreeze": True, "epochs": 8, "frozen_epochs": 6}, 6, 2),
+        ({"unfreeze": True, "epochs": 8, "frozen_epochs": 9}, 8, 0),
+        ({"unfreeze": True, "frozen_epochs": 0}, 0, 10),
+    ],
+)
+def test_a_pretrained_trunk_rests_and_then_learns(given: dict[str, Any], frozen: int, learning: int) -> None:
+    plan, decisions = make_plan(Settings(network="pretrained", **given), TEXTS)
+    assert (plan.frozen_epochs, plan.epochs - plan.frozen_epochs) == (frozen, learning)
+    said = next(decision.chosen for decision in decisions if decision.what == "epochs")
+    assert ("too" in said) == bool(frozen and learning)
+    # The outputs take all of their epochs; a trunk that has brought nothing for a third of its own is left alone.
+    assert plan.first_patience >= frozen
+    assert plan.patience == {10: 4, 4: 2, 2: 2, 0: 3}[learning]
+    assert make_plan(Settings(network="pretrained", patience=5, **given), TEXTS)[0].patience == 5

@@ -18,17 +18,20 @@ import torch
 from nudgenet.data.batches import num_steps, shuffled, subset, take
 from nudgenet.data.images import POOLED
 from nudgenet.networks.capacity import Capacity, describe_layers
+from nudgenet.networks.pretrained import PretrainedNetwork
 from nudgenet.records import Decision, Part, Prepared, Shape
 from nudgenet.settings import Settings
 from nudgenet.training.loop import NonFinite, evaluate, rows_judged, step
 from nudgenet.training.optimizers import make_optimizer
 from nudgenet.training.place import rows_at_once
-from nudgenet.training.plan import LARGEST_BATCH
+from nudgenet.training.plan import LARGEST_BATCH, Plan
+from nudgenet.training.pretrained import with_features
 from nudgenet.training.state import State
 
 PROBE_SHARE = 0.03  # of the time that is left
 MOST_PROBE_STEPS = 30
 PROBE_ROWS = 2_048  # that are judged to tell how long all of them take
+PROBE_BATCHES = 2  # that a pretrained trunk reads, to tell what steps cost while it rests
 SAFETY = 0.95  # the machine may be busier later
 AFTERWARDS = 0.15  # of a limit for the whole work: the simple models, the scores and the report
 AFTERWARDS_S = 1.5  # seconds that these take besides, however few their rows: imports, charts
@@ -66,7 +69,7 @@ def fit_to_time(
         usual, larger = state.plan, larger or state.plan
         state.plan = replace(usual, batch_size=larger.batch_size, steps_per_epoch=larger.steps_per_epoch)
         decisions = keep_to_time(state, data, seconds - (time.perf_counter() - began), settings)
-        if state.plan.epochs >= min(FEW_EPOCHS, usual.epochs):
+        if state.plan.epochs >= min(FEW_EPOCHS, usual.epochs) or usual.frozen_epochs:
             break
         if (batch_size := choose_larger_batch(data.shape, settings)) > larger.batch_size:
             larger = replace(usual, batch_size=batch_size, steps_per_epoch=num_steps(len(data.train), batch_size))
@@ -109,17 +112,50 @@ def keep_to_time(state: State, data: Prepared, seconds: float, settings: Setting
     plan = state.plan
     began = time.perf_counter()
     step_s, epoch_end_s = probe(state, data, seconds * PROBE_SHARE)
-    left = SAFETY * seconds - (time.perf_counter() - began)
-    epochs = int(left / (plan.steps_per_epoch * step_s + epoch_end_s))
+    if plan.frozen_epochs:
+        resting_s = probe_resting(state, data, seconds * PROBE_SHARE)
+        reading_s = epoch_end_s * (len(data.train) + len(data.validation)) / (rows_judged(data) + len(data.validation))
+        left = SAFETY * seconds - (time.perf_counter() - began) - reading_s
+        frozen, learning = two_phases(
+            plan, left, plan.steps_per_epoch * resting_s, plan.steps_per_epoch * step_s + epoch_end_s
+        )
+        epochs = frozen + learning
+        state.plan = replace(plan, frozen_epochs=frozen)
+    else:
+        left = SAFETY * seconds - (time.perf_counter() - began)
+        epochs = max(1, int(left / (plan.steps_per_epoch * step_s + epoch_end_s)))
     if epochs >= plan.epochs:
         return []
-    epochs = max(1, epochs)
-    state.plan = replace(plan, epochs=epochs, patience=min(plan.patience, epochs))
+    state.plan = replace(state.plan, epochs=epochs, patience=min(plan.patience, epochs))
     state.stopping.patience = state.plan.first_patience
     why = f"a step takes {1000 * step_s:.2g} ms here, and {max(seconds, 0.0):.2g} s of the time limit are left for them"
     wanted = f"the {plan.epochs} that were set" if settings.epochs else f"{plan.epochs}"
     chosen = f"{epochs} {'epoch' if epochs == 1 else 'epochs'} instead of {wanted}"
+    if plan.frozen_epochs:
+        chosen += f", in {learning or 'none'} of which the pretrained network learns, too"
     return [Decision("time limit", chosen, why, "--time-limit 5m")]
+
+
+def two_phases(plan: Plan, left: float, resting_epoch_s: float, learning_epoch_s: float) -> tuple[int, int]:
+    """Epochs in which a pretrained trunk rests, and in which it learns, that fit into so many seconds; one at least.
+
+    The first ones cost little and bring the most: they come first.
+    """
+    frozen = min(plan.frozen_epochs, max(1, int(left / max(resting_epoch_s, 1e-9))))
+    learning = int((left - frozen * resting_epoch_s) / max(learning_epoch_s, 1e-9))
+    return frozen, min(plan.epochs - plan.frozen_epochs, max(0, learning))
+
+
+def probe_resting(state: State, data: Prepared, seconds: float) -> float:
+    """Seconds of one step on what a pretrained trunk said of its rows, measured on a few of them."""
+    network = state.network
+    if not isinstance(network, PretrainedNetwork):
+        raise ValueError("only a pretrained trunk rests")
+    few = subset(data.train, torch.arange(min(PROBE_BATCHES * state.plan.batch_size, len(data.train))))
+    with torch.no_grad():
+        part = with_features(network.eval(), few)
+    plan = replace(state.plan, steps_per_epoch=num_steps(len(few), state.plan.batch_size))
+    return probe(replace(state, plan=plan), replace(data, train=part, validation=part), seconds)[0]
 
 
 def rows_for_baselines(shape: Shape, settings: Settings) -> int | None:
@@ -166,6 +202,7 @@ def probe(state: State, data: Prepared, seconds: float) -> tuple[float, float]:
     step_s = (time.perf_counter() - warm) / max(1, num_done - 1)
     few = subset(data.validation, torch.arange(min(PROBE_ROWS, len(data.validation))))
     began = time.perf_counter()
-    evaluate(network, few, state.objective, rows_at_once(data.shape.num_outputs))
+    with torch.autocast("cpu", torch.bfloat16, enabled=state.plan.precision == "bfloat16"):  # as the loop does
+        evaluate(network, few, state.objective, rows_at_once(data.shape.num_outputs))
     row_s = (time.perf_counter() - began) / len(few)
     return max(step_s, 1e-6), row_s * (rows_judged(data) + len(data.validation))

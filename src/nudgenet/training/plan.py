@@ -149,9 +149,7 @@ def _explain(plan: Plan, settings: Settings, shape: Shape, *, is_averaged: bool)
     per_epoch = f"{steps:,} updates in each pass over {shape.num_rows:,} training rows"
     decisions = [
         Decision("batch size", f"{plan.batch_size} rows", per_epoch, f"--set batch_size={2 * plan.batch_size}"),
-        Decision(
-            "epochs", f"at most {epochs}", f"about {epochs * steps:,} updates in all", f"--set epochs={2 * epochs}"
-        ),
+        Decision("epochs", _how_many(plan), f"about {epochs * steps:,} updates in all", f"--set epochs={2 * epochs}"),
         Decision(
             "learning rate",
             f"{rate:g} with {settings.optimizer}, {settings.schedule} schedule",
@@ -172,6 +170,14 @@ def _explain(plan: Plan, settings: Settings, shape: Shape, *, is_averaged: bool)
     return decisions
 
 
+def _how_many(plan: Plan) -> str:
+    frozen, learning = plan.frozen_epochs, plan.epochs - plan.frozen_epochs
+    phases = (
+        f": {frozen} for the outputs, then {learning} for the pretrained network, too" if frozen and learning else ""
+    )
+    return f"at most {plan.epochs}{phases}"
+
+
 def _in_two_phases(plan: Plan, settings: Settings, *, is_small: bool) -> Plan:
     """First the outputs, cheaply, on what the trunk says of each row once and for all; then a few passes for all of it.
 
@@ -179,19 +185,24 @@ def _in_two_phases(plan: Plan, settings: Settings, *, is_small: bool) -> Plan:
     """
     steps, effort = plan.steps_per_epoch, EFFORTS[settings.effort]
     outputs = max(5, round(effort * min(60, max(10, 3_000 / steps))))
-    passes = plan.epochs if is_small else max(2, round(effort * min(10, max(4, 1_500 / steps))))
-    trunk = passes if settings.unfreeze else 0
-    if settings.epochs:
-        outputs = min(outputs, max(1, settings.epochs // 2)) if trunk else settings.epochs
-    if settings.frozen_epochs is not None:
-        outputs = settings.frozen_epochs
+    passes = plan.epochs if is_small else max(2, round(effort * min(10, max(3, 1_500 / steps))))
+    if not settings.unfreeze:
+        outputs, passes = settings.epochs or settings.frozen_epochs or outputs, 0
+    else:
+        if settings.frozen_epochs is not None:
+            outputs = min(settings.frozen_epochs, settings.epochs or settings.frozen_epochs)
+        elif settings.epochs:
+            outputs = min(outputs, max(1, settings.epochs // 2))
+        passes = settings.epochs - outputs if settings.epochs else passes
+    # The trunk's rate rises first: a third of its turn must do, or it brings nothing. A small one's turn costs little.
+    usual_patience = max(2 if passes else 3, passes if is_small else math.ceil(passes / 3))
     return replace(
         plan,
-        epochs=settings.epochs or outputs + trunk,
+        epochs=outputs + passes,
         frozen_epochs=outputs,
         trunk_rate=OWN_TRUNK_RATE if is_small else TRUNK_RATE,
         second_rate=1.0 if is_small else SECOND_RATE,
-        patience=settings.patience or max(3, trunk),  # its rate rises first and ends near zero: it may take all of that
+        patience=settings.patience or usual_patience,
     )
 
 

@@ -9,6 +9,8 @@ Sources: Howard & Ruder, ULMFiT, arXiv 1801.06146 (rates by layer); Kumar et al.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +24,7 @@ from nudgenet.networks.pretrained import PretrainedNetwork
 from nudgenet.networks.trunks import build_trunk
 from nudgenet.records import Advice, Decision, Part, Prepared, Shape
 from nudgenet.settings import AUGMENTATIONS, Settings
+from nudgenet.training.loop import rows_judged
 from nudgenet.training.plan import is_small_trunk
 from nudgenet.training.state import State
 
@@ -32,6 +35,7 @@ LARGE = 100_000_000  # knobs of a trunk from which on only what stands beside th
 RANK = 8  # of that
 UNPROVEN = {"flip", "pitch"}  # ways to vary rows that change what some of them mean
 EMA = 0.95  # memory of the averaged weights of a small trunk; few rows make few steps
+LEARNING_COST = 4.0  # times what it takes to read a row without gradients
 STANDARDISED_BY = 2_000  # training rows, at most, that say what is usual among features
 
 
@@ -53,7 +57,8 @@ def settle_pretrained(settings: Settings, data: Prepared) -> tuple[Settings, lis
     rows = len(data.train)
     is_own = model.kind == OWN
     fewest = FEWEST_FOR_OWN if is_own else FEWEST_ROWS
-    unfreeze = settings.unfreeze if settings.unfreeze is not None else rows >= fewest
+    is_open = settings.unfreeze is None
+    unfreeze = rows >= fewest if settings.unfreeze is None else settings.unfreeze
     habits: dict[str, Any] = {"network": "pretrained", "unfreeze": unfreeze}
     habits["augment"] = settings.augment or ()
     if is_small_trunk(shape) and unfreeze:  # others have seen more variety than could be made up
@@ -70,7 +75,7 @@ def settle_pretrained(settings: Settings, data: Prepared) -> tuple[Settings, lis
     habits["lora"] = settings.lora if settings.lora is not None else RANK if unfreeze and num_knobs >= LARGE else 0
     settings = settings.model_copy(update=habits)
     if unfreeze:
-        chosen, other = "outputs first, then all of it, the deeper the slower", "--set unfreeze=false"
+        chosen, other = "outputs first, then its layers, the deeper the slower", "--set unfreeze=false"
         why = f"{rows:,} training rows can teach it more, and the validation rows tell whether that helped"
     else:
         chosen, other = "as it is, only the outputs learn", "--set unfreeze=true"
@@ -79,6 +84,7 @@ def settle_pretrained(settings: Settings, data: Prepared) -> tuple[Settings, lis
     if settings.lora:
         chosen = f"small products of rank {settings.lora} beside its knobs are trained (LoRA)"
         why = f"all of its {num_knobs:,} knobs would take several times the memory and time, and rarely do better"
+    why = why if is_open else "as set"
         decisions.append(Decision("large trunk", chosen, why, "--set lora=0"))
     return settings, decisions
 
@@ -124,3 +130,21 @@ def read_ahead(state: State, data: Prepared) -> Prepared:
 def with_features(network: PretrainedNetwork, part: Part) -> Part:
     """A part with the input "features": see `PretrainedNetwork`."""
     return replace(part, inputs={**part.inputs, "features": network.read(part.inputs)})
+def read_ahead_aloud(state: State, data: Prepared, say: Callable[[str], None]) -> tuple[Prepared, float]:
+    """`read_ahead`, announced; and about how many seconds an epoch will take once the trunk learns, too (0: not known).
+
+    Nothing depends on these seconds but what a person is told.
+    """
+    plan = state.plan
+    if state.epoch >= plan.frozen_epochs or not isinstance(state.network, PretrainedNetwork):
+        return read_ahead(state, data), 0.0
+    num_rows = len(data.train) + len(data.validation)
+    say(f"Reading {num_rows:,} rows with the pretrained network, once")
+    began = time.perf_counter()
+    data = read_ahead(state, data)
+    if plan.epochs <= plan.frozen_epochs:
+        return data, 0.0
+    row_s = (time.perf_counter() - began) / num_rows
+    return data, row_s * (LEARNING_COST * len(data.train) + rows_judged(data) + len(data.validation))
+
+
