@@ -141,7 +141,7 @@ def test_rare_classes_and_imbalance() -> None:
     found = warnings_of(Task("y", "multiclass", ("no", "odd", "yes")), a=noise(1000), y=target)
     assert len(found) == 2
     assert found[0].startswith("1 class has fewer than 10 training rows and can hardly be learned: `odd` (3)")
-    assert "90 % of the training rows are `no`" in found[1]
+    assert "90% of the training rows are `no`" in found[1]
     assert "class_weights=balanced" in found[1]
 
 

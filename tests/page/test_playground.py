@@ -76,7 +76,7 @@ def test_a_frame_shows_what_the_network_answers(page: Any) -> None:
     layers = frame["network"]["layers"]
     assert [np.array(layer["weights"]).shape for layer in layers] == [(6, 2), (3, 6)]
     assert layers[0]["weights"] == game.state.network.layers[0].sum.weight.tolist()  # type: ignore[union-attr, index]
-    assert first["classes"] == ["blue", "orange", "green"]
+    assert first["classes"] == ["blue", "green", "orange"]
     table = toy("blobs", 120, 0.1, 3)
     known = {(x, y): kind for x, y, kind in zip(table["x"], table["y"], table["kind"], strict=True)}
     for point in first["points"]:

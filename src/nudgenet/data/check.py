@@ -293,4 +293,4 @@ def _residual(features: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
+    return f"{100 * share:.3g}%"

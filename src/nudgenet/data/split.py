@@ -419,7 +419,7 @@ def _decision(
     parts: Parts, why: str, raw: Raw, num_given_test_rows: int, settings: Settings, with_test: bool
 ) -> Decision:
     sizes = [len(part) for part in (parts.train, parts.validation, parts.test)]
-    percent = [f"{100 * share:.3g} %" for share in (settings.validation_share, settings.test_share)]
+    percent = [f"{100 * share:.3g}%" for share in (settings.validation_share, settings.test_share)]
     if raw.given_validation and num_given_test_rows:
         why = "the source says which rows are for what"
     elif raw.given_validation:

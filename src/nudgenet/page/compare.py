@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from nudgenet.errors import RunError
 from nudgenet.page.context import BadRequest, reading
 from nudgenet.records import Task
-from nudgenet.report.wording import main_metric
+from nudgenet.report.wording import difference_range, main_metric, metric
 from nudgenet.run import Run
 from nudgenet.runs.store import Store
 from nudgenet.scoring.intervals import Comparison, assess
@@ -97,7 +97,7 @@ def _in_words(name: str, item: Comparison) -> dict[str, Any]:
         "low": low,
         "high": high,
         "verdict": item.verdict,
-        "words": f"{words} ({item.metric} differs by {item.difference:+.4g}, 95 % interval {low:+.4g} to {high:+.4g})",
+        "words": f"{words}: {metric(item.metric).label} differs by {difference_range(item.metric, low, high)} (95% interval)",
     }
 
 

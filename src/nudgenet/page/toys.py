@@ -33,7 +33,7 @@ def toy(name: str, rows: int = 400, noise: float = 0.1, seed: int = 0) -> dict[s
     places, kinds = TOYS[name](rows, random)
     places = places + random.normal(0.0, noise * np.abs(places).max() / 2, places.shape)
     order = random.permutation(rows)
-    names = np.array(["blue", "orange", "purple"])
+    names = np.array(["blue", "orange", "green"])
     x, y = places[order].T.round(4).tolist()
     return {"x": x, "y": y, "kind": names[kinds[order]].tolist()}
 

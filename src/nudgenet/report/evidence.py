@@ -188,7 +188,7 @@ def _confusions(predictions: pa.Table) -> Html:
     said = f"{right:,} of {predictions.num_rows:,} test rows are right."
     if wrong:
         count, true, taken = wrong[0]
-        said += f" Most often it took `{shortened(true)}` for `{shortened(taken)}`: {count:,} times out of {totals[true]:,}."
+        said += f" Most often it took `{shortened(true)}` for `{shortened(taken)}`: {'once' if count == 1 else f'{count:,} times'} out of {totals[true]:,}."
     if len(classes) <= MOST_CLASSES:
         return join([paragraph(said), _matrix(classes, counts, totals)])
     rows = [(shortened(a), shortened(b), f"{n:,}", percent(n / totals[a])) for n, a, b in wrong[:MOST_BARS]]
@@ -292,7 +292,7 @@ def worst(contents: Contents) -> Html:
         said += " “How sure” is the probability that the network gave to its own answer."
         num_wrong = sum(row["actual"] != row["prediction"] for row in chosen)
         if num_wrong < len(chosen):
-            said += f" Only {num_wrong} of these {len(chosen)} are wrong; the others are right, but the least sure."
+            said += f" Only {num_wrong} of these {len(chosen)} {'is' if num_wrong == 1 else 'are'} wrong; the others are right, but the least sure."
     caption = f"The {len(rows)} worst of {predictions.num_rows:,} test rows"
     return section(
         "worst", "Its worst predictions", join([paragraph(said), table(caption, header, rows, kind="cells")])

@@ -7,8 +7,8 @@ from nudgenet.report.markup import Html, escape, join, paragraph, section
 
 FAINTEST = 0.05  # of the strongest word's effect: below it a word is not marked
 WORDS = (
-    "Test texts that the network got most wrong. Blue words spoke for the answer that it gave, orange ones against it: the "
-    "share of each in how the answer came about, from no word to all of them (integrated gradients)."
+    "Test texts that the network got most wrong. Blue words spoke for the answer that it gave, orange ones with dots below "
+    "them against it: the share of each in how the answer came about, from no word to all of them (integrated gradients)."
 )
 
 
@@ -28,6 +28,5 @@ def _word(unit: str, effect: float) -> str:
     if abs(effect) < FAINTEST:
         return escape(unit)
     kind, percent = ("for" if effect > 0 else "against"), round(100 * abs(effect))
-    # The sign stands there, too, for whoever cannot tell the colours.
-    title = f"{'+' if effect > 0 else '−'}{percent} %"
+    title = f"{'+' if effect > 0 else '−'}{percent}%"
     return f'<mark class="{kind}" style="--strength:{percent}%" title="{title}">{escape(unit)}</mark>'

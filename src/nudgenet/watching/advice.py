@@ -59,7 +59,7 @@ def _more_dropout(situation: Situation) -> Advice | None:
     if now >= 0.5 or situation.value("layers") == 0:
         return None
     value = 0.3 if now < 0.2 else min(0.5, round(now + 0.2, 2))
-    share = f"{100 * value:.0f} %"
+    share = f"{100 * value:.0f}%"
     return _advice("dropout", now, value, f"{share} of the neurons pause in each step, so none can rely on a few rows")
 
 
