@@ -32,6 +32,7 @@ REDRAW_S = 0.2  # at most five times a second
 SHARE = 0.05  # of the time, for drawing: of a hundred thousand epochs each picture takes long
 POINTS = 800
 LIBRARIES = ("anywidget", "traitlets")
+ROOM = "\n:host { display: block; padding: 10px 16px; border-radius: 8px; }\n"  # around the chart: a cell has none
 ADVICE = "pip install 'nudgenet[notebook]'"
 
 Picture = dict[str, Any]
@@ -223,6 +224,7 @@ def module() -> str:
     styles = (STATIC / "style.css").read_text("utf-8")
     styles = styles.replace(':root[data-theme="dark"]', ':host([data-theme="dark"])').replace(":root", ":host")
     styles = styles.replace("\nbody {", "\n:host {")
+    styles += ROOM
     render = f'(context) => nudgenetLoad("notebook.js").render(context, {json.dumps(styles)})'
     return f"{bundle('notebook.js')}export default {{ render: {render} }};\n"
 

@@ -126,7 +126,7 @@ def test_the_network_shows_what_pytorch_computes(page: Page, flowers: Opened) ->
     chances = flowers.run.predict_proba(row_cells(flowers, 0))[0]
     label = str(flowers.run.classes[int(chances.argmax())])
     expect(page.locator("section.network .answer b").first).to_contain_text(label[:20])
-    expect(page.locator("section.network .answer b").first).to_contain_text(f"{100 * chances.max():.1f} %")
+    expect(page.locator("section.network .answer b").first).to_contain_text(f"{100 * chances.max():.1f}%")
     assert page.locator("section.network .slot.output .label").count() == len(outputs) == 3
 
 
@@ -321,6 +321,20 @@ def test_where_the_rows_are_gone_the_network_answers_for_what_is_typed(page: Pag
         rooms = panel.get_by_label("rooms", exact=True).input_value()
         (wanted,) = Run(Store(folder)).predict({"area": "150", "rooms": rooms})
         assert any(value == pytest.approx(float(wanted), rel=1e-6) for value in values(panel))
+        neuron = page.locator("section.neuron")
+        neuron.get_by_label("Layer", exact=True).select_option("output")
+        neuron.get_by_role("button", name="4 Update").click()
+        expect(neuron.locator(".problem")).to_contain_text("true answer")
+        panel.get_by_label("The true price").fill("500")
+        expect(neuron.get_by_text("A trial with a batch of one")).to_be_visible()
+        expect(neuron.locator(".problem")).to_be_hidden()
+        rows = neuron.get_by_role("table", name="The update").locator("tbody tr")
+        before, gradient, _, _, step, after = cells(
+            rows.last
+        )  # the bias: it is pulled at whatever the neurons below say
+        assert before + step == pytest.approx(after, rel=1e-6, abs=1e-7) and gradient != 0
+        neuron.get_by_role("button", name="2 Loss").click()
+        expect(neuron.get_by_text("the truth is 500")).to_be_visible()
     finally:
         shutil.rmtree(folder)
 
@@ -445,7 +459,7 @@ def test_an_edited_row_is_answered_as_by_predict(page: Page, flowers: Opened) ->
     expected = flowers.run.predict_proba({**own, "size": "2.5", "colour": "white"})[0]
     best = str(flowers.run.classes[int(expected.argmax())])
     shown = panel.locator(".shares li")
-    expect(shown.first.locator("data")).to_have_text(f"{100 * expected.max():.1f} %")
+    expect(shown.first.locator("data")).to_have_text(f"{100 * expected.max():.1f}%")
     settled(page)
     assert shown.first.locator("span").first.inner_text()[:20] == best[:20]
     np.testing.assert_allclose(values(panel.locator(".shares")), np.sort(expected)[::-1], rtol=1e-5)
