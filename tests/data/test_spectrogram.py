@@ -67,3 +67,8 @@ def test_no_band_is_without_a_frequency(rate: int) -> None:
     inside = weights[:, 1:-1].sum(dim=1)
     assert float(inside.max()) <= 1 + 1e-9  # neighbours share a frequency between them
     assert transform_length(rate) >= 2 * window_samples(rate)
+
+
+def test_no_sounds_are_no_pictures() -> None:
+    assert log_mel(torch.zeros(0, 8_000), 16_000, 64, 160).shape == (0, 64, 48)
+    assert log_mel(torch.zeros(1, 8_000), 16_000, 64, 160).shape == (1, 64, 48)

@@ -56,3 +56,8 @@ def test_silence_is_finite() -> None:
     assert torch.isfinite(fbank(torch.zeros(1, 800), 16_000, 64)).all()
     assert torch.isfinite(standardised(torch.zeros(1, 800), torch.zeros(1, 800, dtype=torch.bool))).all()
     assert torch.iinfo(torch.int16).min == NOTHING
+
+
+def test_no_sounds_have_no_spectrogram() -> None:
+    assert fbank(torch.zeros(0, 8_000), 16_000, 64).shape == (0, 48, 64)
+    assert fbank(torch.zeros(1, 8_000), 16_000, 64).shape == (1, 48, 64)

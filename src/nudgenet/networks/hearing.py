@@ -69,6 +69,8 @@ def spectrogram(samples: Tensor, lengths: Tensor, told: Mapping[str, Any], rate:
 def fbank(samples: Tensor, rate: int, bins: int) -> Tensor:
     """The log power of each pitch in each frame, float32 (rows, frames, bins), of samples float32 (rows, n), n >= 400."""
     frames = samples.double().unfold(1, WINDOW, HOP)
+    if not len(frames):  # which the library's Fourier transform refuses
+        return samples.new_zeros(0, frames.shape[1], bins)
     frames = frames - frames.mean(dim=2, keepdim=True)
     before = torch.cat([frames[:, :, :1], frames[:, :, :-1]], dim=2)
     frames = (frames - PREEMPHASIS * before) * torch.hann_window(WINDOW, periodic=False, dtype=frames.dtype)
