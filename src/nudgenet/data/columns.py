@@ -106,7 +106,8 @@ def _kinds(columns: tuple[Column, ...]) -> list[Decision]:
         if names:
             why = "what the cells of the training rows are"
             other = f"ignore={names[0]}" if kind in ("category", "text") else f"kinds={names[0]}:category"
-            decisions.append(Decision(f"columns that are {word}", shorten(names), why, as_set(other)))
+            override = "" if kind in ("image", "sound") else as_set(other)
+            decisions.append(Decision(f"columns that are {word}", shorten(names), why, override))
     return decisions
 
 

@@ -270,6 +270,8 @@ def open_file(path: Path) -> File:
             data = _unzip(data, path)
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
         raise SourceError("The file is damaged: it cannot be unpacked", got=f"{path.name}: {error}") from None
+    if data[257:262] == b"ustar":
+        raise SourceError(f"`{path.name}` is a tar archive", fix="Unpack it, and give the folder or a file from it.")
     if not data.strip():
         raise SourceError(f"`{path.name}` is empty", fix="Give a file with a header and rows.")
     return File(path, data[:HEAD_BYTES], data)
@@ -283,7 +285,9 @@ def _unzip(data: bytes, path: Path) -> bytes:
             return data
         files = [name for name in names if not name.endswith("/") and not name.startswith("__MACOSX/")]
         if len(files) != 1:
-            raise SourceError(f"`{path.name}` holds {len(files)} files", fix="Unpack it and name the one to read.")
+            raise SourceError(
+                f"`{path.name}` holds {len(files)} files", fix="Unpack it, and give the folder or the file to read."
+            )
         return archive.read(files[0])
 
 

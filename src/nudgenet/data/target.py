@@ -15,6 +15,7 @@ from nudgenet.data.cells import parse_levels, parse_numbers
 from nudgenet.data.formats import guess_format
 from nudgenet.data.frames import GIVEN_TARGET
 from nudgenet.data.kinds import is_free_text, look
+from nudgenet.data.media import intact, media_columns
 from nudgenet.data.plain import is_plain
 from nudgenet.errors import ColumnError, did_you_mean, shorten
 from nudgenet.records import CellFormat, Decision, Label, Raw, Task
@@ -103,6 +104,8 @@ def choose_task(raw: Raw, settings: Settings) -> tuple[Task, list[Decision], lis
     """
     name = find_target(raw, settings)
     column = raw.table.column(name)
+    if media_columns(raw.table):  # a class of which no file could be decoded is none
+        column = column.filter(pa.array(intact(raw.table)))
     cells = _understand(name, column)
     asked = settings.task
     if asked is None:
@@ -131,7 +134,8 @@ def choose_task(raw: Raw, settings: Settings) -> tuple[Task, list[Decision], lis
 
 def _another_target(name: str, raw: Raw) -> str:
     """What to type to predict another column; "" if there is none."""
-    others = [other for other in raw.table.column_names if other != name]
+    media = media_columns(raw.table)
+    others = [other for other in raw.table.column_names if other != name and other not in media]
     return f"--target {shlex.quote(others[-1])}" if others else ""
 
 
