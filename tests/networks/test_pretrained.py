@@ -15,11 +15,11 @@ from nudgenet.networks import NETWORKS, rebuild
 from nudgenet.networks.capacity import choose_capacity
 from nudgenet.networks.pretrained import PretrainedNetwork, load_trunk
 from nudgenet.networks.trunks import block_of, plain_weights
-from nudgenet.records import Shape, TextShape
+from nudgenet.records import Shape, SoundShape, TextShape
 from nudgenet.settings import Settings
 from nudgenet.training.optimizers import make_optimizer, set_learning_rate
 from nudgenet.training.plan import make_plan
-from tiny_model import write_model
+from tiny_model import write_model, write_sound_model
 
 transformers = pytest.importorskip("transformers")
 
@@ -195,3 +195,15 @@ def test_lora_leaves_the_trunk_and_can_be_added_to_it(folder: Path) -> None:
         torch.testing.assert_close(plain.read(tokens), moved, atol=1e-4, rtol=1e-4)
         again = rebuild(shape, settings, network.state_dict())
         torch.testing.assert_close(again(tokens), network(tokens))
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2", "audio-spectrogram-transformer"])
+def test_no_rows_have_no_features(kind: str, tmp_path: Path) -> None:
+    model = find_model(str(write_sound_model(tmp_path / "model", kind)))
+    told = json.dumps(model.read_json("preprocessor_config.json"))
+    network = built(model.path, Shape(0, (), 3, 500, sound=SoundShape(4_000, 8_000, model.packed_config, told)))
+    with torch.no_grad():
+        for count in (0, 2):
+            waves = torch.full((count, 4_000), 300, dtype=torch.int16)
+            assert network.read({"waves": waves}).shape == (count, len(network.center))
+            assert network({"waves": waves}).shape == (count, 3)

@@ -112,8 +112,9 @@ class PretrainedNetwork(nn.Module):
         cells = inputs["images" if self.shape.image is not None else "waves"]
         if torch.is_grad_enabled():
             return self._look(cells)
-        parts = [self._look(some) for some in torch.split(cells, ROWS_AT_ONCE)]
-        return torch.cat(parts) if parts else cells.new_zeros(0, len(self.center), dtype=torch.float32)
+        if not len(cells):
+            return cells.new_zeros(0, len(self.center), dtype=torch.float32)
+        return torch.cat([self._look(some) for some in torch.split(cells, ROWS_AT_ONCE)])
 
     def _look(self, cells: Tensor) -> Tensor:
         with self._coarse():
