@@ -1,6 +1,8 @@
 """Seconds until a network for images is right on so many test pictures: nudgenet beside the usual tutorial's ConvNet.
 
     .venv/bin/python benchmarks/images.py [--data FOLDER] [--seeds 0,1,2] [--until 0.93] [--threads N] [--set NAME=VALUE ...]
+    .venv/bin/python benchmarks/images.py --idle [--data FOLDER]      the share of an epoch in which rows are fetched and varied
+    .venv/bin/python benchmarks/images.py --only nudgenet --until 1   one of the two, to the end of its training
 
 Both see the same training rows; the pictures of the validation part are held back from both. The clock stands still
 while the test part is judged, every `EVERY` steps. Ours starts before the source is read, so that the probe for flips
@@ -16,8 +18,10 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +34,7 @@ from nudgenet.observer import Silent
 from nudgenet.pipeline import begin, prepare_table
 from nudgenet.records import Part, Prepared
 from nudgenet.settings import Settings, parse_assignments
+from nudgenet.training import loop
 from nudgenet.training.images import settle
 from nudgenet.training.loop import evaluate, fit
 from nudgenet.training.place import Place, choose_place, working_at
@@ -75,19 +80,25 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="a folder of images with a test part")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--until", type=float, default=0.93, help="stop at this test accuracy; 1: train to the end")
+    parser.add_argument("--only", choices=("nudgenet", "tutorial"), help="leave the other one out")
+    parser.add_argument("--idle", action="store_true", help="how long the network waits for its rows")
     parser.add_argument("--threads", type=int, help="for both")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of ours")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    if arguments.idle:
+        idle(arguments.data, Settings(threads=arguments.threads))
+        return
     chosen = parse_assignments(arguments.set) | ({"threads": arguments.threads} if arguments.threads else {})
-    reached: dict[str, list[list[Look]]] = {"nudgenet": [], "tutorial": []}
+    names = [arguments.only] if arguments.only else ["nudgenet", "tutorial"]
+    reached: dict[str, list[list[Look]]] = {name: [] for name in names}
     for seed in arguments.seeds.split(","):
         settings = Settings(**{**chosen, "seed": int(seed)})  # type: ignore[arg-type]
         clock = Clock()
         data = prepared(arguments.data, settings)
         runs = {"nudgenet": ours(data, settings, clock), "tutorial": tutorials(data, settings)}
-        for name, looks in runs.items():
-            reached[name].append(watch(name, looks, arguments.until))
+        for name in names:
+            reached[name].append(watch(name, runs[name], arguments.until))
     for goal in GOALS:
         summarise(goal, reached)
 
@@ -117,6 +128,38 @@ def summarise(goal: float, reached: dict[str, list[list[Look]]]) -> None:
         print(f"{goal:.0%} {name:<9} {text}")
     if len(medians) == 2:
         print(f"{goal:.0%} nudgenet is {medians['tutorial'] / medians['nudgenet']:.1f} times as fast")
+
+
+def idle(folder: Path, settings: Settings) -> None:
+    """The share of a second epoch, all of whose images are varied, in which rows are fetched and varied."""
+    warnings.simplefilter("ignore")
+    data = prepared(folder, settings)
+    settings, _ = settle(settings.model_copy(update={"epochs": 2}), data)
+    capacity = choose_capacity(data.shape, settings)
+    plan, _ = make_plan(settings, data.shape)
+    place, _ = choose_place(settings, plan.batch_size * capacity.multiply_adds(data.shape))
+    seconds = {"take": 0.0, "augmented": 0.0}
+
+    def timed(name: str, work: Callable[..., object]) -> Callable[..., object]:
+        def measured(*arguments: object) -> object:
+            began = time.perf_counter()
+            result = work(*arguments)
+            seconds[name] += time.perf_counter() - began
+            return result
+
+        return measured
+
+    with ExitStack() as stack:
+        stack.enter_context(working_at(place))
+        for name in seconds:
+            stack.enter_context(mock.patch.object(loop, name, timed(name, getattr(loop, name))))
+        began = time.perf_counter()
+        for _ in fit(begin(data, capacity, plan, place, settings), data):
+            whole, waited = time.perf_counter() - began, sum(seconds.values())
+            seconds.update(dict.fromkeys(seconds, 0.0))
+            began = time.perf_counter()
+    print(f"{folder.name}: {', '.join(plan.augment)}; {place.threads} threads, {place.precision}; the second epoch took "
+          f"{whole:.1f} s, of which rows were fetched and varied for {waited:.2f} s: {waited / whole:.1%}")  # fmt: skip
 
 
 def prepared(folder: Path, settings: Settings) -> Prepared:

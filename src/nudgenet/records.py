@@ -221,11 +221,16 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Batch:
-    """The rows of one step."""
+    """The rows of one step.
+
+    others, share: where a second row was mixed into each: its target, and how much of the row is its own, float32 (rows,).
+    """
 
     inputs: Mapping[str, Tensor]
     targets: Tensor
     weights: Tensor | None = None
+    others: Tensor | None = None
+    share: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from nudgenet.errors import SettingError, did_you_mean
 from nudgenet.records import ColumnKind, Medium
 
 AUGMENTATIONS: dict[Medium, tuple[str, ...]] = {
-    "image": ("flip", "shift", "cutout", "colour"),
+    "image": ("flip", "shift", "cutout", "colour", "mixup", "cutmix"),
     "sound": ("crop", "delay", "tempo", "pitch", "gain", "noise", "mask"),
     "text": ("words",),
 }
@@ -99,7 +99,7 @@ class Settings(BaseModel):
     sound_seconds: float | None = Field(None, gt=0, le=300, description="how much of a sound is looked at in one go")
     sound_rate: int | None = Field(None, ge=0_000, le=192_000, description="samples a second that sounds keep, at most")
     augment: tuple[str, ...] | None = Field(
-        None, description="how training images (flip, shift, cutout, colour), sounds (crop, delay, tempo, pitch, gain, "
+        None, description="how training images (flip, shift, cutout, colour, mixup, cutmix), sounds (crop, delay, tempo, pitch, gain, "
         "noise, mask) or texts (words) are varied; none: not at all"
     )  # fmt: skip
 

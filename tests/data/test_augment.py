@@ -93,3 +93,38 @@ def test_of_long_sounds_one_window_is_taken_however_few_are_varied() -> None:
     taken = augmented(batch, ("crop", "gain"), 0, 5, 0.0).inputs["images"]
     assert taken.shape == (20, 1, 8, 10)
     assert all(any(torch.equal(one[0], window) for window in sound) for one, sound in zip(taken, pictures, strict=True))
+
+
+def test_mixing_gives_both_targets_and_how_much_is_a_rows_own() -> None:
+    dark, bright = torch.zeros(200, 1, 10, 10, dtype=torch.uint8), torch.full((200, 1, 10, 10), 200, dtype=torch.uint8)
+    images = torch.stack([dark, bright], 1).flatten(0, 1)  # by turns: the partner of each is of the other kind
+    targets = torch.arange(400) % 2
+    for way in ("mixup", "cutmix"):
+        state = torch.get_rng_state()
+        mixed = augmented(Batch({"images": images}, targets), (way,), 0, 5)
+        assert torch.equal(state, torch.get_rng_state())
+        assert mixed.others is not None and mixed.share is not None
+        assert torch.equal(mixed.others, 1 - targets) and torch.equal(mixed.targets, targets)
+        bright_part = torch.where(targets == 1, mixed.share, 1 - mixed.share)
+        shown = mixed.inputs["images"].float().mean((1, 2, 3)) / 200
+        assert torch.allclose(shown, bright_part, atol=0.01)
+        assert 100 < int((mixed.share < 1).sum()) < 260  # a rectangle may lie outside, and little of another is none
+        assert mixed.share.min() >= 0.5 - 1e-6
+
+
+def test_of_two_ways_to_mix_each_batch_gets_one() -> None:
+    images = torch.tensor([0, 200], dtype=torch.uint8).repeat(20).view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
+    given = Batch({"images": images}, torch.zeros(40))
+    # A rectangle leaves every pixel either's; shining through makes new ones.
+    new = {
+        bool(((one != 0) & (one != 200)).any())
+        for one in (augmented(given, ("mixup", "cutmix"), 0, step).inputs["images"] for step in range(12))
+    }
+    assert new == {True, False}
+
+
+def test_nothing_is_mixed_where_nothing_is_varied() -> None:
+    given = batch()
+    assert augmented(given, ("cutmix",), 0, 5, 0.0).others is None
+    quarter = augmented(given, ("cutmix",), 0, 5, 0.25)
+    assert quarter.share is not None and int((quarter.share == 1).sum()) > 25

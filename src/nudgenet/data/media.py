@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nudgenet.errors import shorten
+from nudgenet.errors import ColumnError, shorten
 from nudgenet.records import Decision, Medium
 
 T = TypeVar("T")
@@ -112,6 +112,16 @@ def medium_of(kind: pa.DataType) -> Medium | None:
 def is_media(cells: pa.ChunkedArray) -> bool:
     """Whether a column holds images or sounds."""
     return medium_of(cells.type) is not None
+
+
+def check_medium(cells: pa.ChunkedArray, column: str, medium: Medium) -> None:
+    """Whether a column still holds what the network learned from.
+
+    Raises:
+        ColumnError: it holds cells of a table, or another medium.
+    """
+    if medium_of(cells.type) != medium:
+        raise ColumnError(f"The column `{column}` held {medium}s in training, and here it does not")
 
 
 def media_columns(table: pa.Table) -> dict[str, Medium]:
@@ -208,7 +218,8 @@ def same_files(table: pa.Table, rows: np.ndarray) -> list[str]:
     for name, medium in media_columns(table).items():
         cells = light(table.column(name)).take(pa.array(rows))
         paths = field(cells, "path").to_pylist()
-        _, group, counts = np.unique(field(cells, "digest").to_numpy(), return_inverse=True, return_counts=True)
+        group = field(cells, "digest").combine_chunks().dictionary_encode().indices.to_numpy()
+        counts = np.bincount(group)
         groups: dict[int, list[str]] = {}
         for row in np.flatnonzero(counts[group] > 1):
             groups.setdefault(int(group[row]), []).append(paths[row] or f"{medium} {rows[row] + 1}")

@@ -9,26 +9,25 @@ import torch
 import torch.nn.functional as F
 
 from nudgenet.data.augment import MIXES, augmented
-from nudgenet.data.batches import shuffled, subset, take
+from nudgenet.data.batches import shuffled, take
 from nudgenet.errors import SettingError, shorten
 from nudgenet.networks import NETWORKS
 from nudgenet.networks.capacity import choose_capacity
-from nudgenet.records import Decision, Medium, Part, Prepared, Shape, TaskKind
+from nudgenet.records import Decision, Part, Prepared, Shape, TaskKind
 from nudgenet.settings import AUGMENTATIONS, Settings
 from nudgenet.training.loop import evaluate, step
+from nudgenet.training.mirrored import first_rows, may_be_mirrored
 from nudgenet.training.objectives import make_objective
 from nudgenet.training.optimizers import make_optimizer
-from nudgenet.training.place import choose_place, working_at
+from nudgenet.training.place import Place, working_at
 from nudgenet.training.plan import make_plan
 from nudgenet.training.texts import varied_texts
 
 PROBE_ROWS = 2_000  # of either part, at most
-PROBE_SIDE = 32  # pixels: whether a picture may be mirrored shows in a small one, too; sounds keep all their pitches
+PROBE_MOMENTS = 32  # of the picture of a sound; it keeps all its pitches
 PROBE_STEPS = 100
 PROBE_BATCH = 64
-# Mirrored pictures are more to learn, so a short training always suffers a little: clothes 6 %, flowers 2 %. Where
-# another meaning hides behind the mirror it suffers far more: digits 16 to 46 % (benchmarks/LOG.md).
-MOST_WORSE = 0.10
+MOST_WORSE = 0.10  # varied sounds are more to learn, so a short training always suffers a little
 BEYOND_CHANCE = 2.0  # standard errors
 
 
@@ -100,7 +99,7 @@ def choose_augmentation(settings: Settings, data: Prepared) -> tuple[Settings, D
         ways.append("cutout")
     if image.channels == 3:
         ways.append("colour")
-    harmless, why = probe(settings, data, "flip", "mirrored pictures")
+    harmless, why = may_be_mirrored(data, settings.seed)
     ways = ["flip", *ways] if harmless else ways
     decision = Decision("varied images", ", ".join(ways), why, "--set augment=none, --set augment=flip,shift")
     return settings.model_copy(update={"augment": tuple(ways)}), decision
@@ -108,7 +107,7 @@ def choose_augmentation(settings: Settings, data: Prepared) -> tuple[Settings, D
 
 def vary_sounds(settings: Settings, data: Prepared) -> tuple[Settings, Decision]:
     """All that leaves a sound what it is; its pitch where a probe shows no harm: it is all that tells notes apart."""
-    harmless, why = probe(settings, data, "pitch", "sounds of changed pitch")
+    harmless, why = probe(settings, data)
     left_out = set() if harmless else {"pitch"}
     if data.shape.image is not None and data.shape.image.windows == 1:
         left_out.add("crop")
@@ -117,28 +116,30 @@ def vary_sounds(settings: Settings, data: Prepared) -> tuple[Settings, Decision]
     return settings.model_copy(update={"augment": ways}), decision
 
 
-def probe(settings: Settings, data: Prepared, way: str, said: str) -> tuple[bool, str]:
-    """Whether it does no harm to vary rows in one way, and the figures: the validation losses of two short, equal
-    trainings, without it and with it.
-
-    A letter mirrored is another one, or none: learning it mirrored costs. A shirt stays a shirt.
+def probe(settings: Settings, data: Prepared) -> tuple[bool, str]:
+    """Whether it does no harm to change the pitch of sounds, and the figures: the validation losses of two short, equal
+    trainings, without it and with it. (Of images `mirrored.may_be_mirrored` tells more quickly.)
     """
     assert data.shape.image is not None
-    parts = (_first(part, settings.seed) for part in (data.train, data.validation))
-    train, validation = (_small(part, data.shape.image.medium) for part in parts)
+    parts = (first_rows(part, PROBE_ROWS, settings.seed) for part in (data.train, data.validation))
+    train, validation = (_short(part) for part in parts)
     images = train.inputs["images"]
-    image = replace(data.shape.image, height=images.shape[2], width=images.shape[3])
-    shape = replace(data.shape, image=image, text=None, num_rows=len(train))  # what stands beside has no sides
+    image = replace(data.shape.image, width=images.shape[3])
+    shape = replace(data.shape, image=image, text=None, num_rows=len(train))  # what stands beside has no pitch
     losses = []
     anyway = ("crop",) if image.windows > 1 else ()  # a training on all windows would take several times as long
-    for ways in (anyway, (*anyway, way)):
-        trial = settings.model_copy(update={"augment": ways, "width": 16, "ema": 0.0, "batch_size": PROBE_BATCH})
+    for ways in (anyway, (*anyway, "pitch")):
+        trial = settings.model_copy(
+            update={"augment": ways, "width": 16, "precision": None, "ema": 0.0, "batch_size": PROBE_BATCH}
+        )
         losses.append(_short_training(trial, shape, data.task.kind, train, validation))
     difference = (losses[1] - losses[0]).double()
     error = float(difference.std() / max(1, len(difference)) ** 0.5)
     plain, varied = (float(loss.mean()) for loss in losses)
     harmless = varied - plain <= max(MOST_WORSE * plain, BEYOND_CHANCE * error)
-    figures = f"a short training with {said} has a validation loss of {varied:.3f}, without of {plain:.3f}"
+    figures = (
+        f"a short training with sounds of changed pitch has a validation loss of {varied:.3f}, without of {plain:.3f}"
+    )
     return (
         harmless,
         f"{figures} (their difference is known to ± {error:.3f}), so they {'do no harm' if harmless else 'do harm'}",
@@ -147,9 +148,7 @@ def probe(settings: Settings, data: Prepared, way: str, said: str) -> tuple[bool
 
 def _short_training(settings: Settings, shape: Shape, kind: TaskKind, train: Part, validation: Part) -> torch.Tensor:
     """The loss of each validation row after `PROBE_STEPS` steps."""
-    place = choose_place(settings, 0)[0]  # such small steps: one thread
-    settings = settings.model_copy(update={"precision": place.precision})
-    with working_at(place):
+    with working_at(Place(threads=1)):  # the same figures wherever it runs
         torch.manual_seed(settings.seed)
         network = NETWORKS["convnet"](shape, choose_capacity(shape, settings), settings, torch.zeros(0, 3))
         objective = make_objective(kind, train, shape.num_outputs, settings)
@@ -166,21 +165,12 @@ def _short_training(settings: Settings, shape: Shape, kind: TaskKind, train: Par
                 optimizer,
                 1.0,
             )
-        with torch.autocast("cpu", torch.bfloat16, enabled=place.precision == "bfloat16"):
-            return evaluate(network, validation, objective, 256)[0]
+        return evaluate(network, validation, objective, 256)[0]
 
 
-def _small(part: Part, medium: Medium) -> Part:
-    """The same rows with images of at most `PROBE_SIDE` pixels, or moments."""
-    images = part.inputs["images"]
-    height = images.shape[2] if medium == "sound" else min(PROBE_SIDE, images.shape[2])
-    size = (height, min(PROBE_SIDE, images.shape[3]))
-    pooled = F.adaptive_avg_pool2d(images.float(), size).round().to(torch.uint8)
+def _short(part: Part) -> Part:
+    """The same rows with sounds of at most `PROBE_MOMENTS` moments."""
+    sounds = part.inputs["images"]
+    size = (sounds.shape[2], min(PROBE_MOMENTS, sounds.shape[3]))
+    pooled = F.adaptive_avg_pool2d(sounds.float(), size).round().to(torch.uint8)
     return replace(part, inputs={**part.inputs, "images": pooled})
-
-
-def _first(part: Part, seed: int) -> Part:
-    """At most `PROBE_ROWS` rows, drawn by seed."""
-    if len(part) <= PROBE_ROWS:
-        return part
-    return subset(part, shuffled(len(part), seed, 0)[:PROBE_ROWS].sort().values)

@@ -47,12 +47,17 @@ class Objective:
         Members of an ensemble are trained on their own losses, not on that of their common answer: else
         they would lean on each other, and be worse together.
         """
-        targets, weights = batch.targets, batch.weights
+        targets, weights, others, share = batch.targets, batch.weights, batch.others, batch.share
         if outputs.ndim == 3:
             num_members = outputs.shape[1]
-            outputs, targets = outputs.flatten(0, 1), targets.repeat_interleave(num_members)
-            weights = None if weights is None else weights.repeat_interleave(num_members)
+            outputs = outputs.flatten(0, 1)
+            targets, weights, others, share = (
+                None if of_rows is None else of_rows.repeat_interleave(num_members)
+                for of_rows in (targets, weights, others, share)
+            )
         losses = self.training_loss(outputs, targets)
+        if others is not None and share is not None:  # two rows in one: its loss is that of both answers
+            losses = torch.lerp(self.training_loss(outputs, others), losses, share)
         if weights is None:
             return losses.mean()
         return (losses * weights).sum() / weights.sum().clamp_min(1e-12)

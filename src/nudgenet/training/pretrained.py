@@ -19,7 +19,7 @@ import torch
 from nudgenet.data.batches import shuffled, subset
 from nudgenet.data.pixels import read_pixels
 from nudgenet.errors import SettingError
-from nudgenet.models import OWN, cached_models, find_model
+from nudgenet.models import OWN, ModelFolder, cached_models, find_model
 from nudgenet.networks.pretrained import PretrainedNetwork
 from nudgenet.networks.trunks import build_trunk
 from nudgenet.records import Advice, Decision, Part, Prepared, Shape
@@ -33,10 +33,12 @@ FEWEST_ROWS = 2_000
 FEWEST_FOR_OWN = 20  # the same for a small network of ours: it knows less, has fewer knobs, and costs little (LOG.md)
 LARGE = 100_000_000  # knobs of a trunk from which on only what stands beside them is trained
 RANK = 8  # of that
-UNPROVEN = {"flip", "pitch"}  # ways to vary rows that change what some of them mean
+UNPROVEN = {"flip", "pitch", "mixup", "cutmix"}  # ways to vary rows that may do harm
 EMA = 0.95  # memory of the averaged weights of a small trunk; few rows make few steps
-LEARNING_COST = 4.0  # times what it takes to read a row without gradients
+LEARNING_COST = 3.5  # times what it takes to read a row without gradients (3.0 with MiniLM, LOG.md)
 STANDARDISED_BY = 2_000  # training rows, at most, that say what is usual among features
+# What an earlier network for tables is made of: one that starts from it is made of the same.
+OF_TABLES = ("network", "layers", "width", "members", "copies", "activation", "normalisation", "residual")
 
 
 def settle_pretrained(settings: Settings, data: Prepared) -> tuple[Settings, list[Decision]]:
@@ -48,6 +50,8 @@ def settle_pretrained(settings: Settings, data: Prepared) -> tuple[Settings, lis
     if settings.start_from is None:
         return settings, []
     shape, model = data.shape, find_model(settings.start_from)
+    if model.medium == "table":
+        return settle_earlier(settings, model)
     if not shape.model:
         cells = {"text": "free text", "image": "images", "sound": "sounds"}[model.medium]
         raise SettingError(
@@ -80,13 +84,35 @@ def settle_pretrained(settings: Settings, data: Prepared) -> tuple[Settings, lis
     else:
         chosen, other = "as it is, only the outputs learn", "--set unfreeze=true"
         why = f"{rows:,} training rows are too few to change {num_knobs:,} knobs with"
+    why = why if is_open else "as set"
     decisions = [Decision("pretrained network", f"{settings.start_from}: {chosen}", why, other)]
     if settings.lora:
         chosen = f"small products of rank {settings.lora} beside its knobs are trained (LoRA)"
         why = f"all of its {num_knobs:,} knobs would take several times the memory and time, and rarely do better"
-    why = why if is_open else "as set"
         decisions.append(Decision("large trunk", chosen, why, "--set lora=0"))
     return settings, decisions
+
+
+def settle_earlier(settings: Settings, model: ModelFolder) -> tuple[Settings, list[Decision]]:
+    """The settings of a network that starts from an earlier one for tables: its sizes.
+
+    Raises:
+        SettingError: another size was asked for, or the model's config does not say one.
+    """
+    try:
+        sizes = {name: model.config[name] for name in OF_TABLES}
+    except KeyError as error:
+        raise SettingError("The model's config.json does not describe a network", got=f"no {error}") from None
+    for name, size in sizes.items():
+        if name in settings.model_fields_set and getattr(settings, name) not in (None, size):
+            raise SettingError(
+                f"The earlier network has another `{name}`", got=f"{name}={getattr(settings, name)}, and there it is {size}",
+                fix=f"Leave `{name}` away, or --from.",
+            )  # fmt: skip
+    why = "its columns are the same, so what it learned of them may serve here, too; its outputs are new"
+    decision = Decision("start", f"the weights of {settings.start_from}", why, "run without --from")
+    augment = ("words",) if sizes["network"] == "bag" and settings.augment is None else settings.augment
+    return settings.model_copy(update={**sizes, "augment": augment}), [decision]
 
 
 def recommend_start(shape: Shape, settings: Settings) -> Advice | None:
@@ -118,7 +144,7 @@ def read_ahead(state: State, data: Prepared) -> Prepared:
         if state.epoch < state.plan.frozen_epochs:
             train, validation = (with_features(network, part) for part in (data.train, data.validation))
             data = replace(data, train=train, validation=validation)
-        if state.step == 0 and data.shape.text is None:
+        if state.step == 0 and data.shape.medium != "text":
             few = subset(data.train, shuffled(len(data.train), state.plan.seed, 0)[:STANDARDISED_BY])
             features = few.inputs["features"] if "features" in few.inputs else network.read(few.inputs)
             for own in (network, state.average):
@@ -127,9 +153,6 @@ def read_ahead(state: State, data: Prepared) -> Prepared:
     return data
 
 
-def with_features(network: PretrainedNetwork, part: Part) -> Part:
-    """A part with the input "features": see `PretrainedNetwork`."""
-    return replace(part, inputs={**part.inputs, "features": network.read(part.inputs)})
 def read_ahead_aloud(state: State, data: Prepared, say: Callable[[str], None]) -> tuple[Prepared, float]:
     """`read_ahead`, announced; and about how many seconds an epoch will take once the trunk learns, too (0: not known).
 
@@ -148,3 +171,6 @@ def read_ahead_aloud(state: State, data: Prepared, say: Callable[[str], None]) -
     return data, row_s * (LEARNING_COST * len(data.train) + rows_judged(data) + len(data.validation))
 
 
+def with_features(network: PretrainedNetwork, part: Part) -> Part:
+    """A part with the input "features": see `PretrainedNetwork`."""
+    return replace(part, inputs={**part.inputs, "features": network.read(part.inputs)})
