@@ -136,8 +136,15 @@ def test_time_is_rationed() -> None:
     ration = Ration(apart=0.5)
     ration.spend(10.0, 0.001)
     assert ration.due == 10.5
-    ration.spend(20.0, 0.02)
-    assert ration.due == pytest.approx(22.0), "a hundredth of the time"
+    ration = Ration(apart=0.5)
+    for now in (20.0, 30.0, 40.0):
+        ration.spend(now, 0.02)
+        assert ration.due == pytest.approx(now + 2.0), "a hundredth of the time"
+    ration.spend(50.0, 3.0)
+    assert ration.due == pytest.approx(52.0), "once another program came between"
+    ration.spend(60.0, 3.0)
+    ration.spend(70.0, 3.0)
+    assert ration.due == pytest.approx(370.0), "by now that is what it takes"
 
 
 def test_a_quick_training_keeps_its_first_steps_and_the_last(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from statistics import median
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -26,6 +27,7 @@ SNAPSHOT_EVERY_S = 0.5  # of training, at most so long: what lies between two is
 # From the first snapshot to the one after so many steps, whoever computes steps again proves that this machine computes
 # as the one that trained (`replay.agrees`). Not with a frozen trunk, whose first step first reads all rows.
 PROOF = 2
+RECENT = 5  # times whose middle cost counts
 SHARE = 0.01  # of the training time: what the snapshots may take, and what the health may take
 
 Row = tuple[int, int, float, float, float]  # step, epoch, loss, gradient norm, learning rate
@@ -54,14 +56,19 @@ class Diary(Protocol):
 
 @dataclass
 class Ration:
-    """Lets something be done again when so much time has passed that what it took was a small share of it."""
+    """Lets something be done again when so much time has passed that what it takes is a small share of it."""
 
     apart: float = 0.0  # seconds of training between two times, at least
     due: float = 0.0  # second of the training from which on it may be done
+    costs: list[float] = field(default_factory=list)  # seconds that it took lately
 
     def spend(self, now: float, cost: float) -> None:
-        """It was done, and took `cost` seconds."""
-        self.due = now + max(self.apart, cost / SHARE)
+        """It was done, and took `cost` seconds.
+
+        Its usual cost counts: where another program came between once, the next time would be far away.
+        """
+        self.costs = [*self.costs, cost][-RECENT:]
+        self.due = now + max(self.apart, median(self.costs) / SHARE)
 
 
 class Recorder:
