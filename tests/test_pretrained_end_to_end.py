@@ -13,17 +13,16 @@ import pandas as pd
 import pytest
 
 import nudgenet
-from conftest import FILLING, KIND, UNKIND
-from nudgenet.errors import Interrupted, RunError, SettingError
+from conftest import FILLING, KIND, UNKIND, train_in_two
+from nudgenet.errors import RunError, SettingError
 from nudgenet.observer import Silent
 from nudgenet.pipeline import reopen
 from nudgenet.run import Run
 from nudgenet.runs.checkpoint import load_checkpoint
 from nudgenet.runs.store import Store
-from nudgenet.training import recorder
+from nudgenet.training import budget, recorder
 from nudgenet.training.place import Place, working_at
 from nudgenet.training.replay import agrees
-from nudgenet.training.stopping import StopSignal
 from tiny_model import write_model
 
 pytest.importorskip("transformers")
@@ -63,6 +62,23 @@ def weights_of(run: Run) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in run.network.state_dict().items()}
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model and a table, for tests that leave both as they are."""
+    folder = tmp_path_factory.mktemp("shared")
+    write_model(folder / "model")
+    write_reviews(folder / "reviews.csv")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(shared: Path) -> Run:
+    """A run in both phases; between its first and its last step only their boundary is recorded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recorder, "SNAPSHOT_EVERY_S", 1e9)
+        return train(shared, "whole", baselines=False, patience=9)
+
+
 def test_outputs_first_then_the_trunk_and_the_model_may_go(tmp_path: Path) -> None:
     run = train(tmp_path, "a", learning_rate=0.1, patience=9)
     assert run.settings.network == "pretrained" and len(run.epochs) == 6
@@ -77,61 +93,61 @@ def test_outputs_first_then_the_trunk_and_the_model_may_go(tmp_path: Path) -> No
     assert nudgenet.load(tmp_path / "elsewhere").predict({"review": "a splendid film"}).shape == (1,)
 
 
-def test_the_trunk_stays_until_its_turn(tmp_path: Path) -> None:
-    frozen = weights_of(train(tmp_path, "frozen", unfreeze=False, frozen_epochs=None, baselines=False))
-    tuned, _ = load_checkpoint(
-        train(tmp_path, "tuned", baselines=False, patience=9).path / "checkpoints/state.safetensors"
-    )
+def test_the_trunk_stays_until_its_turn(shared: Path, whole: Run) -> None:
+    frozen = weights_of(train(shared, "frozen", unfreeze=False, frozen_epochs=None, baselines=False))
+    tuned, _ = load_checkpoint(whole.path / "checkpoints/state.safetensors")
     from transformers import AutoModel
 
-    original = AutoModel.from_pretrained(tmp_path / "model").state_dict()
+    original = AutoModel.from_pretrained(shared / "model").state_dict()
     names = [name for name in frozen if name.startswith("trunk.")]
     assert names and all(np.array_equal(frozen[name], original[name.removeprefix("trunk.")].numpy()) for name in names)
     moved = [name for name in names if not np.array_equal(frozen[name], tuned[f"network.{name}"].numpy())]
     assert len(moved) > len(names) / 2
 
 
-def test_few_rows_leave_the_trunk_as_it_is(tmp_path: Path) -> None:
-    run = train(tmp_path, "few", unfreeze=None, baselines=False)
+def test_a_time_limit_lets_the_outputs_learn_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "probe_resting", lambda *arguments: 1e-3)
+    monkeypatch.setattr(budget, "probe", lambda *arguments: (1e3, 1e-3))  # a step of the trunk takes far too long
+    run = train(tmp_path, "short", epochs=None, frozen_epochs=None, baselines=False, time_limit=60)
+    assert run.settings.frozen_epochs == run.settings.epochs > 10
+    said = {decision.what: decision.chosen for decision in run.decisions}
+    assert "in none of which the pretrained network learns, too" in said["time limit"]
+    again = train(tmp_path, "again", unfreeze=False, epochs=run.settings.epochs, frozen_epochs=None, baselines=False)
+    losses = [[epoch.validation_loss for epoch in one.epochs] for one in (run, again)]
+    assert losses[0] == losses[1]
+    monkeypatch.undo()
+    timed = train(tmp_path, "timed", epochs=40, frozen_epochs=20, baselines=False, time_limit=300)  # measured, not made up
+    assert len(timed.epochs) > 20
+
+
+def test_few_rows_leave_the_trunk_as_it_is(shared: Path) -> None:
+    run = train(shared, "few", unfreeze=None, baselines=False)
     assert run.settings.unfreeze is False
     assert "too few to change" in {decision.what: decision.why for decision in run.decisions}["pretrained network"]
 
 
-def test_texts_beside_numbers_and_categories(tmp_path: Path) -> None:
-    run = train(tmp_path, "mixed", "stars", ignore="liked", learning_rate=0.01, epochs=32, frozen_epochs=30)
+def test_texts_beside_numbers_and_categories(shared: Path) -> None:
+    run = train(shared, "mixed", "stars", ignore="liked", learning_rate=0.01, epochs=32, frozen_epochs=30)
     assert run.metrics["test"]["r2"] > 0.3
-    rows = pd.read_csv(tmp_path / "reviews.csv").head(40)
+    rows = pd.read_csv(shared / "reviews.csv").head(40)
     assert not np.allclose(run.predict(rows), run.predict(rows.assign(minutes=0.0)))
     assert not np.allclose(run.predict(rows), run.predict(rows.assign(review="dreadful")))
 
 
 @pytest.mark.parametrize("stop_at", [(2, 3), (4, 2)], ids=["while the trunk rests", "while it learns"])
-def test_resumed_is_as_uninterrupted(tmp_path: Path, stop_at: tuple[int, int]) -> None:
-    whole = train(tmp_path, "whole", baselines=False, patience=9)
-
-    class StopsAt(Silent):
-        def on_step(self, epoch: int, step: int, loss: float) -> None:
-            if (epoch, step) == stop_at:
-                stop.request("a test")
-
-    stop = StopSignal()
-    with pytest.raises(Interrupted):
-        nudgenet.train(
-            tmp_path / "reviews.csv", "liked", runs=tmp_path / "runs", name="halved", observer=StopsAt(), stop=stop,
-            start_from=str(tmp_path / "model"), unfreeze=True, ignore="minutes,seat,stars", baselines=False, patience=9,
-            **QUICK,  # type: ignore[arg-type]
-        )  # fmt: skip
-    halved = nudgenet.resume(tmp_path / "runs" / "halved", observer=Silent())
+def test_resumed_is_as_uninterrupted(shared: Path, whole: Run, tmp_path: Path, stop_at: tuple[int, int]) -> None:
+    halved = train_in_two(
+        stop_at, shared / "reviews.csv", "liked", runs=tmp_path, start_from=str(shared / "model"),
+        unfreeze=True, ignore="minutes,seat,stars", baselines=False, patience=9, **QUICK,
+    )  # fmt: skip
     states = [load_checkpoint(run.path / "checkpoints/state.safetensors") for run in (whole, halved)]
     for name, tensor in states[0][0].items():
         assert np.array_equal(tensor.numpy(), states[1][0][name].numpy()), name
     assert [epoch.validation_loss for epoch in whole.epochs] == [epoch.validation_loss for epoch in halved.epochs]
 
 
-def test_steps_of_both_phases_are_computed_again_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder, "SNAPSHOT_EVERY_S", 1e9)
-    run = train(tmp_path, "recorded", baselines=False, patience=9)
-    (table, state), album = reopen(run), Store(run.path).snapshots
+def test_steps_of_both_phases_are_computed_again_exactly(whole: Run) -> None:
+    (table, state), album = reopen(whole), Store(whole.path).snapshots
     per_epoch = state.plan.steps_per_epoch
     assert album.steps() == [0, 3 * per_epoch, 6 * per_epoch], "the first, that at which the trunk wakes, and the last"
     with working_at(Place(1)):
@@ -163,6 +179,6 @@ def test_the_command(nudge: Nudge, tmp_path: Path) -> None:
     assert code == 2 and err.startswith("nudge: There is no such model on this machine") and err.count("\n") == 1
 
 
-def test_a_table_without_texts_has_nothing_to_read(tmp_path: Path) -> None:
+def test_a_table_without_texts_has_nothing_to_read(shared: Path) -> None:
     with pytest.raises(SettingError, match="there is no column of free text"):
-        train(tmp_path, "no", "stars", ignore="review,liked")
+        train(shared, "no", "stars", ignore="review,liked")
