@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/page.py --overhead [--pairs 7] [--seconds 4]
     .venv/bin/python benchmarks/page.py --load --zoom --slider [--times 10]
-    .venv/bin/python benchmarks/page.py --open-page [--pairs 7] [--epochs 40]
+    .venv/bin/python benchmarks/page.py --open-page [--pairs 3]
 
 `--overhead`: what recording for the page adds to a training. The same training of the default network on a generated
 table, from the same weights, with and without a recorder, in pairs of alternating order in one process, after a warm-up.
@@ -13,7 +13,7 @@ health of layers, snapshots, steps. The targets: the health below 3 % of a step,
 The others look at the page in a browser (see page_speed.py). `--load`: a run's page from an empty cache until its first
 curve and its network are drawn; p95 below 500 ms. `--zoom`: a run of 100,000 steps and 20 metrics; its first curve
 below 1 s, a zoom below 100 ms. `--slider`: a move until the network of the nearest snapshot is drawn; below 50 ms.
-`--open-page`: training with its page open against without, in pairs; below 3 % slower.
+`--open-page`: training with its page open against without, in pairs; below 3 % slower (see page_open.py).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import page_open
 import page_speed
 from loop_overhead import Size, make_table
 from nudgenet.networks.capacity import Capacity, choose_capacity
@@ -189,14 +190,13 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=7, help="at least 5 for a figure that counts")
     parser.add_argument("--seconds", type=float, default=4.0, help="how long one training lasts, about")
     parser.add_argument("--times", type=int, default=10, help="loads; five times as many moves")
-    parser.add_argument("--epochs", type=int, default=40, help="of a training beside an open page")
     chosen = parser.parse_args()
     parts: list[tuple[bool, Callable[[], bool]]] = [
         (chosen.overhead, lambda: overhead(chosen.pairs, chosen.seconds)),
         (chosen.load, lambda: page_speed.load(chosen.times)),
         (chosen.zoom, lambda: page_speed.zoom(chosen.times)),
         (chosen.slider, lambda: page_speed.slider(5 * chosen.times)),
-        (chosen.open_page, lambda: page_speed.open_page(chosen.pairs, chosen.epochs)),
+        (chosen.open_page, lambda: page_open.open_page(chosen.pairs)),
     ]
     if not any(is_wanted for is_wanted, _ in parts):
         parser.error("say what to measure: --overhead --load --zoom --slider --open-page")

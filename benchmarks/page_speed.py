@@ -1,4 +1,4 @@
-"""How quick the page is, in a real browser: what `page.py --load --zoom --slider --open-page` measure.
+"""How quick the page is, in a real browser: what `page.py --load --zoom --slider` measure.
 
 Each figure is taken inside the page, from its own clock: from the start of a load, a key or a moved slider to the first
 frame after the wanted picture was drawn. The browser is Chromium (NUDGE_CHROMIUM, else the one on PATH).
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -142,13 +142,13 @@ def find_chromium() -> str:
 
 
 @contextmanager
-def served(runs: Path) -> Iterator[str]:
-    """The address of a page over these runs, with its token."""
-    command = [sys.executable, "-m", "nudgenet", "page", "--runs", str(runs), "--no-open"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+def served(runs: Path, *, tied: bool = False) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The address of a page over these runs, with its token, and its process; tied: as `nudge train --open` has it."""
+    command = [sys.executable, "-m", "nudgenet", "page", "--runs", str(runs), "--no-open"] + ["--tied"] * tied
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            yield next(line.strip() for line in process.stdout if "token=" in line)
+            yield next(line.strip() for line in process.stdout if "token=" in line), process
         finally:
             process.terminate()
 
@@ -193,7 +193,7 @@ def load(times: int) -> bool:
     curves, network = [], []
     with tempfile.TemporaryDirectory() as folder:
         make_run(Path(folder))
-        with served(Path(folder) / "runs") as address, browsing() as browser:
+        with served(Path(folder) / "runs") as (address, _), browsing() as browser:
             for turn in range(times + 1):  # the first one warms the server up
                 page = opened(browser, address, "usual")
                 wait_for(page, "'network' in window.seen && 'curves' in window.seen")
@@ -211,7 +211,7 @@ def zoom(times: int) -> bool:
     first, repainted, full = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         make_long_run(Path(folder))
-        with served(Path(folder) / "runs") as address, browsing() as browser:
+        with served(Path(folder) / "runs") as (address, _), browsing() as browser:
             for _ in range(times):
                 page = opened(browser, address, "long")
                 wait_for(page, "'curves' in window.seen")
@@ -237,7 +237,7 @@ def slider(times: int) -> bool:
     tell_machine()
     with tempfile.TemporaryDirectory() as folder:
         make_run(Path(folder))
-        with served(Path(folder) / "runs") as address, browsing() as browser:
+        with served(Path(folder) / "runs") as (address, _), browsing() as browser:
             page = opened(browser, address, "usual")
             settled(page)
             last = int(page.locator(".timebar input[type=range]").get_attribute("max") or 0)
@@ -246,63 +246,3 @@ def slider(times: int) -> bool:
                 found.append(page.evaluate(SLIDE, step))
                 page.wait_for_timeout(60)
     return tell("slider to the repaint", found[5:], 50)
-
-
-def open_page(num_pairs: int, epochs: int) -> bool:
-    """The time of a training with its page open in a browser that follows it, against without; in pairs."""
-    tell_machine()
-    with tempfile.TemporaryDirectory() as name, browsing() as browser:
-        folder = Path(name)
-        write_table(folder / "table.csv", 20_000)
-        with served(folder / "runs") as address:
-            train_alone(folder, "warm", epochs, lambda: None)
-            ratios = []
-            for pair in range(num_pairs):
-                took = {}
-                for is_open in (pair % 2 == 0, pair % 2 == 1):
-                    run = f"run-{pair}-{is_open}"
-                    pages: list[Page] = []
-                    look = (
-                        (lambda run=run, pages=pages: pages.append(opened(browser, address, run)))
-                        if is_open
-                        else (lambda: None)
-                    )
-                    took[is_open] = train_alone(folder, run, epochs, look)
-                    for page in pages:
-                        page.context.close()
-                ratios.append(took[True] / took[False])
-                print(f"pair {pair + 1}: {took[True]:.2f} s with, {took[False]:.2f} s without", flush=True)
-    middle = statistics.median(ratios)
-    print(
-        f"with / without: median {middle:.3f} ({min(ratios):.3f} to {max(ratios):.3f}) of {len(ratios)} pairs, target 1.03"
-    )
-    return middle <= 1.03
-
-
-def train_alone(folder: Path, name: str, epochs: int, when_there: Callable[[], None]) -> float:
-    """Seconds that the loop of a training in a process of its own takes; `when_there` is called once its run exists."""
-    settings = {"epochs": epochs, "patience": epochs}
-    command = [
-        sys.executable,
-        "-m",
-        "nudgenet",
-        "train",
-        str(folder / "table.csv"),
-        "--target",
-        "answer",
-        "--quiet",
-        "--no-baselines",
-    ]
-    command += [
-        "--runs",
-        str(folder / "runs"),
-        "--name",
-        name,
-        *(f"--set={key}={value}" for key, value in settings.items()),
-    ]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        while not (folder / "runs" / name / "metrics.sqlite").exists() and process.poll() is None:
-            time.sleep(0.05)
-        when_there()
-        process.wait()
-    return float(Run(Store(folder / "runs" / name)).summary["seconds"]["train"])

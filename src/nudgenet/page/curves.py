@@ -1,7 +1,8 @@
 """Curves: the numbers of a run's epochs and steps, thinned so that a page stays quick and no spike is lost.
 
 A run of 100,000 epochs is a table of numbers that only grows: it is kept in memory as arrays, and what is new is
-read when the run's files have changed.
+read when the run's files have changed. A page that opens asks for the two losses first, so of a run that nobody has
+looked at yet only these are read: the rest follows when somebody asks for it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from io import BytesIO
@@ -40,6 +41,8 @@ FURTHEST = 2**53  # no run has as many steps; SQLite's numbers end at 2**63
 MOST_POINTS, USUAL_POINTS = 20_000, 800
 PER_BATCH = {"loss": "batch_loss", "gradient_norm": "batch_gradient_norm", "learning_rate": "batch_learning_rate"}
 COUNTS = ("epoch", "step")
+LOSSES = ("train_loss", "validation_loss")
+FIRST = (*COUNTS, *LOSSES, "validation_loss_se")  # what a page needs first
 LABELS = {
     "train_loss": "training loss",
     "validation_loss": "validation loss",
@@ -70,10 +73,15 @@ class History:
     epochs: by the names of `Epoch`'s fields, with `train_METRIC` and `validation_METRIC` for its metrics: float64
         (num_epochs,), NaN where there is none; `epoch` and `step` are int64.
     batches: `step` int64 (num_steps,) and what `PER_BATCH` names, float64; empty if steps were not recorded.
+    names: of every curve that there is, epochs first.
+    is_whole: whether all of it was read; else `epochs` has the columns of `FIRST`, and `batches` are not there.
     """
 
     epochs: Columns = field(default_factory=dict)
     batches: Columns = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    last_batch: int = 0
+    is_whole: bool = True
 
     @property
     def num_epochs(self) -> int:
@@ -102,14 +110,7 @@ class History:
     @property
     def last_step(self) -> int:
         """The last step that is known of."""
-        ends = [table["step"][-1] for table in (self.epochs, self.batches) if len(table.get("step", ()))]
-        return int(max(ends, default=0))
-
-    def rate_at(self, step: int) -> float | None:
-        """The learning rate of a step, if it was recorded."""
-        steps = self.batches.get("step", np.zeros(0))
-        place = int(np.searchsorted(steps, step))
-        return float(self.batches["batch_learning_rate"][place]) if place < len(steps) else None
+        return max(self.last_batch, int(self.epochs["step"][-1]) if self.num_epochs else 0)
 
     def step_of(self, epoch: int | None) -> int | None:
         """The last step of an epoch."""
@@ -117,15 +118,9 @@ class History:
         return int(self.epochs["step"][found]) if epoch and found < self.num_epochs else None
 
     def columns(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Name -> (steps, values) of every curve, epochs first."""
-        curves = {
-            name: (self.epochs["step"], values)
-            for name, values in self.epochs.items()
-            if name not in COUNTS and not name.endswith("_se")
-        }
-        steps = self.batches.get("step", np.zeros(0))
-        found = [name for name in PER_BATCH.values() if name in self.batches and len(steps)]
-        return curves | {name: (steps, self.batches[name]) for name in found}
+        """Name -> (steps, values) of every curve that was read, epochs first."""
+        tables = [self.epochs, self.batches]
+        return {name: (table["step"], table[name]) for name in self.names for table in tables if name in table}
 
 
 class Histories:
@@ -135,42 +130,57 @@ class Histories:
         self._kept: OrderedDict[Path, tuple[Stamp, History]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, store: Store) -> History:
-        """A run's numbers as they are by now."""
+    def of(self, store: Store, names: Iterable[str] | None = None) -> History:
+        """A run's numbers as they are by now; of these curves at least (None: of all)."""
+        is_whole = names is None or not set(names) <= set(FIRST)
         with self._lock:
             stamp = stamp_of(store.path)
-            before = self._kept.pop(store.path, None)
-            history = before[1] if before and before[0] == stamp else grown(before[1] if before else History(), store)
+            kept_at, history = self._kept.pop(store.path, (None, History(is_whole=False)))
+            if kept_at != stamp or (is_whole and not history.is_whole):
+                history = grown(history, store, is_whole=is_whole or history.is_whole)
             self._kept[store.path] = (stamp, history)
             while len(self._kept) > MOST_KEPT:
                 self._kept.popitem(last=False)
             return history
 
 
-def grown(history: History, store: Store) -> History:
+def grown(history: History, store: Store, *, is_whole: bool = True) -> History:
     """A history with what was recorded since; read anew if the run went back to a checkpoint meanwhile.
 
     A resumed run records the same numbers again, bit for bit: only having *fewer* of them shows, and matters.
     """
-    if store.progress()[0] < history.num_epochs:
+    if store.progress()[0] < history.num_epochs or (is_whole and not history.is_whole):
         history = History()
     last_epoch = int(history.epochs["epoch"][-1]) if history.num_epochs else 0
-    epochs = joined(history.epochs, epoch_columns(store.epoch_contents(since=last_epoch)))
-    found = store.batches(since=int(history.batches["step"][-1]) if len(history.batches.get("step", ())) else 0)
-    new = {PER_BATCH.get(name, name): values for name, values in found.items() if name == "step" or name in PER_BATCH}
-    batches = joined(history.batches, new)
-    return History(epochs, batches)
+    contents = store.epoch_contents(since=last_epoch)
+    epochs = joined(history.epochs, epoch_columns(contents, only=None if is_whole else FIRST))
+    last_batch, batches = store.last_batch(), history.batches
+    if is_whole and last_batch:
+        found = store.batches(since=history.last_batch, columns=("step", *PER_BATCH))
+        batches = joined(batches, {PER_BATCH.get(name, name): values for name, values in found.items()})
+        last_batch = int(batches["step"][-1])  # the training may have gone on meanwhile
+    names = history.names if history.num_epochs or not contents else names_of(json.loads(contents[0]))
+    names = names + [name for name in PER_BATCH.values() if last_batch and name not in names]
+    return History(epochs, batches, names, last_batch, is_whole)
 
 
-def epoch_columns(contents: list[str]) -> Columns:
-    """The JSON of epochs -> columns. Arrow reads it: a hundred thousand epochs take a fraction of a second."""
+def names_of(epoch: Mapping[str, Any]) -> list[str]:
+    """The curves that epochs like this one have."""
+    plain = [name for name in PLAIN if name not in COUNTS and not name.endswith("_se")]
+    parts = ("train", "validation")
+    return plain + [f"{part}_{metric}" for part in parts for metric in epoch.get(f"{part}_metrics", {})]
+
+
+def epoch_columns(contents: list[str], only: Sequence[str] | None = None) -> Columns:
+    """The JSON of epochs -> columns, all or `only` these. Arrow reads it: a hundred thousand take a fraction of a second."""
     if not contents:
         return {}
-    numbers = {name: pa.int64() if name in COUNTS else pa.float64() for name in PLAIN}
+    numbers = {name: pa.int64() if name in COUNTS else pa.float64() for name in only or PLAIN}
     first = json.loads(contents[0])
     structs = {
         name: pa.struct([(metric, pa.float64()) for metric in first.get(name, {})])
         for name in ("train_metrics", "validation_metrics")
+        if only is None
     }
     schema = pa.schema([*numbers.items(), *structs.items()])
     options = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
@@ -224,8 +234,7 @@ def series(history: History, query: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         BadRequest: there is no such curve, or a number is none.
     """
-    curves = history.columns()
-    names = [name for name in query.get("names", "train_loss,validation_loss").split(",") if name]
+    curves, names = history.columns(), wanted_in(query)
     per_epoch = (history.steps_per_epoch or 1) if query.get("x") == "epoch" else 1
     begin, end = (number_of(query, key, other) * per_epoch for key, other in (("from", -np.inf), ("to", np.inf)))
     points = int(np.clip(number_of(query, "points", USUAL_POINTS), 4, MOST_POINTS))
@@ -237,12 +246,17 @@ def series(history: History, query: Mapping[str, str]) -> dict[str, Any]:
         shown[name] = thinned(steps, values, begin=begin, end=end, points=points, divide_by=per_epoch)
     return {
         "series": shown,
-        "available": [described(name) for name in curves],
+        "available": [described(name) for name in history.names],
         "best_step": None if history.best is None else int(history.epochs["step"][history.best]),
         "overfit_from_step": history.step_of(history.overfit_from),
         "steps_per_epoch": history.steps_per_epoch,
         "last_step": history.last_step,
     }
+
+
+def wanted_in(query: Mapping[str, str]) -> list[str]:
+    """The names of the curves that an address asks for."""
+    return [name for name in query.get("names", ",".join(LOSSES)).split(",") if name]
 
 
 def number_of(query: Mapping[str, str], name: str, other: float) -> float:
@@ -261,14 +275,13 @@ def routes(context: Context) -> list[BaseRoute]:
 
     def curves_of(request: Request) -> dict[str, Any]:
         store = context.store(request.path_params["name"])
-        return series(context.histories.of(store), request.query_params) | {"baselines": baselines_of(store)}
+        history = context.histories.of(store, wanted_in(request.query_params))
+        return series(history, request.query_params) | {"baselines": baselines_of(store)}
 
     def health_of(request: Request) -> dict[str, Any]:
         store = context.store(request.path_params["name"])
         wanted = number_of(request.query_params, "step", np.inf)
-        return health(
-            store, context.histories.of(store), None if np.isinf(wanted) else int(np.clip(wanted, 0, FURTHEST))
-        )
+        return health(store, None if np.isinf(wanted) else int(np.clip(wanted, 0, FURTHEST)))
 
     return [
         Route("/api/runs/{name}/series", reading(curves_of)),
@@ -282,10 +295,10 @@ def baselines_of(store: Store) -> dict[str, dict[str, float]]:
     return {name: scores.get("validation", {}) for name, scores in (summary.get("baselines") or {}).items()}
 
 
-def health(store: Store, history: History, wanted: int | None) -> dict[str, Any]:
+def health(store: Store, wanted: int | None) -> dict[str, Any]:
     """The last look at the layers up to a step (None: of all)."""
     step, layers = store.health(wanted)
-    rows = health_rows(layers, Run(store).settings.learning_rate, history.rate_at(step))
+    rows = health_rows(layers, Run(store).settings.learning_rate, store.rate_at(step))
     return {"step": step, "steps": store.health_steps(), "layers": rows}
 
 

@@ -14,7 +14,7 @@ from nudgenet.data.batches import num_steps
 from nudgenet.data.features import CategoryFeature, DateFeature, Feature, NumberFeature
 from nudgenet.data.prepare import Preparation
 from nudgenet.page.context import NoSuchRun, reading
-from nudgenet.page.curves import History
+from nudgenet.page.curves import LOSSES, History
 from nudgenet.page.runs import notes_of, state_of
 from nudgenet.records import Column
 from nudgenet.run import Run
@@ -125,7 +125,7 @@ def routes(context: Context) -> list[BaseRoute]:
 
     def detail_of(request: Request) -> dict[str, Any]:
         store = context.store(request.path_params["name"])
-        return detail(store, context.histories.of(store)) | {"started_here": context.jobs.started(store.path.name)}
+        return detail(store, context.histories.of(store, LOSSES)) | {"started_here": context.jobs.started(store.path.name)}
 
     def report_of(request: Request) -> Response:
         store = context.store(request.path_params["name"])

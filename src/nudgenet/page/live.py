@@ -1,7 +1,7 @@
 """What is new, as it happens: one WebSocket that looks at a run's files, never at its process.
 
-Ten times a second the times of three files are asked for. Only when one has changed is anything read, and only what
-the page does not have yet is sent.
+Twice a second the times of three files are asked for. Only when one has changed is anything read, and only what the
+page does not have yet is sent. More often would look no smoother, and every look is taken from the training's time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
@@ -28,8 +29,8 @@ from nudgenet.watching.curves import kept_when_thinned
 if TYPE_CHECKING:
     from nudgenet.page.context import Context
 
-INTERVAL_S = 0.1  # between two frames, at least
-STATE_EVERY = 10  # intervals between two questions whether the run is still being trained
+INTERVAL_S = 0.5  # between two frames, at least
+STATE_EVERY = 2  # intervals between two questions whether the run is still being trained
 MOST_EPOCHS = 500  # in a frame; the next one has the next ones
 MOST_STEPS = 400  # points of the curve of steps in a frame
 
@@ -79,9 +80,12 @@ class Watch:
         if step <= self.health_step:
             return None
         self.health_step = step
-        rates = self.store.batches(since=step - 1, columns=("learning_rate",))["learning_rate"]
-        rows = health_rows(layers, Run(self.store).settings.learning_rate, float(rates[0]) if len(rates) else None)
+        rows = health_rows(layers, self._learning_rate, self.store.rate_at(step))
         return {"step": step, "layers": rows}
+
+    @cached_property
+    def _learning_rate(self) -> float | None:
+        return Run(self.store).settings.learning_rate
 
     def _new_batches(self) -> dict[str, Any] | None:
         found = self.store.batches(since=self.step, columns=("step", "loss"))

@@ -6,6 +6,7 @@ Routes come from the modules in `ROUTES`. Training happens in other processes: t
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import socket
 import sys
@@ -35,6 +36,7 @@ ROUTES: list[ModuleType] = [runs, detail, curves, compare, live, sources, schema
 
 STATIC = Path(__file__).parent / "static"
 DEFAULT_PORT, PORTS_TO_TRY = 8721, 50
+NICENESS = 10  # of the page beside a training
 CTRL_C = 130  # the usual way to close the page: no failure
 BUG = "This is a bug in nudgenet: the lines where `nudge page` was started say more."
 
@@ -131,12 +133,23 @@ def serve(
             if open_browser:
                 webbrowser.open(address)
             if tied:
+                _give_way()
                 threading.Thread(target=_end_with_input, daemon=True).start()
             try:
                 server.run(sockets=[listening])
             finally:
                 context.jobs.close(say)
     return 0 if stop.exit_code == CTRL_C else stop.exit_code
+
+
+def _give_way() -> None:
+    """Let the training beside this page have the processor first: it must not wait for who only looks on.
+
+    Trainings that are started from this page give way to it, too. A page of its own keeps its priority, which they
+    would inherit and could not raise again.
+    """
+    if sys.platform != "win32":
+        os.nice(NICENESS)
 
 
 def _end_with_input() -> None:

@@ -197,6 +197,16 @@ class Store:
             if name in columns
         }  # fmt: skip
 
+    def last_batch(self) -> int:
+        """The last step that was recorded; 0 if none was."""
+        rows = self._select("batches", "select max(step) from batches")
+        return (rows and rows[0][0]) or 0
+
+    def rate_at(self, step: int) -> float | None:
+        """The learning rate of a step, or of the next one that was recorded; None if none was."""
+        rows = self._select("batches", "select learning_rate from batches where step >= ? order by step limit 1", step)
+        return float(rows[0][0]) if rows else None
+
     def add_health(self, step: int, layers: Mapping[str, Mapping[str, Any]]) -> None:
         """Record how the layers were after a step, by their names and in their order."""
         rows = [(step, name, json.dumps(_finite(content))) for name, content in layers.items()]

@@ -25,9 +25,14 @@ export function piece(name) {
 }
 
 /** `path?a=1&b=2`; what is null is left out. */
-export function withQuery(path, query = {}) {
+export function withQuery(path, query) {
 	const text = new URLSearchParams(Object.entries(query).filter(([, value]) => value != null)).toString();
 	return text ? `${path}?${text}` : path;
+}
+
+/** The path of a run, or of something under it: `ofRun("a b", "rows", {part: "test"})`. */
+export function ofRun(name, part = "", query = {}) {
+	return withQuery(`runs/${piece(name)}${part && "/"}${part}`, query);
 }
 
 function address(path) {
@@ -35,15 +40,15 @@ function address(path) {
 }
 
 export function itemAddress(run, part, index) {
-	return source ? source.picture(part, index) : address(withQuery(`runs/${piece(run)}/item`, {part, index}));
+	return source ? source.picture(part, index) : address(ofRun(run, "item", {part, index}));
 }
 
 /** The JSON answer; raises ApiError with one plain line. `signal` of an AbortController ends it. */
-export function get(path, {signal = null} = {}) {
+export function get(path, signal = null) {
 	return source ? source.get(path) : ask("GET", path, undefined, signal);
 }
 
-export function post(path, body = {}, {signal = null} = {}) {
+export function post(path, body = {}, signal = null) {
 	return source ? source.post(path, body) : ask("POST", path, body, signal);
 }
 
@@ -52,35 +57,24 @@ export function remove(path) {
 }
 
 async function ask(method, path, body, signal = null) {
-	const options = {method, signal, credentials: "same-origin", headers: {Accept: "application/json"}};
-	if (body !== undefined) {
-		options.body = JSON.stringify(body);
-		options.headers["Content-Type"] = "application/json";
-	}
-	let answer;
-	try {
-		answer = await fetch(address(path), options);
-	} catch (error) {
+	const headers = {Accept: "application/json", ...(body && {"Content-Type": "application/json"})};
+	const answer = await fetch(address(path), {method, signal, headers, body: body && JSON.stringify(body)}).catch(error => {
 		if (error.name === "AbortError") throw error;
 		throw new ApiError("The page's server does not answer. Is `nudge page` still running?");
-	}
-	const text = await answer.text();
-	let content = null;
-	try {
-		content = text ? JSON.parse(text) : null;
-	} catch {
-		throw new ApiError(`The server's answer cannot be read (status ${answer.status}).`, answer.status);
-	}
-	if (!answer.ok) throw new ApiError(content?.error ?? `The server refused (status ${answer.status}).`, answer.status);
+	});
+	const {ok, status} = answer;
+	const content = await answer.json().catch(error => {
+		if (error.name === "AbortError") throw error;
+		throw new ApiError(`The server's answer cannot be read (status ${status}).`, status);
+	});
+	if (!ok) throw new ApiError(content?.error ?? `The server refused (status ${status}).`, status);
 	return content;
 }
 
 /** A WebSocket under /api/ that speaks JSON: `socket(path, {open, message, close})` -> {send(object), close()}. */
 export function socket(path, {open = () => {}, message = () => {}, close = () => {}} = {}) {
 	const connection = new WebSocket(address(path).replace(/^http/, "ws"));
-	connection.addEventListener("open", open);
-	connection.addEventListener("message", event => message(JSON.parse(event.data)));
-	connection.addEventListener("close", close);
+	Object.assign(connection, {onopen: open, onclose: close, onmessage: event => message(JSON.parse(event.data))});
 	return {
 		send(content) {
 			if (connection.readyState === WebSocket.OPEN) connection.send(JSON.stringify(content));
@@ -89,11 +83,11 @@ export function socket(path, {open = () => {}, message = () => {}, close = () =>
 	};
 }
 
-const FIRST_WAIT = 500; // ms before the first new try; doubled up to LONGEST_WAIT
-const LONGEST_WAIT = 8000;
+const [FIRST_WAIT, LONGEST_WAIT] = [500, 8000]; // ms before a new try: doubled from the one up to the other
 
 /**
- * The live feed: one WebSocket for the whole page, which comes back quietly when it was lost.
+ * The live feed: one WebSocket for the whole page, which comes back quietly when it was lost. A page that nobody sees
+ * asks for nothing: a training should not wait for pictures that are not looked at.
  *
  * subscribe(fn) -> end: `fn(message)` for the server's messages, and {connected: bool} when that changes.
  * watch(name, known): the run whose news after {epoch, step} are wanted; null: only the list of runs.
@@ -104,6 +98,7 @@ export function liveFeed() {
 	let current = null;
 	let wait = FIRST_WAIT;
 	const tell = message => [...listeners].forEach(listener => listener(message));
+	const wish = () => current?.send(document.hidden ? {watch: null} : wanted);
 
 	function learn(message) {
 		if (message.run === wanted.watch) {
@@ -119,7 +114,7 @@ export function liveFeed() {
 			open() {
 				opened = true;
 				wait = FIRST_WAIT;
-				current.send(wanted);
+				wish();
 				tell({connected: true});
 			},
 			message: learn,
@@ -131,7 +126,10 @@ export function liveFeed() {
 		});
 	}
 
-	if (!source) connect();
+	if (!source) {
+		connect();
+		document.addEventListener("visibilitychange", wish);
+	}
 	return {
 		subscribe(listener) {
 			listeners.add(listener);
@@ -139,7 +137,7 @@ export function liveFeed() {
 		},
 		watch(name, {epoch = 0, step = 0} = {}) {
 			Object.assign(wanted, {watch: name, epoch, step});
-			current?.send(wanted);
+			wish();
 		},
 	};
 }

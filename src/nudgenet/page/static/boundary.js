@@ -1,25 +1,22 @@
 // Where the answer turns: a run's answers over two of its columns, the others held at your row's values.
 
-import {h, replace, table} from "./dom.js";
+import {h, lazily, replace, table} from "./dom.js";
 import {number, percent} from "./format.js";
 import {answerAt, axisChoices, mapWords, numberColumns, paintMap, picture} from "./maps.js";
-import {follow, lazily, ofRun, panel} from "./panel.js";
+import {ask, panel} from "./panel.js";
 
 const DRAGGED = 40; // points a side while the slider moves
 const RESTING = 80;
 
-export function mountBoundary(container, run, store, cleanup) {
+export function mountBoundary(view) {
+	const {run, store, cleanup} = view;
 	const numeric = numberColumns(run);
 	if (numeric.length < 2 || (run.exported && !run.exported.axes)) return;
-	const frame = panel("Decision boundary", "boundary");
 	const chosen = {};
 	const controls = h("div.controls", {hidden: Boolean(run.exported)});
 	const choose = ([x, y]) => {
-		Object.assign(chosen, {x, y});
-		replace(
-			controls,
-			axisChoices(numeric, chosen, () => asked.refresh()),
-		);
+		const axes = axisChoices(numeric, Object.assign(chosen, {x, y}), () => refresh());
+		replace(controls, axes);
 	};
 	let latest = null;
 	const drawing = picture("Decision boundary", 320, (context, width, height) => latest && paintMap(context, width, height, {...latest, own: own()}), cleanup);
@@ -27,44 +24,36 @@ export function mountBoundary(container, run, store, cleanup) {
 	const axes = {x: h("p.axis-name"), y: h("p.axis-name")};
 	const words = h("p.small.soft");
 	const numbers = lazily("The same as a table", () => latest && coarse(latest, chosen));
-	frame.body.append(
-		h("p.about", "The answer for every pair of values; the other columns stay as in your row (the cross). The dark line is where the answer turns."),
-		controls,
-		axes.y,
-		drawing.canvas,
-		axes.x,
-		words,
-		numbers.element,
-	);
-	container.append(frame.element);
+	const turns = run.task?.kind === "regression" ? "Square points are high, round ones low." : "The line is where the answer turns.";
+	const about = `The answer for every pair of values; the other columns stay as in your row (the cross). ${turns}`;
+	const content = [controls, axes.y, drawing.canvas, axes.x, words, numbers.element];
+	const {follow} = panel(view, "Decision boundary", "boundary", h("p.about", about), content);
 
 	/** The first time: the two columns that change the answer on your row most. */
 	async function telling(state, signal) {
-		const {columns} = await ofRun(run.name).ask("whatif", state, signal);
+		const {columns} = await ask("whatif", state, signal);
 		const known = columns.map(({name}) => name).filter(name => numeric.includes(name));
 		choose([...new Set([...known, ...numeric])]);
 	}
 
-	const asked = follow(frame, store, ["step", "mode", "row", "member"], {
-		cleanup,
-		ask(state, signal) {
-			if (!state.row || (chosen.x && chosen.x === chosen.y)) return null;
-			const question = () => ofRun(run.name).ask("boundary", state, signal, {...chosen, resolution: state.mode === "nearest" ? DRAGGED : RESTING});
-			return chosen.x ? question() : telling(state, signal).then(question);
-		},
-		show(found) {
-			latest = {...found, classes: found.classes?.length ? found.classes : null};
-			drawing.draw();
-			replace(axes.x, `${chosen.x}: ${number(found.x[0])} to ${number(found.x.at(-1))} →`);
-			replace(axes.y, `↑ ${chosen.y}: ${number(found.y[0])} to ${number(found.y.at(-1))}`);
-			const text = mapWords(latest.grid, latest.classes);
-			replace(words, text);
-			drawing.canvas.setAttribute("aria-label", `Decision boundary over ${chosen.x} and ${chosen.y}. ${text}`);
-			numbers.changed();
-		},
+	const question = (state, signal) => {
+		if (!state.row || (chosen.x && chosen.x === chosen.y)) return null;
+		const wanted = () => ask("boundary", state, signal, {...chosen, resolution: state.mode === "nearest" ? DRAGGED : RESTING});
+		return chosen.x ? wanted() : telling(state, signal).then(wanted);
+	};
+	const refresh = follow(["step", "mode", "row", "member"], question, found => {
+		latest = {...found, classes: found.classes?.length ? found.classes : null};
+		drawing.draw();
+		const ends = values => `${number(values[0])} to ${number(values.at(-1))}`;
+		replace(axes.x, `${chosen.x}: ${ends(found.x)} →`);
+		replace(axes.y, `↑ ${chosen.y}: ${ends(found.y)}`);
+		const text = mapWords(latest.grid, latest.classes);
+		replace(words, text);
+		drawing.canvas.setAttribute("aria-label", `Decision boundary over ${chosen.x} and ${chosen.y}. ${text}`);
+		numbers.changed();
 	});
 	if (run.exported) choose(run.exported.axes);
-	cleanup.add(store.subscribe((_, changed) => changed.has("cells") && drawing.draw()));
+	cleanup.on(store, ["cells"], drawing.draw);
 }
 
 function coarse({x, y, grid, classes}, chosen) {

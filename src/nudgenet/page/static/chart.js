@@ -3,26 +3,26 @@
 // Two canvases lie on each other: the lines below are painted when data or window change, the overlay above (cursor,
 // readout, selection) at every move of the mouse. scales.js has the arithmetic, plot.js the painting.
 
-import {announce, button, debounce, h, perFrame, replace, s, table, uniqueId} from "./dom.js";
+import {announce, button, debounce, h, lazily, perFrame, put, replace, s, table, uniqueId} from "./dom.js";
 import {number} from "./format.js";
 import {axisTicks, leftMargin, paintAxes, paintLevels, paintLine, paintMark, paintOverlay, paintRegion, paintRegionLabel, paints, prepared} from "./plot.js";
-import {extent, makeScale, nearest, padded, smooth, thin, zoomed} from "./scales.js";
+import {extent, makeScale, mergeWindow, nearest, padded, smooth, thin, zoomed} from "./scales.js";
 
 const HELP = "Drag, or plus and minus, to zoom; 0 to see all again; left and right to read values; shift with them to move along; Enter to go to that step.";
 const ROWS = 200; // of the table below a chart
 const LISTED = 8; // lines in the readout
-
 const EMPTY = {series: [], levels: [], marks: [], regions: [], cursor: null, kind: "linear", smoothing: 0, unit: {name: "step", divide: 1}};
 
 /**
- * title: what it shows. onWindow([from, to] | null): the window changed. onPick(step): a click or Enter.
+ * title: what it shows. onPick(step): a click or Enter. finer(series, from, to) -> promise of {name: {x, y, total}}:
+ * the points of a zoomed window, of those series that have more (`total`) than they show.
  * update(model) with any of
- *   series   [{name, label, colour: "--train", dash: [6, 4], x, y, width, smoothed: false, total, shown, format}]
+ *   series   [{name, label, colour: "--train", dash: [6, 4], x, y, width, smoothed: false, quiet, total, format}]
  *   levels   [{label, y}]      marks  [{x, y, label}]      regions  [{from, to, label}]
  *   cursor   step or null      kind   "linear" | "log"     smoothing  0 to below 1
  *   unit     {name: "epoch", divide: steps per epoch}: x is always in steps
  */
-export function createChart({title, low = false, onWindow = () => {}, onPick = null, format = number}) {
+export function createChart({title, low = false, finer = null, onPick = null, format = number}) {
 	const base = h("canvas", {"aria-hidden": "true"});
 	const overlay = h("canvas", {"aria-hidden": "true"});
 	const readout = h("div.readout", {hidden: true, "aria-hidden": "true"});
@@ -31,42 +31,68 @@ export function createChart({title, low = false, onWindow = () => {}, onPick = n
 	const legend = h("ul.legend");
 	const thinned = h("span");
 	const reset = button("Show all", () => setWindow(null), {class: "link", hidden: true});
-	const numbers = h("details", h("summary", "The numbers"));
-	const element = h("div", {class: low ? "chart low" : "chart"}, legend, stage, help, h("div.below", thinned, reset), numbers);
+	const numbers = lazily("The numbers", () => numbersTable(`${title}, each ${model.unit.name}`, shown, model.unit, format));
+	const element = h(low ? "div.chart.low" : "div.chart", legend, stage, help, h("div.below", thinned, reset), numbers.element);
 
 	let model = EMPTY;
-	let shown = []; // the series with their smoothed lines and colours
+	let shown = []; // the series with their smoothed lines, finer within the window
 	let frame = null;
 	let part = null; // the zoomed window in steps, or null
+	let fine = null; // {from, to, found} of a window that was asked for
 	let hovered = null;
 	let drag = null;
-	const tellWindow = debounce(() => onWindow(part), 60);
+	let isInSight = true;
 
 	function whole() {
-		const bounds = extent(model.series.map(({x}) => ({x, y: x}))) ?? [0, 1];
-		const [from, to] = bounds;
+		const [from, to] = extent(shown.map(({x}) => ({x, y: x}))) ?? [0, 1];
 		return to > from ? [from, to] : [from, from + 1];
 	}
 
 	function setWindow(next) {
 		part = next;
 		reset.hidden = part === null;
-		tellWindow();
+		if (!part && fine) {
+			fine = null;
+			arrange();
+		}
+		refine();
 		paintAll();
+	}
+
+	const refine = debounce(async () => {
+		const coarse = model.series.filter(({total, x}) => total > x.length);
+		if (!part || !finer || !coarse.length) return;
+		const [from, to, asked] = [Math.floor(part[0]), Math.ceil(part[1]), part];
+		const found = await finer(coarse, from, to);
+		if (part !== asked) return; // it was moved on meanwhile
+		fine = {from, to, found};
+		arrange();
+		paintSoon();
+	}, 60);
+
+	/** The lines as they are drawn: with their window in full where it was fetched, and smoothed. */
+	function arrange() {
+		shown = model.series.map(one => {
+			const more = fine?.found[one.name];
+			const points = more ? mergeWindow(one, more, fine.from, fine.to) : one;
+			const smoothed = one.smoothed !== false && model.smoothing > 0;
+			const counts = {total: (more ?? one).total, given: (more ?? one).x.length};
+			return {width: 2, dash: [], ...one, ...points, ...counts, smooth: smoothed && smooth(points.x, points.y, model.smoothing)};
+		});
+		describe();
 	}
 
 	function layOut(context, width, height) {
 		const log = model.kind === "log";
 		const [from, to] = part ?? whole();
-		const seen = {from, to, positive: log};
-		const columns = model.series.filter(({quiet}) => !quiet);
-		const range = extent(columns, seen) ?? extent(columns, {positive: log}) ?? extent(model.series, {positive: log}) ?? [0, 1];
-		const near = model.levels.filter(({y}) => y > range[0] - 1.5 * (range[1] - range[0]) && y < range[1] + 1.5 * (range[1] - range[0]) && (!log || y > 0));
-		const all = part ? range : [Math.min(range[0], ...near.map(({y}) => y)), Math.max(range[1], ...near.map(({y}) => y))];
-		const [bottom, top] = padded(all, model.kind);
+		const columns = shown.filter(({quiet}) => !quiet);
+		const range = extent(columns, {from, to, positive: log}) ?? extent(columns, {positive: log}) ?? extent(shown, {positive: log}) ?? [0, 1];
+		const room = 1.5 * (range[1] - range[0]);
+		const near = part ? [] : model.levels.map(({y}) => y).filter(y => y > range[0] - room && y < range[1] + room && (!log || y > 0));
+		const [bottom, top] = padded([Math.min(range[0], ...near), Math.max(range[1], ...near)], model.kind);
 		const space = {from, to, low: bottom, high: top, log: log && bottom > 0, divide: model.unit.divide};
 		const ticks = axisTicks({...space, width: width - 60, height: height - 40});
-		const left = leftMargin(context, ticks.y);
+		const left = leftMargin(context, ticks.y, model.unit.name);
 		const box = {left, right: width - 10, top: 8, bottom: height - 28};
 		return {...box, ticks, sx: makeScale(from, to, box.left, box.right), sy: makeScale(bottom, top, box.bottom, box.top, space.log ? "log" : "linear")};
 	}
@@ -82,12 +108,12 @@ export function createChart({title, low = false, onWindow = () => {}, onPick = n
 		for (const one of shown) {
 			const colour = paint.of(one.colour);
 			const rough = one.smooth && model.smoothing > 0;
-			paintLine(context, frame, {...one, colour, width: rough ? 1 : one.width, alpha: rough ? 0.45 : one.quiet ? 0.5 : 1, dash: rough ? [] : one.dash});
+			paintLine(context, frame, {...one, colour, width: rough ? 1 : one.width, alpha: rough ? 0.8 : 1, dash: rough ? [] : one.dash});
 			if (rough) paintLine(context, frame, {...one, y: one.smooth, colour});
 		}
 		const taken = paintLevels(context, frame, model.levels, paint);
 		for (const region of model.regions) paintRegionLabel(context, frame, region, paint, taken);
-		for (const mark of model.marks) paintMark(context, frame, mark, paint);
+		for (const mark of model.marks) paintMark(context, frame, mark, paint, taken);
 		paintOver();
 	}
 
@@ -117,18 +143,13 @@ export function createChart({title, low = false, onWindow = () => {}, onPick = n
 		readout.hidden = hovered === null || found.length === 0 || drag !== null;
 		if (readout.hidden) return;
 		const ordered = shown.map(one => found.find(reading => reading.one === one)).filter(Boolean);
-		replace(
-			readout,
-			h("b", position(at)),
-			ordered
-				.slice(0, LISTED)
-				.map(({one, y}) => h("span", h("i", {style: {color: "inherit"}}, swatch(one, paint.of(one.colour), 16), ` ${one.label}`), (one.format ?? format)(y))),
-			ordered.length > LISTED && h("span", `and ${ordered.length - LISTED} more`),
-		);
+		const line = ({one, y}) =>
+			h("span", h("i", {style: {color: "inherit"}}, swatch(one, paint.of(one.colour), 16), ` ${one.label}`), (one.format ?? format)(y));
+		const hidden = ordered.length - LISTED;
+		replace(readout, h("b", position(at)), ordered.slice(0, LISTED).map(line), hidden > 0 && h("span", `and ${hidden} more`));
 		const wide = readout.offsetWidth;
 		const x = frame.sx(at);
-		readout.style.left = `${x + 14 + wide < width ? x + 14 : Math.max(0, x - wide - 14)}px`;
-		readout.style.top = `${frame.top + 4}px`;
+		put(readout, {style: {left: `${x + 14 + wide < width ? x + 14 : Math.max(0, x - wide - 14)}px`, top: `${frame.top + 4}px`}});
 	}
 
 	function position(step) {
@@ -138,39 +159,21 @@ export function createChart({title, low = false, onWindow = () => {}, onPick = n
 
 	function update(changes) {
 		model = {...model, ...changes};
-		if ("series" in changes || "smoothing" in changes) {
-			shown = model.series.map(one => ({
-				width: 2,
-				dash: [],
-				...one,
-				smooth: one.smoothed === false ? null : model.smoothing > 0 && smooth(one.x, one.y, model.smoothing),
-			}));
-			describe();
-		}
+		if ("series" in changes || "smoothing" in changes) arrange();
 		if (Object.keys(changes).some(name => name !== "cursor")) paintSoon();
 		else paintOverSoon();
 	}
 
 	function describe() {
-		stage.setAttribute("aria-label", summary(title, model, format));
-		replace(
-			legend,
-			shown.map(one => h("li", swatch(one, `var(${one.colour})`), one.label)),
-		);
-		const [most] = model.series.filter(({total, shown: points, x}) => total > (points ?? x.length)).sort((a, b) => b.total - a.total);
-		replace(thinned, most ? `Shows ${number(most.shown ?? most.x.length)} of ${number(most.total)} points; the extremes are kept.` : "");
-		if (numbers.open) fillTable();
+		stage.setAttribute("aria-label", summary(title, {...model, series: shown}, format));
+		const keys = shown.map(one => h("li", swatch(one, `var(${one.colour})`), one.label));
+		replace(legend, keys);
+		const [most] = shown.filter(({total, given}) => total > given).sort((a, b) => b.total - a.total);
+		replace(thinned, most && `Shows ${number(most.given)} of ${number(most.total)} points; the extremes are kept.`);
+		numbers.changed();
 	}
 
-	function fillTable() {
-		const caption = `${title}, each ${model.unit.name}`;
-		const old = numbers.querySelector(".frame");
-		const frameOfTable = h("div.frame", {tabindex: "0", role: "region", "aria-label": caption}, numbersTable(caption, model, format));
-		if (old) old.replaceWith(frameOfTable);
-		else numbers.append(frameOfTable);
-	}
-
-	const paintSoon = perFrame(paintAll);
+	const paintSoon = perFrame(() => isInSight && paintAll());
 	const paintOverSoon = perFrame(paintOver);
 	const within = event => event.clientX - stage.getBoundingClientRect().left;
 	const clamp = pixel => Math.min(frame.right, Math.max(frame.left, pixel));
@@ -221,16 +224,11 @@ export function createChart({title, low = false, onWindow = () => {}, onPick = n
 		const [from, to] = part ?? whole();
 		const places = [...new Set(shown.filter(({quiet}) => !quiet).flatMap(({x}) => Array.from(x)))].filter(x => x >= from && x <= to).sort((a, b) => a - b);
 		if (!places.length) return;
-		const start = direction === "first" ? 0 : direction === "last" ? places.length - 1 : null;
-		const now = hovered === null ? (model.cursor ?? from) : hovered;
-		const index = start ?? Math.min(places.length - 1, Math.max(0, nearest(places, now) + direction));
-		hovered = places[index];
+		const index = nearest(places, hovered ?? model.cursor ?? from) + direction;
+		hovered = places[Math.min(places.length - 1, Math.max(0, index))];
 		paintOver();
-		announce(
-			`${position(hovered)}: ${readings(hovered)
-				.map(({one, y}) => `${one.label} ${(one.format ?? format)(y)}`)
-				.join(", ")}`,
-		);
+		const said = readings(hovered).map(({one, y}) => `${one.label} ${(one.format ?? format)(y)}`);
+		announce(`${position(hovered)}: ${said.join(", ")}`);
 	}
 
 	function pan(direction) {
@@ -241,19 +239,22 @@ export function createChart({title, low = false, onWindow = () => {}, onPick = n
 		setWindow([start, start + width]);
 	}
 
-	const middle = () => hovered ?? ((part ?? whole())[0] + (part ?? whole())[1]) / 2;
+	const around = factor => {
+		const [from, to] = part ?? whole();
+		zoom(hovered ?? (from + to) / 2, factor);
+	};
 	const keys = {
-		"+": () => zoom(middle(), 0.6),
-		"=": () => zoom(middle(), 0.6),
-		"-": () => zoom(middle(), 1 / 0.6),
+		"+": () => around(0.6),
+		"=": () => around(0.6),
+		"-": () => around(1 / 0.6),
 		0: () => setWindow(null),
 		ArrowLeft: event => (event.shiftKey ? pan(-1) : walk(-1)),
 		ArrowRight: event => (event.shiftKey ? pan(1) : walk(1)),
-		Home: () => walk("first"),
-		End: () => walk("last"),
+		Home: () => walk(-Infinity),
+		End: () => walk(Infinity),
 		Enter: () => onPick && hovered !== null && onPick(readings(hovered)[0]?.x),
 	};
-	stage.addEventListener("keydown", event => {
+	function keydown(event) {
 		if (event.key === "Escape" && (part || hovered !== null)) {
 			hovered = null;
 			setWindow(null);
@@ -261,32 +262,28 @@ export function createChart({title, low = false, onWindow = () => {}, onPick = n
 		else return;
 		event.preventDefault();
 		event.stopPropagation(); // the time slider listens for arrows, too
-	});
-	stage.addEventListener("pointerdown", pointerDown);
-	stage.addEventListener("pointermove", pointerMove);
-	stage.addEventListener("pointerup", pointerUp);
-	stage.addEventListener("pointercancel", () => (drag = null));
-	stage.addEventListener("dblclick", () => setWindow(null));
-	stage.addEventListener("wheel", wheel, {passive: false});
+	}
+
 	const forget = () => {
 		hovered = null;
 		paintOverSoon();
 	};
-	stage.addEventListener("pointerleave", forget);
-	stage.addEventListener("blur", forget);
-	numbers.addEventListener("toggle", () => numbers.open && fillTable());
-	const observer = new ResizeObserver(paintSoon);
-	observer.observe(stage);
+	const pointer = {pointerdown: pointerDown, pointermove: pointerMove, pointerup: pointerUp, pointercancel: () => (drag = null), pointerleave: forget};
+	put(stage, {on: {...pointer, keydown, blur: forget, dblclick: () => setWindow(null)}});
+	stage.addEventListener("wheel", wheel, {passive: false});
+	const size = new ResizeObserver(paintSoon);
+	const sight = new IntersectionObserver(entries => {
+		isInSight = entries.at(-1).isIntersecting;
+		paintSoon();
+	});
+	size.observe(stage);
+	sight.observe(stage);
 	return {
 		element,
-		stage,
 		update,
 		setWindow,
 		redraw: paintAll,
-		destroy: () => observer.disconnect(),
-		get window() {
-			return part;
-		},
+		destroy: () => (size.disconnect(), sight.disconnect()),
 		setTitle(text) {
 			title = text;
 		},
@@ -294,16 +291,8 @@ export function createChart({title, low = false, onWindow = () => {}, onPick = n
 }
 
 export function swatch(one, colour, width = 26) {
-	const line = s("line", {
-		x1: 0,
-		x2: width,
-		y1: 6,
-		y2: 6,
-		"stroke-dasharray": (one.dash ?? []).join(" ") || null,
-		"stroke-width": Math.min(3, one.width ?? 2.5),
-	});
-	line.style.stroke = colour;
-	if (one.quiet) line.style.opacity = "0.6";
+	const looks = {"stroke-dasharray": one.dash?.join(" ") || null, "stroke-width": Math.min(3, one.width ?? 2.5)};
+	const line = s("line", {x2: width, y1: 6, y2: 6, ...looks, style: {stroke: colour}});
 	return s("svg", {width, height: 12, "aria-hidden": "true"}, line);
 }
 
@@ -315,23 +304,20 @@ export function summary(title, model, format = number) {
 		const say = one.format ?? format;
 		const known = one.y.map((y, index) => [one.x[index], y]).filter(([, y]) => Number.isFinite(y));
 		if (!known.length) return `${one.label}: nothing yet`;
+		const place = ([step, value]) => `${say(value)} at ${at(step)}`;
 		const lowest = known.reduce((a, b) => (b[1] < a[1] ? b : a));
 		const highest = known.reduce((a, b) => (b[1] > a[1] ? b : a));
-		const last = known[known.length - 1];
-		return `${one.label}: from ${say(known[0][1])} at ${at(known[0][0])} to ${say(last[1])} at ${at(last[0])}; lowest ${say(lowest[1])} at ${at(lowest[0])}, highest ${say(highest[1])} at ${at(highest[0])}`;
+		return `${one.label}: from ${place(known[0])} to ${place(known.at(-1))}; lowest ${place(lowest)}, highest ${place(highest)}`;
 	});
 	const levels = model.levels.map(({label, y}) => `${label}: ${format(y)}`);
 	const places = [...model.marks.map(({label, x}) => `${label} at ${at(x)}`), ...model.regions.map(({label}) => label)];
 	return [`${title} by ${name}`, ...lines, ...places, ...levels].join(". ");
 }
 
-function numbersTable(caption, model, format) {
-	const columns = model.series.map(one => ({...one, kept: thin(one, Math.max(4, ROWS))}));
-	const places = [...new Set(columns.flatMap(({kept}) => kept.x))].sort((a, b) => a - b).slice(0, ROWS * 2);
-	const known = columns.map(({kept}) => new Map(kept.x.map((x, index) => [x, kept.y[index]])));
-	const rows = places.map(x => [
-		number(x / model.unit.divide),
-		...columns.map((one, index) => (known[index].has(x) ? (one.format ?? format)(known[index].get(x)) : "")),
-	]);
-	return table(caption, [model.unit.name, ...columns.map(({label}) => label)], rows, {numeric: [0, ...columns.map((_, index) => index + 1)]});
+function numbersTable(caption, series, unit, format) {
+	const kept = series.map(one => thin(one, ROWS));
+	const places = [...new Set(kept.flatMap(({x}) => x))].sort((a, b) => a - b).slice(0, ROWS * 2);
+	const columns = kept.map(({x, y}, at) => new Map(x.map((step, index) => [step, (series[at].format ?? format)(y[index])])));
+	const rows = places.map(x => [number(x / unit.divide), ...columns.map(column => column.get(x) ?? "")]);
+	return table(caption, [unit.name, ...series.map(({label}) => label)], rows, {numeric: [...Array(series.length + 1).keys()]});
 }

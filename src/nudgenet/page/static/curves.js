@@ -1,11 +1,11 @@
 // The curves of a run: which are shown, fetched as finely as the window needs, grown while it trains.
 
-import {get, piece, withQuery} from "./api.js";
+import {get, ofRun} from "./api.js";
 import {createChart} from "./chart.js";
 import {append, button, folded, h, labelled, problem, replace, select, shareSlider, tick} from "./dom.js";
 import {MODELS, METRICS, capital, metricLabel, number, score} from "./format.js";
 import {term} from "./glossary.js";
-import {appended, mergeWindow, thin} from "./scales.js";
+import {appended, thin} from "./scales.js";
 
 const POINTS = 800;
 const MOST_HELD = 4000; // points of one line that grew while it was watched; then it is thinned again
@@ -23,14 +23,12 @@ const FORKS = [
 function subjects(available, detail) {
 	const has = new Set(available.map(({name}) => name));
 	const metrics = [...has].filter(name => name.startsWith("validation_") && name !== "validation_loss").map(name => name.slice(11));
-	const found = [{key: "loss", label: "Loss", lines: ["train_loss", "validation_loss"], batch: "batch_loss"}];
-	for (const metric of metrics) {
-		found.push({key: metric, label: capital(metricLabel(metric)), metric, lines: [`train_${metric}`, `validation_${metric}`]});
-	}
-	if (detail === "practitioner") {
-		found.push({key: "learning_rate", label: "Learning rate", lines: ["learning_rate"], batch: "batch_learning_rate"});
-		found.push({key: "gradient_norm", label: "Gradient norm", lines: ["gradient_norm"], batch: "batch_gradient_norm"});
-	}
+	const found = [
+		{key: "loss", label: "Loss", lines: ["train_loss", "validation_loss"], batch: "batch_loss"},
+		...metrics.map(metric => ({key: metric, label: capital(metricLabel(metric)), metric, lines: [`train_${metric}`, `validation_${metric}`]})),
+	];
+	if (detail === "practitioner")
+		for (const key of ["learning_rate", "gradient_norm"]) found.push({key, label: capital(metricLabel(key)), lines: [key], batch: `batch_${key}`});
 	return found.map(one => ({...one, lines: one.lines.filter(name => has.has(name)), batch: has.has(one.batch) ? one.batch : null}));
 }
 
@@ -52,17 +50,11 @@ function lineOf(name, detail) {
 export function mountCurves(container, run, store, cleanup, toTries) {
 	const view = {subject: "loss", kind: "linear", smoothing: 0, unit: "epoch", batches: false};
 	const known = {available: [], series: new Map(), best_step: null, overfit_from_step: null, steps_per_epoch: run.plan?.steps_per_epoch || 1, baselines: {}};
-	const forks = new Map(); // name -> {label, series: Map}
+	const forks = new Map(); // name -> {label, series: {name: points}}
 	const controls = h("div.controls");
 	const overfit = h("div.overfit-words", {"aria-live": "polite"});
-	const chart = createChart({
-		title: "Loss",
-		onWindow: part => (part ? fetchWindow(part) : restore()),
-		onPick: step => step !== undefined && store.set({step: Math.round(step), mode: "exact"}),
-	});
+	const chart = createChart({title: "Loss", finer, onPick: step => step !== undefined && store.set({step: Math.round(step), mode: "exact"})});
 	append(container, controls, chart.element, overfit);
-	let windowed = null; // {from, to, series: Map} while a window is shown finer than the whole
-	let asked = 0;
 
 	const subject = () => {
 		const all = subjects(known.available, store.state.detail);
@@ -75,7 +67,12 @@ export function mountCurves(container, run, store, cleanup, toTries) {
 
 	async function fetchSeries(name, wanted, window = {}) {
 		if (!wanted.length) return {series: {}};
-		return get(withQuery(`runs/${piece(name)}/series`, {names: wanted.join(","), x: "step", points: POINTS, ...window}));
+		return get(ofRun(name, "series", {names: wanted.join(","), x: "step", points: POINTS, ...window}));
+	}
+
+	async function finer(lines, from, to) {
+		const wanted = lines.map(({name}) => name).filter(name => known.series.has(name)); // forks are drawn as they came
+		return (await fetchSeries(run.name, wanted, {from, to})).series;
 	}
 
 	function take(answer, into) {
@@ -98,41 +95,15 @@ export function mountCurves(container, run, store, cleanup, toTries) {
 		draw();
 	}
 
-	/** A zoomed window in full: only where the whole had to be thinned. */
-	async function fetchWindow([from, to]) {
-		const coarse = names().filter(name => (known.series.get(name)?.total ?? 0) > (known.series.get(name)?.x.length ?? 0));
-		if (!coarse.length) return;
-		asked += 1;
-		const mine = asked;
-		const answer = await fetchSeries(run.name, coarse, {from: Math.floor(from), to: Math.ceil(to)});
-		if (mine !== asked || cleanup.ended || !chart.window) return;
-		windowed = {from: Math.floor(from), to: Math.ceil(to), series: new Map(Object.entries(answer.series))};
-		draw();
-	}
-
-	function restore() {
-		asked += 1;
-		windowed = null;
-		draw();
-	}
-
 	function lines() {
 		const {metric} = subject() ?? {};
 		const format = metric ? value => score(metric, value) : value => number(value, 4);
-		const own = names()
-			.filter(name => known.series.has(name))
-			.map(name => {
-				const coarse = known.series.get(name);
-				const fine = windowed?.series.get(name);
-				const points = fine ? mergeWindow(coarse, fine, windowed.from, windowed.to) : coarse;
-				return {name, format, ...lineOf(name, store.state.detail), ...points, total: fine?.total ?? coarse.total, shown: (fine ?? coarse).x.length};
-			});
-		const others = [...forks.values()].flatMap(({label, series}, index) =>
-			names()
-				.filter(name => name.startsWith("validation_") && series.has(name))
-				.map(name => ({name: `${label} ${name}`, format, ...FORKS[index % FORKS.length], label: `${label}, validation`, ...series.get(name)})),
-		);
-		return [...own, ...others];
+		const held = names().filter(name => known.series.has(name));
+		const own = held.map(name => ({name, format, ...lineOf(name, store.state.detail), ...known.series.get(name)}));
+		const [judged] = held.filter(name => name.startsWith("validation_"));
+		const looks = index => FORKS[index % FORKS.length];
+		const others = [...forks].map(([name, {label, series}], index) => ({name, format, label: `${label}, validation`, ...looks(index), ...series[judged]}));
+		return [...own, ...others.filter(({x}) => x)];
 	}
 
 	function levels() {
@@ -155,16 +126,8 @@ export function mountCurves(container, run, store, cleanup, toTries) {
 		const marks = best && validation ? [{x: best, y: validation.y[validation.x.indexOf(best)] ?? NaN, label: `best, epoch ${epochOf(best)}`}] : [];
 		const from = known.overfit_from_step;
 		const regions = from && ["loss", "log_loss"].includes(key) ? [{from, to: Math.max(last, from), label: `overfitting since epoch ${epochOf(from)}`}] : [];
-		chart.update({
-			series: own,
-			levels: levels(),
-			marks,
-			regions,
-			kind: view.kind,
-			smoothing: view.smoothing,
-			unit: {name: view.unit, divide},
-			cursor: store.state.step,
-		});
+		const {kind, smoothing, unit} = view;
+		chart.update({series: own, levels: levels(), marks, regions, kind, smoothing, unit: {name: unit, divide}, cursor: store.state.step});
 		drawOverfit(from);
 	}
 
@@ -180,24 +143,17 @@ export function mountCurves(container, run, store, cleanup, toTries) {
 		const state = [from, known.best_step, last].join();
 		if (!from || overfit.dataset.state === state) return;
 		overfit.dataset.state = state;
+		const best = epochOf(known.best_step);
+		const since = h("strong", term("overfitting", "Overfitting"), ` since epoch ${epochOf(from)}.`);
 		const said = step => `training ${number(valueAt("train_loss", step))}, validation ${number(valueAt("validation_loss", step))}`;
+		const evidence = [
+			"From there on the network still gets better on the rows that it trains on, and clearly worse on the validation rows, which it never sees: it learns its training rows by heart.",
+			`Loss at epoch ${best}, the best: ${said(known.best_step)}. At epoch ${epochOf(last)}, the last: ${said(last)}.`,
+		];
 		replace(
 			overfit,
-			h(
-				"p",
-				h("strong", term("overfitting", "Overfitting"), ` since epoch ${epochOf(from)}.`),
-				" The weights of the ",
-				term("best epoch"),
-				`, ${epochOf(known.best_step)}, are the ones that are kept.`,
-			),
-			folded(
-				"Why? The evidence",
-				h(
-					"p",
-					"From there on the network still gets better on the rows that it trains on, and clearly worse on the validation rows, which it never sees: it learns its training rows by heart.",
-				),
-				h("p", `Loss at epoch ${epochOf(known.best_step)}, the best: ${said(known.best_step)}. At epoch ${epochOf(last)}, the last: ${said(last)}.`),
-			),
+			h("p", since, " The weights of the ", term("best epoch"), `, ${best}, are the ones that are kept.`),
+			folded("Why? The evidence", h("p", evidence[0]), h("p", evidence[1])),
 			run.advice?.length > 0 && button("What to try", toTries, {class: "link"}),
 		);
 	}
@@ -207,18 +163,11 @@ export function mountCurves(container, run, store, cleanup, toTries) {
 		const state = JSON.stringify([options, view.subject, store.state.detail]);
 		if (controls.dataset.state === state) return; // what has the focus keeps it
 		controls.dataset.state = state;
-		const batch = subject()?.batch;
+		const {batch, key: chosen} = subject() ?? {};
+		const choices = options.map(({key, label}) => [key, label]);
 		replace(
 			controls,
-			labelled(
-				"Show",
-				select(
-					options.map(({key, label}) => [key, label]),
-					subject()?.key,
-					choose,
-					{"aria-label": "What is shown"},
-				),
-			),
+			labelled("Show", select(choices, chosen, choose, {"aria-label": "What is shown"})),
 			batch && tick("each batch", view.batches, batches => set({batches}, true)),
 			tick("log scale", view.kind === "log", log => set({kind: log ? "log" : "linear"})),
 			tick("in steps", view.unit === "step", steps => set({unit: steps ? "step" : "epoch"})),
@@ -252,20 +201,10 @@ export function mountCurves(container, run, store, cleanup, toTries) {
 
 	function grow({epochs = [], batches = null}) {
 		const steps = epochs.map(({step}) => step);
-		for (const key of ["train_loss", "validation_loss", "learning_rate", "gradient_norm"])
-			add(
-				key,
-				steps,
-				epochs.map(epoch => epoch[key]),
-			);
-		for (const part of ["train", "validation"]) {
-			for (const metric of Object.keys(METRICS))
-				add(
-					`${part}_${metric}`,
-					steps,
-					epochs.map(epoch => epoch[`${part}_metrics`]?.[metric] ?? null),
-				);
-		}
+		const addEpochs = (name, of) => add(name, steps, epochs.map(of));
+		for (const key of ["train_loss", "validation_loss", "learning_rate", "gradient_norm"]) addEpochs(key, epoch => epoch[key]);
+		for (const metric of Object.keys(METRICS))
+			for (const part of ["train", "validation"]) addEpochs(`${part}_${metric}`, epoch => epoch[`${part}_metrics`]?.[metric] ?? null);
 		if (batches?.step?.length) add("batch_loss", batches.step, batches.loss);
 		for (const epoch of epochs) {
 			if (!known.steps_per_epoch || known.steps_per_epoch === 1) known.steps_per_epoch = epoch.step / epoch.epoch;
@@ -280,20 +219,16 @@ export function mountCurves(container, run, store, cleanup, toTries) {
 		const wanted = names().filter(one => one.startsWith("validation_"));
 		const {series} = await fetchSeries(name, wanted);
 		if (cleanup.ended) return;
-		forks.set(name, {label, series: new Map(Object.entries(series))});
+		forks.set(name, {label, series});
 		draw();
 	}
 
 	cleanup.add(chart.destroy);
-	cleanup.add(
-		store.subscribe((state, changed) => {
-			if (changed.has("step")) chart.update({cursor: state.step});
-			if (changed.has("detail")) {
-				drawControls();
-				draw();
-			}
-			if (changed.has("dark")) chart.redraw();
-		}),
-	);
+	cleanup.on(store, ["step"], ({step}) => chart.update({cursor: step}));
+	cleanup.on(store, ["dark"], chart.redraw);
+	cleanup.on(store, ["detail"], () => {
+		drawControls();
+		draw();
+	});
 	return {grow, overlay, refresh};
 }

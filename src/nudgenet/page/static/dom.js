@@ -33,31 +33,17 @@ function build(create, kind, [first, ...rest]) {
 /** The element with these attributes; see `h`. */
 export function put(element, attributes) {
 	for (const [name, value] of Object.entries(attributes)) {
-		if (name === "on") {
-			for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
-		} else if (name === "style") {
-			for (const [property, setting] of Object.entries(value)) setStyle(element, property, setting);
-		} else if (name === "data") {
-			Object.assign(element.dataset, value);
-		} else if (PROPERTIES.has(name) && name in element) {
-			element[name] = value ?? "";
-		} else if (value != null && value !== false) {
-			element.setAttribute(name, value === true ? "" : String(value));
-		}
+		if (name === "on") for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
+		else if (name === "style") for (const [property, setting] of Object.entries(value)) element.style.setProperty(property, setting);
+		else if (name === "data") Object.assign(element.dataset, value);
+		else if (PROPERTIES.has(name) && name in element) element[name] = value ?? "";
+		else if (value != null && value !== false) element.setAttribute(name, value === true ? "" : value);
 	}
 	return element;
 }
 
-function setStyle(element, property, value) {
-	if (property.startsWith("--")) element.style.setProperty(property, String(value));
-	else element.style[property] = value;
-}
-
 export function append(element, ...children) {
-	for (const child of children.flat(Infinity)) {
-		if (child == null || typeof child === "boolean") continue;
-		element.append(child instanceof Node ? child : document.createTextNode(String(child)));
-	}
+	element.append(...children.flat(Infinity).filter(child => child != null && typeof child !== "boolean"));
 	return element;
 }
 
@@ -78,22 +64,9 @@ export function table(caption, head, rows, {numeric = [], className = null, hide
 	const kind = index => (numeric.includes(index) ? "number" : null);
 	const cellOf = (cell, index) =>
 		index ? h("td", {class: kind(index), data: {label: head[index]?.textContent ?? head[index]}}, cell) : h("th", {scope: "row", class: kind(index)}, cell);
-	return h(
-		"table",
-		{class: className},
-		h("caption", {class: hideCaption ? "unseen" : null}, caption),
-		h(
-			"thead",
-			h(
-				"tr",
-				head.map((cell, index) => h("th", {scope: "col", class: kind(index)}, cell)),
-			),
-		),
-		h(
-			"tbody",
-			rows.map(row => h("tr", row.map(cellOf))),
-		),
-	);
+	const heads = head.map((cell, index) => h("th", {scope: "col", class: kind(index)}, cell));
+	const body = rows.map(row => h("tr", row.map(cellOf)));
+	return h("table", {class: className}, h("caption", {class: hideCaption ? "unseen" : null}, caption), h("thead", h("tr", heads)), h("tbody", body));
 }
 
 /** What may be wider than the page scrolls inside its own frame, by keyboard, too. */
@@ -103,6 +76,24 @@ export function frame(label, ...content) {
 
 export function folded(title, ...content) {
 	return h("details", h("summary", title), content);
+}
+
+/** Folded content that is made only while it is open: tables of many numbers cost nothing while nobody reads them. */
+export function lazily(title, make) {
+	const body = frame(title);
+	const element = h("details", {on: {toggle: refresh}}, h("summary", title), body);
+	let stale = true;
+	function refresh() {
+		if (element.open && stale) replace(body, make());
+		stale &&= !element.open;
+	}
+	return {
+		element,
+		changed() {
+			stale = true;
+			refresh();
+		},
+	};
 }
 
 export function button(label, onClick, attributes = {}) {
@@ -117,7 +108,7 @@ export function uniqueId(prefix = "id") {
 }
 
 export function announce(text) {
-	const region = document.getElementById("announcer");
+	const region = document.getElementById("announcer"); // a notebook has none
 	if (region) region.textContent = text;
 }
 
@@ -126,17 +117,20 @@ export function problem(what) {
 	return h("p.problem", {role: "alert"}, what.message ?? what);
 }
 
+/** A place for such a line: `say(words)` shows them, `say()` takes them away. */
+export function complaint() {
+	const element = put(problem(""), {hidden: true});
+	const say = words => put(replace(element, words), {hidden: !words});
+	return {element, say};
+}
+
 export function oops(error) {
 	toast(error.message, {bad: true});
 }
 
-export function select(options, chosen, onChoose, attributes = {}) {
-	const same = value => String(value) === String(chosen);
-	return h(
-		"select",
-		{...attributes, on: {change: event => onChoose(event.target.value)}},
-		options.map(([value, words]) => h("option", {value, selected: same(value)}, words)),
-	);
+export function select(choices, chosen, onChoose, attributes = {}) {
+	const options = choices.map(([value, words]) => h("option", {value, selected: String(value) === String(chosen)}, words));
+	return h("select", {...attributes, on: {change: event => onChoose(event.target.value)}}, options);
 }
 
 export function labelled(words, control) {
@@ -163,12 +157,8 @@ export function toast(text, {label = "", action = null, seconds = 8, bad = false
 	const close = () => (stay(), box.remove());
 	const wait = () => (stay(), (timer = setTimeout(close, seconds * 1000)));
 	const box = h(
-		"div",
-		{
-			class: bad ? "toast bad" : "toast",
-			role: bad ? "alert" : "status",
-			on: {mouseenter: stay, mouseleave: wait, focusin: stay, focusout: wait},
-		},
+		bad ? "div.toast.bad" : "div.toast",
+		{role: bad ? "alert" : "status", on: {mouseenter: stay, mouseleave: wait, focusin: stay, focusout: wait}},
 		h("span", text),
 		action && button(label, () => (close(), action())),
 		button("×", close, {class: "quiet", "aria-label": "Close this message"}),
@@ -194,15 +184,9 @@ async function copy(text) {
 /** A line to copy (a command, a piece of Python) with its button; `.set(text)` changes it. */
 export function copyable(text, label = "Copy") {
 	const code = h("code", text);
-	const element = h(
-		"div.copyable",
-		h("pre", {tabindex: "0"}, code),
-		button(label, () => copy(code.textContent)),
-	);
-	element.set = changed => {
-		code.textContent = changed;
-	};
-	return element;
+	const press = button(label, () => copy(code.textContent));
+	const element = h("div.copyable", h("pre", {tabindex: "0"}, code), press);
+	return Object.assign(element, {set: changed => replace(code, changed)});
 }
 
 /** Runs `action` once, `wait` ms after the last call. */
@@ -230,14 +214,13 @@ export function atMost(action, wait) {
 /** Runs `action` at most once per frame, with the values of the last call. */
 export function perFrame(action) {
 	let waiting = null;
+	const run = () => {
+		const last = waiting;
+		waiting = null;
+		action(...last);
+	};
 	return (...values) => {
-		if (waiting === null) {
-			requestAnimationFrame(() => {
-				const last = waiting;
-				waiting = null;
-				action(...last);
-			});
-		}
+		if (waiting === null) requestAnimationFrame(run);
 		waiting = values;
 	};
 }
@@ -249,11 +232,7 @@ export function prefersStill() {
 /** Radio buttons that look like one switch: one tab stop, arrow keys inside. */
 export function choice(label, options, chosen, onChoose) {
 	const name = uniqueId("choice");
-	return h(
-		"fieldset.choice",
-		h("legend.unseen", label),
-		options.map(([value, words]) =>
-			h("label", h("input", {type: "radio", name, value, checked: value === chosen, on: {change: () => onChoose(value)}}), h("span", words)),
-		),
-	);
+	const radio = value => h("input", {type: "radio", name, value, checked: value === chosen, on: {change: () => onChoose(value)}});
+	const labels = options.map(([value, words]) => h("label", radio(value), h("span", words)));
+	return h("fieldset.choice", h("legend.unseen", label), labels);
 }

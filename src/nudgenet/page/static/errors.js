@@ -1,52 +1,48 @@
 // From an error to the neurons behind it: confusion matrix and worst rows, the neurons most responsible for a row's
 // answer, and the training items that excite a neuron most.
 
-import {isExported, itemAddress, withQuery} from "./api.js";
+import {get, isExported, itemAddress, ofRun} from "./api.js";
 import {button, frame, h, prefersStill, put, replace, s} from "./dom.js";
 import {layerName, number, percent, plural, shortened} from "./format.js";
-import {data, follow, ofRun, panel} from "./panel.js";
-import {rowName, rowsTable} from "./row.js";
+import {ask, data, panel} from "./panel.js";
+import {rowName, rowsTable, shareBar} from "./row.js";
 
 const WORST = 10;
 
-export function mountErrors(container, run, store, cleanup) {
-	mountMistakes(container, run, store, cleanup);
-	mountResponsible(container, run, store, cleanup);
+export function mountErrors(view) {
+	mountMistakes(view);
+	mountResponsible(view);
 }
 
-function mountMistakes(container, run, store, cleanup) {
-	const place = panel("Errors", "errors");
+function mountMistakes(view) {
 	const matrix = h("div");
 	const heading = h("h3", "Worst rows");
 	const list = frame("Worst rows");
 	const back = button("All rows", () => narrow(null), {hidden: true});
-	const request = ofRun(run.name);
 	let cell = null; // {truth, answer} of the chosen cell
-	place.body.append(matrix, heading, back, list);
-	container.append(place.element);
+	const {element, follow} = panel(view, "Errors", "wide errors", h("div.two", matrix, h("div", heading, back, list)));
 
+	view.cleanup.on(view.store, ["gone"], ({gone}) => (element.hidden = Boolean(gone))); // without rows there are none to tell
 	const narrow = chosen => {
 		cell = chosen;
 		back.hidden = !cell;
 		replace(heading, cell ? `Truth ${cell.truth}, answer ${cell.answer}` : "Worst rows");
-		asked.refresh();
+		refresh();
 	};
 	const choose = row => {
-		store.set({row});
+		view.store.set({row});
 		goTo("responsible");
 	};
-	const asked = follow(place, store, ["step", "mode"], {
-		cleanup,
-		async ask(state, signal) {
-			const query = {part: "validation", sort: "worst", from: 0, count: WORST, step: state.step, mode: state.mode, truth: cell?.truth, answer: cell?.answer};
-			const [confusion, rows] = await Promise.all([request.ask("confusion", state, signal), request.get(withQuery("rows", query), {signal})]);
-			return {...confusion, rows};
-		},
-		show(found) {
-			if (found.matrix) showMatrix(matrix, found, cell, narrow);
-			else showPairs(matrix, found);
-			replace(list, found.rows.rows.length ? rowsTable(found.rows, choose) : h("p.soft", "No such rows."));
-		},
+	const question = async (state, signal) => {
+		const {name, step, mode} = state;
+		const query = {part: "validation", sort: "worst", from: 0, count: WORST, step, mode, ...cell};
+		const [confusion, rows] = await Promise.all([ask("confusion", state, signal), get(ofRun(name, "rows", query), signal)]);
+		return {...confusion, rows};
+	};
+	const refresh = follow(["step", "mode"], question, found => {
+		if (found.matrix) showMatrix(matrix, found, cell, narrow);
+		else showPairs(matrix, found);
+		replace(list, found.rows.rows.length ? rowsTable(found.rows, choose) : h("p.soft", "No such rows."));
 	});
 }
 
@@ -82,24 +78,14 @@ function showMatrix(place, {classes, matrix, part}, chosen, narrow) {
 }
 
 function buildMatrix(place, classes, part, narrow) {
-	const cell = (truth, answer) =>
-		h(
-			"td",
-			{class: truth === answer ? "right" : "wrong-cell"},
-			button("", () => narrow({truth: classes[truth], answer: classes[answer]})),
-		);
-	const body = classes.map((name, truth) =>
-		h(
-			"tr",
-			h("th", {scope: "row"}, shortened(name, 18)),
-			classes.map((_, answer) => cell(truth, answer)),
-		),
-	);
-	const head = h(
-		"tr",
-		h("th", {scope: "col", class: "corner"}, "truth ↓ answer →"),
-		classes.map(name => h("th", {scope: "col"}, shortened(name, 12))),
-	);
+	const cell = (truth, answer) => {
+		const choose = button("", () => narrow({truth, answer}));
+		return h(truth === answer ? "td.right" : "td.wrong-cell", choose);
+	};
+	const cells = truth => classes.map(answer => cell(truth, answer));
+	const body = classes.map(name => h("tr", h("th", {scope: "row"}, shortened(name, 18)), cells(name)));
+	const heads = classes.map(name => h("th", {scope: "col"}, shortened(name, 12)));
+	const head = h("tr", h("th.corner", {scope: "col"}, "truth ↓ answer →"), heads);
 	const grid = h("table.confusion", h("caption.unseen", `Confusion matrix of the ${part} part`), h("thead", head), h("tbody", body));
 	replace(place, put(frame("Confusion matrix", grid), {data: {classes: JSON.stringify(classes)}}), h("p.small.soft"));
 }
@@ -111,82 +97,59 @@ function showPairs(place, {pairs}) {
 	const at = value => 20 + (260 * (value - low)) / (high - low || 1);
 	const dots = pairs.slice(0, 1500).map(([truth, answer]) => `M${at(truth).toFixed(1)} ${(300 - at(answer)).toFixed(1)}h0`);
 	const off = pairs.reduce((sum, [truth, answer]) => sum + Math.abs(truth - answer), 0) / Math.max(1, pairs.length);
-	replace(
-		place,
-		s(
-			"svg.pairs",
-			{viewBox: "0 0 300 300", role: "img", "aria-label": `Truth against answer of ${plural(pairs.length, "row")}; on average ${number(off)} apart`},
-			s("path.axis", {d: "M20 20V280H280"}),
-			s("path.diagonal", {d: "M20 280L280 20"}),
-			s("path.dots", {d: dots.join("")}),
-			s("text", {x: 280, y: 296, "text-anchor": "end"}, `truth, ${number(low)} to ${number(high)}`),
-			s("text", {x: 24, y: 14}, "answer"),
-		),
-		h("p.small.soft", `On the line the answer is right; on average it is ${number(off)} off.`),
+	const paths = Object.entries({axis: "M20 20V280H280", diagonal: "M20 280L280 20", dots: dots.join("")});
+	const words = `Truth against answer of ${plural(pairs.length, "row")}; on average ${number(off)} apart`;
+	const chart = s(
+		"svg.pairs",
+		{viewBox: "0 0 300 300", role: "img", "aria-label": words},
+		paths.map(([name, d]) => s(`path.${name}`, {d})),
+		s("text", {x: 280, y: 296, "text-anchor": "end"}, `truth, ${number(low)} to ${number(high)}`),
+		s("text", {x: 24, y: 14}, "answer"),
 	);
+	replace(place, chart, h("p.small.soft", `On the line the answer is right; on average it is ${number(off)} off.`));
 }
 
-function mountResponsible(container, run, store, cleanup) {
-	const place = panel("Who is responsible", "responsible");
+function mountResponsible(view) {
+	const {run, store} = view;
 	const about = h("p.about");
 	const list = h("ol.blame");
 	const title = h("h3", {hidden: true});
 	const items = h("div.items");
-	place.body.append(about, list, title, items);
-	container.append(place.element);
-	follow(place, store, ["step", "mode", "row", "member"], {
-		cleanup,
-		ask: "responsible",
-		show(found, state) {
-			replace(
-				about,
-				"The neurons that spoke most for the answer on ",
-				h("b", rowName(state.row)),
-				". Click one to open it; below are the training rows that excite most the one that is open.",
-			);
-			showNeurons(list, found.neurons, store);
-		},
+	const {follow} = panel(view, "Who is responsible", "wide responsible", about, h("div.two", list, h("div", title, items)));
+	follow(["step", "mode", "row", "member"], "responsible", ({neurons}, {row}) => {
+		const rest = ". Click one to open it; below are the training rows that excite most the one that is open.";
+		replace(about, "The neurons that spoke most for the answer on ", h("b", rowName(row)), rest);
+		showNeurons(list, neurons, store);
 	});
-	follow(place, store, ["step", "mode", "member", "layer", "neuron"], {
-		cleanup,
-		ask: (state, signal) => state.layer !== null && ofRun(run.name).ask("exciting", state, signal, {layer: state.layer, neuron: state.neuron}),
-		show(found, state) {
-			title.hidden = false;
-			replace(title, `What excites ${layerName(state.layer)} [${state.neuron}] most`);
-			replace(
-				items,
-				found.items.map(item => itemCard(run, item, row => store.set({row}))),
-			);
-		},
+	const question = (state, signal) => state.layer !== null && !state.gone && ask("exciting", state, signal, {layer: state.layer, neuron: state.neuron});
+	follow(["step", "mode", "member", "layer", "neuron"], question, (found, {layer, neuron}) => {
+		replace(put(title, {hidden: false}), `What excites ${layerName(layer)} [${neuron}] most`);
+		const cards = found.items.map(item => itemCard(run, item, row => store.set({row})));
+		replace(items, cards);
 	});
 }
 
 function showNeurons(list, neurons, store) {
 	const most = Math.max(1e-12, ...neurons.map(({share}) => Math.abs(share)));
-	const line = ({layer, index, share}) =>
-		h(
-			"li",
-			button(`${layerName(layer)} [${index}]`, () => (store.set({layer, neuron: index}), goTo("neuron")), {class: "link"}),
-			h("span.share", {"aria-hidden": "true"}, h("span", {class: share < 0 ? "negative" : "positive", style: {width: `${(100 * Math.abs(share)) / most}%`}})),
-			data(share),
-		);
+	const line = ({layer, index, share}) => {
+		const open = button(`${layerName(layer)} [${index}]`, () => (store.set({layer, neuron: index}), goTo("neuron")), {class: "link"});
+		return h("li", open, shareBar(share / most), data(share));
+	};
 	replace(list, neurons.map(line));
 }
 
-function itemCard(run, {index, fired, cells, truth, part}, choose_) {
+function itemCard(run, {index, fired, cells, truth, part}, choose) {
 	const where = run.media === "image" ? itemAddress(run.name, part, index) : null;
 	const media = where && h("img", {src: where, alt: `Training image ${index}`, loading: "lazy"});
+	const isText = run.media === "text";
 	const words = Object.entries(cells ?? {}).slice(0, run.media ? 1 : 4);
+	const pairs = words.map(([name, text]) => [h("dt", shortened(name, 20)), h("dd", shortened(text, isText ? 160 : 24))]);
+	const name = `row ${number(index)}`;
 	return h(
-		"article",
-		{class: run.media === "text" ? "item words" : "item"},
+		isText ? "article.item.words" : "article.item",
 		media,
-		h("p", isExported() ? `row ${number(index)}` : button(`row ${number(index)}`, () => choose_({part, index}), {class: "link"}), " fires ", data(fired)),
+		h("p", isExported() ? name : button(name, () => choose({part, index}), {class: "link"}), " fires ", data(fired)),
 		truth != null && h("p.small.soft", `truth: ${typeof truth === "number" ? number(truth) : shortened(truth, 30)}`),
-		run.media !== "image" &&
-			h(
-				"dl",
-				words.map(([name, text]) => [h("dt", shortened(name, 20)), h("dd", shortened(text, run.media === "text" ? 160 : 24))]),
-			),
+		run.media !== "image" && h("dl", pairs),
 	);
 }

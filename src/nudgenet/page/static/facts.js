@@ -11,10 +11,8 @@ function framed(caption, ...content) {
 
 export function warningsPart(run) {
 	if (!run.warnings?.length) return null;
-	return h(
-		"ul",
-		run.warnings.map(text => h("li", prose(text))),
-	);
+	const items = run.warnings.map(text => h("li", prose(text)));
+	return h("ul", items);
 }
 
 /** The network beside the simple models, on the rows that were kept apart. */
@@ -25,26 +23,16 @@ export function baselinesPart(run) {
 	const own = metrics?.test ?? {};
 	const of = scores => scores?.test ?? scores?.validation ?? scores ?? {};
 	const names = Object.keys(Object.keys(own).length ? own : of(models[0][1]));
-	const rows = [
-		...(Object.keys(own).length ? [[h("strong", "this network"), ...names.map(name => h("strong", score(name, own[name])))]] : []),
-		...models.map(([model, scores]) => [MODELS[model] ?? model, ...names.map(name => score(name, of(scores)[name]))]),
-	];
-	const head = ["model", ...names.map(metricLabel)];
-	return h(
-		"div",
-		h("p.note", "The same rows, the same split, scored on the test part. A network that does not beat them was not worth it."),
-		framed("The network and the baselines", head, rows, {numeric: names.map((_, index) => index + 1)}),
-	);
+	const rows = models.map(([model, scores]) => [MODELS[model] ?? model, ...names.map(name => score(name, of(scores)[name]))]);
+	if (Object.keys(own).length) rows.unshift(["this network", ...names.map(name => score(name, own[name]))].map(text => h("strong", text)));
+	const numbers = framed("The network and the baselines", ["model", ...names.map(metricLabel)], rows, {numeric: names.map((_, index) => index + 1)});
+	const note = "The same rows, the same split, scored on the test part. A network that does not beat them was not worth it.";
+	return h("div", h("p.note", note), numbers);
 }
 
 export function decisionsPart(run) {
 	if (!run.decisions?.length) return null;
-	const rows = run.decisions.map(({what, chosen, why, override}) => [
-		prose(what),
-		prose(shortened(chosen, 200)),
-		prose(why),
-		override ? h("code", override) : "",
-	]);
+	const rows = run.decisions.map(({what, chosen, why, override}) => [...[what, shortened(chosen, 200), why].map(prose), override && h("code", override)]);
 	return framed("Every automatic choice, and what to type to choose otherwise", ["what", "chosen", "why", "to change it"], rows, {className: "stacked"});
 }
 

@@ -1,7 +1,7 @@
 // What to try next: each piece of the verdict's advice is a button that forks the run with that one setting changed
 // and lays the fork's validation curve over the run's own. The test part stays unread.
 
-import {get, isExported, piece, post} from "./api.js";
+import {get, isExported, ofRun, piece, post} from "./api.js";
 import {append, button, h, oops, prose, replace} from "./dom.js";
 import {number, settingText} from "./format.js";
 import {term} from "./glossary.js";
@@ -19,13 +19,9 @@ export function mountForks(container, run, curves, cleanup) {
 	function draw() {
 		const advice = run.advice ?? [];
 		container.hidden = !advice.length && !forks.length;
-		const fine = run.verdict?.state === "good_fit";
-		replace(
-			intro,
-			fine
-				? "It was stopped in time, so nothing must be done. These would make the overfitting come later:"
-				: "Each button trains again with this one change, and lays the new curve over this one:",
-		);
+		const fine = "It was stopped in time, so nothing must be done. These would make the overfitting come later:";
+		const usual = "Each button trains again with this one change, and lays the new curve over this one:";
+		replace(intro, run.verdict?.state === "good_fit" ? fine : usual);
 		replace(pieces, advice.map(adviceItem));
 		drawForks();
 	}
@@ -33,11 +29,8 @@ export function mountForks(container, run, curves, cleanup) {
 	function adviceItem({text, setting, value}) {
 		const possible = setting && value != null && !isExported() && run.state !== "live";
 		const label = `${setting}=${settingText(value)}`;
-		return h(
-			"li",
-			h("span", prose(text)),
-			possible && button(`Try ${label}`, () => fork(setting, value, label), {disabled: forks.some(one => one.label === label)}),
-		);
+		const disabled = forks.some(one => one.label === label);
+		return h("li", h("span", prose(text)), possible && button(`Try ${label}`, () => fork(setting, value, label), {disabled}));
 	}
 
 	async function fork(setting, value, label) {
@@ -45,7 +38,7 @@ export function mountForks(container, run, curves, cleanup) {
 		forks.push(one);
 		draw();
 		try {
-			Object.assign(one, await post(`runs/${piece(run.name)}/fork`, {setting, value}));
+			Object.assign(one, await post(ofRun(run.name, "fork"), {setting, value}));
 			follow(one);
 		} catch (error) {
 			forks.splice(forks.indexOf(one), 1);
@@ -84,22 +77,14 @@ export function mountForks(container, run, curves, cleanup) {
 	}
 
 	function drawForks() {
-		replace(
-			list,
-			forks.map(({name, label, state, line, epochs}) =>
-				h(
-					"li",
-					h("strong", label),
-					" ",
-					h("span", {class: state === "failed" ? "badge bad" : OVER.has(state) ? "badge good" : "badge live"}, state),
-					" ",
-					epochs ? `epoch ${number(epochs)} ` : "",
-					name && [h("a", {href: `#/run/${piece(name)}`}, "Open"), " · ", h("a", {href: `#/compare/${[run.name, name].map(piece).join(",")}`}, "Compare")],
-					state === "failed" && h("p.small", line),
-				),
-			),
-			forks.length > 0 && h("li.note", "These are ", term("fork", "forks"), ": judge them by their validation curves above. Their test rows stay unread."),
-		);
+		const items = forks.map(({name, label, state, line, epochs}) => {
+			const tone = state === "failed" ? "bad" : OVER.has(state) ? "good" : "live";
+			const links = [h("a", {href: `#/run/${piece(name)}`}, "Open"), " · ", h("a", {href: `#/compare/${[run.name, name].map(piece).join(",")}`}, "Compare")];
+			const far = [h(`span.badge.${tone}`, state), epochs ? ` epoch ${number(epochs)} ` : " "];
+			return h("li", h("strong", label), " ", far, name && links, state === "failed" && h("p.small", line));
+		});
+		const note = h("li.note", "These are ", term("fork", "forks"), ": judge them by their validation curves above. Their test rows stay unread.");
+		replace(list, items, items.length > 0 && note);
 	}
 
 	draw();

@@ -4,13 +4,13 @@ export const ABSENT = "–";
 const MINUS = "−";
 
 export const METRICS = {
-	accuracy: {label: "accuracy", meaning: "share of rows that it gets right", higher: true, share: true},
-	auc: {label: "AUC", meaning: "how well it ranks the classes apart; 0.5 is guessing, 1 is perfect", higher: true, decimals: 3},
-	f1: {label: "F1", meaning: "finds the class, and is right when it says so; 1 is perfect", higher: true, decimals: 3},
-	log_loss: {label: "log loss", meaning: "how wrong its probabilities are; 0 is perfect", higher: false},
-	rmse: {label: "RMSE", meaning: "typical error, large ones counting more; 0 is perfect", higher: false},
-	mae: {label: "mean error", meaning: "how far off it is on average; 0 is perfect", higher: false},
-	r2: {label: "R²", meaning: "share of the differences between rows that it explains; 1 is perfect", higher: true, decimals: 3},
+	accuracy: {label: "accuracy", higher: true, share: true},
+	auc: {label: "AUC", higher: true, decimals: 3},
+	f1: {label: "F1", higher: true, decimals: 3},
+	log_loss: {label: "log loss", higher: false},
+	rmse: {label: "RMSE", higher: false},
+	mae: {label: "mean error", higher: false},
+	r2: {label: "R²", higher: true, decimals: 3},
 };
 
 /** state -> sign, words and tone of a verdict; sign and words say it without colour. */
@@ -33,10 +33,6 @@ export const MODELS = {
 
 export const TASKS = {binary: "one of two classes", multiclass: "one of several classes", regression: "a number"};
 
-function isNumber(value) {
-	return typeof value === "number" && Number.isFinite(value);
-}
-
 /** A number for people: `digits` significant ones, whole numbers in full, a true minus; a dash for what is not there. */
 export function number(value, digits = 3) {
 	if (typeof value !== "number") return ABSENT;
@@ -55,7 +51,7 @@ export function local(value, decimals) {
 }
 
 function fixed(value, decimals = 3) {
-	if (!isNumber(value)) return number(value);
+	if (!Number.isFinite(value)) return number(value);
 	const text = local(value, decimals);
 	return minus(/[1-9]/.test(text) ? text : text.replace("-", ""));
 }
@@ -67,20 +63,20 @@ export function exact(value) {
 
 export function signed(value, digits = 3) {
 	const text = number(value, digits);
-	return isNumber(value) && value > 0 ? `+${text}` : text;
+	return value > 0 && value < Infinity ? `+${text}` : text;
 }
 
-/** 0.8123 -> "81.2 %"; what is not exactly all or nothing is never rounded to it. */
+/** 0.8123 -> "81.2%"; what is not exactly all or nothing is never rounded to it. */
 export function percent(share, decimals = 1) {
-	if (!isNumber(share)) return ABSENT;
+	if (!Number.isFinite(share)) return ABSENT;
 	let text = (100 * share).toFixed(decimals);
 	if (share < 1 && Number(text) === 100) text = (100 - 10 ** -decimals).toFixed(decimals);
 	if (share > 0 && Number(text) === 0) text = Number((100 * share).toPrecision(2)).toString();
-	return `${minus(text)} %`;
+	return `${minus(text)}%`;
 }
 
 export function score(name, value) {
-	if (!isNumber(value)) return number(value);
+	if (!Number.isFinite(value)) return number(value);
 	const metric = METRICS[name];
 	if (metric?.share) return percent(value);
 	if (metric?.decimals !== undefined && Math.abs(value) < 1000) return fixed(value, metric.decimals);
@@ -92,13 +88,11 @@ export function metricLabel(name) {
 }
 
 export function duration(seconds) {
-	if (!isNumber(seconds)) return ABSENT;
+	if (!Number.isFinite(seconds)) return ABSENT;
 	if (seconds < 10) return `${seconds.toFixed(1)} s`;
-	const whole = Math.round(seconds);
-	const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
-	const two = count => String(count).padStart(2, "0");
-	if (hours) return `${hours} h ${two(minutes)} min`;
-	return minutes ? `${minutes} min ${two(rest)} s` : `${rest} s`;
+	const [hours, minutes, rest] = new Date(1000 * Math.round(seconds)).toISOString().slice(11, 19).split(":");
+	if (seconds >= 3600) return `${24 * Math.floor(seconds / 86_400) + Number(hours)} h ${minutes} min`;
+	return Number(minutes) ? `${Number(minutes)} min ${rest} s` : `${Number(rest)} s`;
 }
 
 /** An ISO moment as "3 minutes ago", "yesterday" or a date. */
@@ -124,43 +118,33 @@ export function plural(count, one, many = `${one}s`) {
 }
 
 export function bytes(size) {
-	if (!isNumber(size)) return "";
-	const units = ["B", "KB", "MB", "GB", "TB"];
-	const power = size < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log(size) / Math.log(1024)));
+	if (!Number.isFinite(size)) return "";
+	const power = Math.min(4, Math.floor(Math.log2(Math.max(1, size)) / 10));
 	const scaled = size / 1024 ** power;
-	return `${power && scaled < 10 ? scaled.toFixed(1) : Math.round(scaled)} ${units[power]}`;
+	return `${power && scaled < 10 ? scaled.toFixed(1) : Math.round(scaled)} ${["B", "KB", "MB", "GB", "TB"][power]}`;
 }
 
 /** Text on one line, cut with an ellipsis. */
 export function shortened(text, limit = 40) {
 	const line = String(text ?? "")
-		.split(/\s+/)
-		.join(" ")
-		.trim();
+		.trim()
+		.replace(/\s+/g, " ");
 	return line.length <= limit ? line : `${line.slice(0, limit - 1).trimEnd()}…`;
 }
 
 export function settingText(value) {
 	if (value == null) return "none";
-	if (Array.isArray(value)) return value.join(",") || "none";
-	if (typeof value === "object")
-		return (
-			Object.entries(value)
-				.map(([name, kind]) => `${name}:${kind}`)
-				.join(",") || "none"
-		);
-	return String(value);
+	if (typeof value !== "object") return String(value);
+	const pieces = Array.isArray(value) ? value : Object.entries(value).map(pair => pair.join(":"));
+	return pieces.join(",") || "none";
 }
 
 /** A layer's name for people: "layer1" is "layer 1", "stage2.first" is "stage 2, second convolution". */
 export function layerName(name) {
 	const [, kind, number = "", part = ""] = /^([a-z]+)(\d*)\.?(\w*)$/.exec(name) ?? [];
 	const words = LAYERS[`${kind}.${part}`] ?? LAYERS[kind];
-	return words
-		? words.replace("#", number)
-		: String(name)
-				.replace(/([a-z])(\d)/, "$1 $2")
-				.replaceAll("_", " ");
+	if (words) return words.replace("#", number);
+	return name.replace(/([a-z])(\d)/, "$1 $2").replaceAll("_", " ");
 }
 
 const LAYERS = {

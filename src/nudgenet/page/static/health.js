@@ -1,6 +1,6 @@
 // The health of a network's layers: what is ill in one plain line first, then the figures, with their trend.
 
-import {get, piece, withQuery} from "./api.js";
+import {get, ofRun} from "./api.js";
 import {debounce, folded, frame, h, put, replace, s, table} from "./dom.js";
 import {ABSENT, capital, layerName, number, percent} from "./format.js";
 import {term} from "./glossary.js";
@@ -13,9 +13,11 @@ export function mountHealth(container, run, store, cleanup) {
 	let latest = null;
 	container.append(place);
 
+	const lookAt = step => get(ofRun(run.name, "health", {step}));
+
 	async function refresh() {
 		try {
-			const answer = await get(withQuery(`runs/${piece(run.name)}/health`, {step: store.state.step}));
+			const answer = await lookAt(store.state.step);
 			if (cleanup.ended) return;
 			show(answer);
 			await fetchTrend(answer.steps ?? []);
@@ -29,7 +31,7 @@ export function mountHealth(container, run, store, cleanup) {
 		if (trends.size || steps.length < 3) return;
 		const every = Math.max(1, Math.ceil(steps.length / 12));
 		const wanted = steps.filter((_, index) => index % every === 0 || index === steps.length - 1);
-		const answers = await Promise.all(wanted.map(step => get(withQuery(`runs/${piece(run.name)}/health`, {step}))));
+		const answers = await Promise.all(wanted.map(lookAt));
 		if (cleanup.ended) return;
 		for (const answer of answers) remember(answer);
 		draw();
@@ -54,14 +56,9 @@ export function mountHealth(container, run, store, cleanup) {
 		if (!layers.length)
 			return replace(place, h("p.soft", store.state.live ? "The first figures come soon." : "Nothing was recorded about the layers of this run."));
 		const ill = layers.filter(({line}) => line);
+		const lines = ill.map(({name, line}) => h("li", h("strong", capital(layerName(name)), ": "), line));
 		const words = ill.length
-			? h(
-					"div.callout.warn",
-					h(
-						"ul",
-						ill.map(({name, line}) => h("li", h("strong", capital(layerName(name)), ": "), line)),
-					),
-				)
+			? h("div.callout.warn", h("ul", lines))
 			: h("p.healthy", h("span.badge.good", "✓ healthy"), " Every layer learns at a sensible pace.");
 		const figures = healthTable(layers, trends, store.state.detail);
 		const at = h("p.small.soft", `Measured at step ${number(latest.step)}.`);
@@ -74,13 +71,8 @@ export function mountHealth(container, run, store, cleanup) {
 		);
 	}
 
-	const later = debounce(refresh, 200);
-	cleanup.add(
-		store.subscribe((state, changed) => {
-			if (changed.has("step")) later();
-			if (changed.has("detail")) draw();
-		}),
-	);
+	cleanup.on(store, ["step"], debounce(refresh, 200));
+	cleanup.on(store, ["detail"], draw);
 	return {show, refresh};
 }
 
@@ -96,16 +88,9 @@ function healthTable(layers, trends, detail) {
 		[h("span.unseen", "trend of the update ratio"), layer => spark(trends.get(layer.name) ?? [])],
 	].filter(Boolean);
 	const rows = layers.map(layer => columns.map(([, cell]) => cell(layer)));
-	const numeric = columns.map((_, index) => index).slice(1, -1);
-	return frame(
-		"Health of each layer",
-		table(
-			"Health of each layer",
-			columns.map(([head]) => head),
-			rows,
-			{numeric, className: "full compact"},
-		),
-	);
+	const heads = columns.map(([head]) => head);
+	const numeric = [...columns.keys()].slice(1, -1);
+	return frame("Health of each layer", table("Health of each layer", heads, rows, {numeric, className: "full compact"}));
 }
 
 function spark(points) {

@@ -1,35 +1,26 @@
 // What a network looks for: its first layer's filters, and a transformer's attention.
 
-import {button, h, put, replace, select, table} from "./dom.js";
+import {button, h, lazily, put, replace, select, table} from "./dom.js";
 import {number, plural, shortened} from "./format.js";
 import {heatMap, paintFilter} from "./maps.js";
-import {data, follow, lazily, onTheme, panel} from "./panel.js";
+import {data, onTheme, panel} from "./panel.js";
 
 const MOST_FILTERS = 64;
 
-export function mountFilters(container, run, store, cleanup) {
-	const frame = panel("First-layer filters", "filters");
+export function mountFilters(view) {
 	const place = h("div");
 	let latest = null;
 	const numbers = lazily("The numbers as a table", () => latest && numbersOf(latest));
-	frame.body.append(
-		h("p.about", "What each neuron of the first layer listens to: ", h("b", "blue adds"), ", ", h("b", "vermilion takes away"), ", pale is ignored."),
-		place,
-		numbers.element,
-	);
-	container.append(frame.element);
-	const open = (layer, neuron) => store.set({layer, neuron});
+	const about = ["What each neuron of the first layer listens to: ", h("b", "blue adds"), ", ", h("b", "orange takes away"), ", pale is ignored."];
+	const {follow} = panel(view, "First-layer filters", "filters", h("p.about", about), place, numbers.element);
+	const open = (layer, neuron) => view.store.set({layer, neuron});
 	const paint = () => latest && (latest.kind === "images" ? showImages : showColumns)(place, latest, open);
-	follow(frame, store, ["step", "mode", "member"], {
-		cleanup,
-		ask: "filters",
-		show(found) {
-			latest = found;
-			paint();
-			numbers.changed();
-		},
+	follow(["step", "mode", "member"], "filters", found => {
+		latest = found;
+		paint();
+		numbers.changed();
 	});
-	onTheme(paint, cleanup);
+	onTheme(paint, view.cleanup);
 }
 
 function showColumns(place, {filters, layer}, open) {
@@ -40,30 +31,22 @@ function showColumns(place, {filters, layer}, open) {
 	if (place.dataset.shape !== `${columns} ${shown.length}`) {
 		place.dataset.shape = `${columns} ${shown.length}`;
 		const height = `${Math.max(90, Math.min(360, 9 * shown.length))}px`;
-		replace(
-			place,
-			h("canvas.heat", {role: "img", style: {height}, on: {click: choose}}),
-			h(
-				"div.heat-names",
-				{"aria-hidden": "true"},
-				columns.map((name, at) => h("span", {style: {flexGrow: shown[0].values[at].length ?? 1}}, shortened(name, 16))),
-			),
-		);
+		const names = columns.map((name, at) => h("span", {style: {"flex-grow": shown[0].values[at].length ?? 1}}, shortened(name, 16)));
+		replace(place, h("canvas.heat", {role: "img", style: {height}, on: {click: choose}}), h("div.heat-names", {"aria-hidden": "true"}, names));
 	}
-	const canvas = put(place.firstElementChild, {
-		"aria-label": `Heat map: ${plural(shown.length, "neuron")} of layer 1 by ${plural(columns.length, "column")}. The table below has the numbers.`,
-	});
-	heatMap(
-		canvas,
-		shown.map(filter => filter.values.flat()),
-	);
+	const words = `Heat map: ${plural(shown.length, "neuron")} of layer 1 by ${plural(columns.length, "column")}. The table below has the numbers.`;
+	const values = shown.map(filter => filter.values.flat());
+	heatMap(put(place.firstElementChild, {"aria-label": words}), values);
 }
 
 function showImages(place, {filters, layer}, open) {
 	const shown = filters.slice(0, MOST_FILTERS);
 	if (place.dataset.shape !== `${shown.length}`) {
 		place.dataset.shape = shown.length;
-		const filter = ({index}) => button(h("canvas"), () => open(layer, index), {class: "quiet", "aria-label": `Filter ${index}`});
+		const filter = ({index}) => {
+			const words = {"aria-label": `Filter ${index}`}; // inside a pretrained network no neuron is opened
+			return layer ? button(h("canvas"), () => open(layer, index), {class: "quiet", ...words}) : h("canvas", {role: "img", ...words});
+		};
 		replace(place, h("div.filter-images", shown.map(filter)));
 	}
 	const canvases = place.querySelectorAll("canvas");
@@ -79,73 +62,54 @@ function numbersOf({kind, filters}) {
 	return table("Filters", ["Neuron", ...columns.map(name => shortened(name, 20))], rows, {numeric: columns.map((_, at) => at + 1)});
 }
 
-export function mountAttention(container, run, store, cleanup) {
-	const frame = panel("Attention", "attention");
+export function mountAttention(view) {
 	const canvas = h("canvas.heat", {role: "img"});
 	const controls = h("div.controls");
 	const words = h("div.heat-names", {"aria-hidden": "true"});
+	const down = h("div.heat-rows", {"aria-hidden": "true"});
+	const note = h("p.about.small");
 	const chosen = {layer: 0, head: 0};
 	let latest = null;
 	const numbers = lazily("The strongest looks as a table", () => latest && looks(latest, chosen));
-	frame.body.append(
-		h(
-			"p.about",
-			"How much each word (down) looks at each other word (across). ",
-			h("b", "Attention is not proof of cause"),
-			": a word that is looked at need not have made the answer; Your row tells what changes it.",
-		),
-		controls,
-		canvas,
-		words,
-		numbers.element,
-	);
-	container.append(frame.element);
+	const about = [
+		"How much each word (down) looks at each other word (across). ",
+		h("b", "Attention is not proof of cause"),
+		": a word that is looked at need not have made the answer; Your row tells what changes it.",
+	];
+	const {follow} = panel(view, "Attention", "attention", h("p.about", about), controls, h("div.attention-map", down, canvas, words), note, numbers.element);
 	const paint = () => {
-		const map = latest?.layers[chosen.layer]?.heads[chosen.head];
+		const {layer, head} = chosen;
+		const map = latest?.layers[layer]?.heads[head];
 		if (!map) return;
-		canvas.style.height = `${Math.min(360, 18 * map.length)}px`;
-		canvas.setAttribute(
-			"aria-label",
-			`Attention of layer ${chosen.layer + 1}, head ${chosen.head + 1} over ${plural(latest.words.length, "word")}: ${latest.words.slice(0, 12).join(" ")}`,
-		);
-		heatMap(canvas, map, 1);
+		const said = `${plural(latest.words.length, "word")}: ${latest.words.slice(0, 12).join(" ")}`;
+		put(canvas, {style: {height: `${Math.min(480, 18 * map.length)}px`}, "aria-label": `Attention of layer ${layer + 1}, head ${head + 1} over ${said}`});
+		heatMap(canvas, map); // the darkest cell is the largest share
 		numbers.changed();
 	};
-	const pick = (name, {length}) => {
+	const pick = (name, items) => {
 		const choose = at => {
 			chosen[name] = Number(at);
 			paint();
 		};
-		return select(
-			Array.from({length}, (_, at) => [at, `${name} ${at + 1}`]),
-			chosen[name],
-			choose,
-			{"aria-label": `Which ${name}`},
-		);
+		const options = items.map((_, at) => [at, `${name} ${at + 1}`]);
+		return select(options, chosen[name], choose, {"aria-label": `Which ${name}`});
 	};
-	follow(frame, store, ["step", "mode", "row", "member"], {
-		cleanup,
-		ask: "attention",
-		show(found) {
-			latest = found;
-			replace(controls, pick("layer", found.layers), pick("head", found.layers[0]?.heads ?? []));
-			replace(
-				words,
-				found.words.map(word => h("span", shortened(word, 14))),
-			);
-			paint();
-		},
+	follow(["step", "mode", "row", "member"], "attention", found => {
+		latest = found;
+		replace(note, found.note);
+		replace(controls, pick("layer", found.layers), pick("head", found.layers[0]?.heads ?? []));
+		for (const place of [words, down]) {
+			const spans = found.words.map(word => h("span", shortened(word, 14)));
+			replace(place, spans);
+		}
+		paint();
 	});
-	onTheme(paint, cleanup);
+	onTheme(paint, view.cleanup);
 }
 
 function looks({layers, words}, {layer, head}) {
 	const all = layers[layer].heads[head].flatMap((row, from) => row.map((share, to) => [words[from], words[to], share]));
 	const strongest = all.sort((a, b) => b[2] - a[2]).slice(0, 20);
-	return table(
-		"Strongest looks",
-		["Word", "looks at", "Share"],
-		strongest.map(([from, to, share]) => [from, to, data(share)]),
-		{numeric: [2]},
-	);
+	const rows = strongest.map(([from, to, share]) => [from, to, data(share)]);
+	return table("Strongest looks", ["Word", "looks at", "Share"], rows, {numeric: [2]});
 }

@@ -16,16 +16,6 @@ const VIEWS = {
 	playground: {load: async () => (await import("./playground.js")).mountPlayground, title: "Playground"},
 	words: {load: async () => (await import("./glossary.js")).mountWords, title: "Words"},
 };
-const NAVIGATION = [
-	["", "Runs"],
-	["new", "New training"],
-	["playground", "Playground"],
-	["words", "Words"],
-];
-const FILE_NAVIGATION = [
-	["", "Run"],
-	["words", "Words"],
-];
 
 /** "#/compare/a%20b,c" -> {view: "compare", names: ["a b", "c"]}. */
 function parseAddress(hash) {
@@ -93,9 +83,11 @@ async function start() {
 }
 
 function showNavigation(view) {
-	const links = (isExported() ? FILE_NAVIGATION : NAVIGATION).map(([name, words]) =>
-		h("li", h("a", {href: `#/${name}`, "aria-current": name === view ? "page" : null}, words)),
-	);
+	const views = isExported() ? {"": {title: "Run"}, words: VIEWS.words} : VIEWS;
+	const link = ([name, {title}]) => h("li", h("a", {href: `#/${name}`, "aria-current": name === view ? "page" : null}, title));
+	const links = Object.entries(views)
+		.filter(([name]) => !["run", "compare"].includes(name))
+		.map(link);
 	replace(document.getElementById("navigation"), h("ul", links));
 }
 

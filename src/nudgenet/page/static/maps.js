@@ -74,7 +74,8 @@ export function paintMap(context, width, height, {grid, classes, x, y, points, o
 	if (classes) drawBorder(context, width, height, grid, classes);
 	const share = (value, axis) => (value - axis[0]) / (axis.at(-1) - axis[0] || 1);
 	const place = (across, up) => [width * share(across, x), height - height * share(up, y)];
-	for (const point of points) drawPoint(context, ...place(point.x, point.y), Math.max(0, classes?.indexOf(point.truth) ?? 0), point.part !== "train");
+	const kindOf = truth => (classes ? Math.max(0, classes.indexOf(truth)) : Number(truth > (low + high) / 2));
+	for (const point of points) drawPoint(context, ...place(point.x, point.y), kindOf(point.truth), point.part !== "train");
 	if (own?.every(Number.isFinite)) drawCross(context, ...place(...own));
 }
 
@@ -97,9 +98,12 @@ export function answerAt(value, classes) {
 /** How much of a map each class holds, or the range of its numbers. */
 export function mapWords(grid, classes) {
 	const all = grid.flat(1).map(value => answerAt(value, classes));
-	if (!classes) return `Answers from ${number(Math.min(...all))} to ${number(Math.max(...all))}.`;
+	if (!classes) return `Answers from ${number(Math.min(...all))} (blue) to ${number(Math.max(...all))} (orange).`;
 	const shares = classes.map(name => [name, all.filter(answer => answer === name).length / all.length]);
-	const held = shares.sort((a, b) => b[1] - a[1]).slice(0, 4);
+	const held = shares
+		.filter(([, share]) => share > 0)
+		.sort((a, b) => b[1] - a[1])
+		.slice(0, 4);
 	return `${held.map(([name, share]) => `${shortened(name, 20)} on ${percent(share, 0)}`).join(", ")} of the area.`;
 }
 
@@ -107,21 +111,11 @@ export function mapWords(grid, classes) {
 function drawBorder(context, width, height, grid, classes) {
 	const [rows, columns] = [grid.length, grid[0].length];
 	const place = (column, row) => [((column + 0.5) / columns) * width, height - ((row + 0.5) / rows) * height];
+	const draw = field => contour(context, field, place);
+	const isOfMany = Array.isArray(grid[0][0]);
 	context.beginPath();
-	if (Array.isArray(grid[0][0])) {
-		classes.forEach((_, one) =>
-			contour(
-				context,
-				grid.map(row => row.map(shares => lead(shares, one))),
-				place,
-			),
-		);
-	} else
-		contour(
-			context,
-			grid.map(row => row.map(value => value - 0.5)),
-			place,
-		);
+	if (isOfMany) for (const one of classes.keys()) draw(grid.map(row => row.map(shares => lead(shares, one))));
+	else draw(grid.map(row => row.map(value => value - 0.5)));
 	Object.assign(context, {strokeStyle: css("--ink"), globalAlpha: 0.6, lineWidth: 1.5});
 	context.stroke();
 	context.globalAlpha = 1;
@@ -135,11 +129,12 @@ function lead(shares, one) {
 function contour(context, field, place) {
 	for (let row = 0; row + 1 < field.length; row += 1) {
 		for (let column = 0; column + 1 < field[row].length; column += 1) {
+			const [right, up] = [column + 1, row + 1];
 			const corners = [
 				[column, row],
-				[column + 1, row],
-				[column + 1, row + 1],
-				[column, row + 1],
+				[right, row],
+				[right, up],
+				[column, up],
 			];
 			const values = corners.map(([x, y]) => field[y][x]);
 			const crossings = [];
@@ -160,54 +155,36 @@ function line(context, x1, y1, x2, y2) {
 	context.lineTo(x2, y2);
 }
 
-const [TRIANGLE, DIAMOND] = [
-	[
-		[0, -1.15],
-		[1.1, 0.85],
-		[-1.1, 0.85],
-	],
-	[
-		[0, -1.2],
-		[1.2, 0],
-		[0, 1.2],
-		[-1.2, 0],
-	],
-];
+const SHAPES = ["M-1 0a1 1 0 1 0 2 0a1 1 0 1 0-2 0Z", "M-.85-.85h1.7v1.7h-1.7Z", "M0-1.15L1.1.85H-1.1Z", "M0-1.2L1.2 0 0 1.2-1.2 0Z"];
 
 /** A point: a shape and a colour of its class; hollow if it is not trained on. */
 function drawPoint(context, x, y, kind, hollow) {
 	const size = 3.5;
-	context.beginPath();
-	if (kind % 4 === 0) context.arc(x, y, size, 0, 2 * Math.PI);
-	else if (kind % 4 === 1) context.rect(x - size * 0.85, y - size * 0.85, size * 1.7, size * 1.7);
-	else (kind % 4 === 2 ? TRIANGLE : DIAMOND).forEach(([right, down]) => context.lineTo(x + size * right, y + size * down));
-	context.closePath();
+	const path = new Path2D(SHAPES[kind % 4]);
 	const [fill, edge] = hollow ? ["--paper", classColour(kind)] : [classColour(kind), "--raised"];
-	Object.assign(context, {fillStyle: css(fill), strokeStyle: css(edge), lineWidth: hollow ? 1.5 : 1});
-	context.fill();
-	context.stroke();
+	context.save();
+	context.translate(x, y);
+	context.scale(size, size);
+	Object.assign(context, {fillStyle: css(fill), strokeStyle: css(edge), lineWidth: (hollow ? 1.5 : 1) / size});
+	context.fill(path);
+	context.stroke(path);
+	context.restore();
 }
 
 function drawCross(context, x, y) {
 	context.beginPath();
 	context.arc(x, y, 8, 0, 2 * Math.PI);
-	for (const [right, down] of [
-		[1, 0],
-		[-1, 0],
-		[0, 1],
-		[0, -1],
-	])
-		line(context, x + 4 * right, y + 4 * down, x + 13 * right, y + 13 * down);
-	for (const [lineWidth, name] of [
-		[5, "--raised"],
-		[2, "--ink"],
-	]) {
-		Object.assign(context, {lineWidth, strokeStyle: css(name)});
+	for (const sign of [1, -1]) {
+		line(context, x + 4 * sign, y, x + 13 * sign, y);
+		line(context, x, y + 4 * sign, x, y + 13 * sign);
+	}
+	for (const name of ["--raised", "--ink"]) {
+		Object.assign(context, {lineWidth: name === "--ink" ? 2 : 5, strokeStyle: css(name)});
 		context.stroke();
 	}
 }
 
-/** A heat map of signed values on a canvas element: blue above zero, vermilion below, paper at zero. */
+/** A heat map of signed values on a canvas element: blue above zero, orange below, paper at zero. */
 export function heatMap(canvas, values, most = null) {
 	const largest = most ?? Math.max(1e-12, ...values.map(row => Math.max(...row.map(Math.abs))));
 	const [paper, up, down] = ["--raised", "--positive", "--negative"].map(rgb);
@@ -217,20 +194,14 @@ export function heatMap(canvas, values, most = null) {
 function show(canvas, values, pixel) {
 	const [rows, columns] = [values.length, values[0].length];
 	Object.assign(canvas, {width: columns, height: rows});
-	canvas.getContext("2d").putImageData(
-		imageOf(rows, columns, (row, column) => pixel(values[row][column])),
-		0,
-		0,
-	);
+	const image = imageOf(rows, columns, (row, column) => pixel(values[row][column]));
+	canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
 /** A filter over an image, [row][column][channel]: one channel as a heat map, three as colours around grey. */
 export function paintFilter(canvas, values) {
-	if (values[0][0].length !== 3)
-		return heatMap(
-			canvas,
-			values.map(row => row.map(channels => [channels].flat()[0])),
-		);
+	const first = values.map(row => row.map(channels => [channels].flat()[0]));
+	if (values[0][0].length !== 3) return heatMap(canvas, first);
 	const most = Math.max(1e-12, ...values.flat(2).map(Math.abs));
 	return show(canvas, values, channels => channels.map(value => 128 + (127 * value) / most));
 }

@@ -4,67 +4,58 @@
 // an empty ring is silent): colour only repeats it. While only numbers change, no element is made anew.
 
 import {isExported} from "./api.js";
-import {folded, h, labelled, put, replace, s, table} from "./dom.js";
+import {folded, h, labelled, lazily, put, replace, s, table} from "./dom.js";
 import {layerName, number, plural, shortened} from "./format.js";
 import {term} from "./glossary.js";
 import {kinkName} from "./kink.js";
-import {chance, data, follow, lazily, ofRun, panel} from "./panel.js";
+import {ask, chance, data, panel} from "./panel.js";
 
 const PITCH = 34; // from one neuron to the next below it
 const TOP = 52; // for the names of the layers
 const RING = 12;
 const BESIDE = 42; // where lines begin: behind the neuron's number
-export function mountNetwork(container, run, store, cleanup) {
-	const frame = panel("Network", "wide network");
+
+export function mountNetwork(view) {
+	const {store, cleanup} = view;
 	const unfolded = new Set();
 	const status = h("p.status");
 	const answer = h("p.answer");
+	const closed = h("p.about.small", {hidden: true});
 	const unfold = name => {
 		unfolded[unfolded.has(name) ? "delete" : "add"](name);
-		asked.refresh();
+		refresh();
 	};
-	const drawing = createDrawing({
-		choose: (layer, neuron) => store.set({layer, neuron}),
-		unfold,
-		unfolded,
-		say: text => (status.textContent = text),
-	});
+	const say = text => (status.textContent = text);
+	const drawing = createDrawing({choose: (layer, neuron) => store.set({layer, neuron}), unfold, unfolded, say});
 	const members = memberChooser(store);
 	let latest = null;
 	const numbers = lazily("The same as tables", () => tables(latest));
-	frame.body.append(
-		h(
-			"p.about.for-beginner",
-			"Each circle is a ",
-			term("neuron"),
-			": it adds up what comes in, each times a ",
-			term("weight"),
-			", plus a ",
-			term("bias"),
-			". Click one to check its arithmetic.",
-		),
+	const about = ["Each circle is a ", term("neuron"), ": it adds up what comes in, each times a ", term("weight"), ", plus a ", term("bias")];
+	const {follow} = panel(
+		view,
+		"Network",
+		"wide network",
+		h("p.about.for-beginner", about, ". Click one to check its arithmetic."),
 		h("div.controls", members.element, answer),
+		closed,
 		drawing.element,
 		h("div.key", key()),
 		status,
 		numbers.element,
 	);
-	container.append(frame.element);
 
-	const asked = follow(frame, store, ["step", "mode", "row", "member"], {
-		cleanup,
-		ask: (state, signal) => state.row && ofRun(run.name).ask("network", state, signal, {unfold: [...unfolded]}),
-		show(found) {
-			latest = found;
-			members.show(found);
-			tellLayers(store, found);
-			store.set({said: found});
-			drawing.show(found, store.state);
-			replace(answer, answerWords(found));
-			numbers.changed();
-		},
+	const question = (state, signal) => state.row && ask("network", state, signal, {unfold: [...unfolded]});
+	const refresh = follow(["step", "mode", "row", "member"], question, found => {
+		latest = found;
+		members.show(found);
+		tellLayers(store, found);
+		store.set({said: found});
+		drawing.show(found, store.state);
+		replace(answer, answerWords(found));
+		replace(put(closed, {hidden: !found.closed}), found.closed);
+		numbers.changed();
 	});
-	cleanup.add(store.subscribe((state, changed) => (changed.has("layer") || changed.has("neuron")) && drawing.mark(state)));
+	cleanup.on(store, ["layer", "neuron"], drawing.mark);
 	const size = new ResizeObserver(() => latest && drawing.show(latest, store.state));
 	size.observe(drawing.element);
 	cleanup.add(() => size.disconnect());
@@ -80,18 +71,14 @@ function tellLayers(store, {layers, outputs}) {
 	}
 }
 
-function answerWords({answer, truth, loss, members}) {
-	const together = members > 1 ? `, ${number(members)} networks together` : "";
+function answerWords({answer: {label, value, unit, probability}, truth, loss, members}) {
+	const together = members > 1 && `${number(members)} networks together`;
 	const said =
-		answer.label === undefined
-			? [data(answer.value), answer.unit ? ` ${answer.unit}` : "", together]
-			: [shortened(answer.label), " (", chance(answer.probability), together, ")"];
-	return [
-		"Answer: ",
-		h("b", said),
-		truth != null && [" · truth: ", h("b", typeof truth === "number" ? number(truth) : shortened(truth))],
-		loss != null && [" · loss ", data(loss)],
-	];
+		label === undefined
+			? [data(value), unit && ` ${unit}`, together && ` (${together})`]
+			: [shortened(label), " (", chance(probability), together && `, ${together}`, ")"];
+	const known = typeof truth === "number" ? number(truth) : shortened(truth);
+	return ["Answer: ", h("b", said), truth != null && [" · truth: ", h("b", known)], loss != null && [" · loss ", data(loss)]];
 }
 
 function memberChooser(store) {
@@ -114,14 +101,14 @@ function key() {
 		return s("svg", {width: 26, height: 26, viewBox: "-13 -13 26 26", "aria-hidden": "true"}, s("circle.ring", {r: RING}), fill);
 	};
 	const line = kind => s("svg", {width: 34, height: 10, "aria-hidden": "true"}, s(`path.edge.${kind}`, {d: "M0 5H34", "stroke-width": 3}));
-	const meanings = [
-		[sample(1), "fires"],
-		[sample(-1), "below zero"],
-		[sample(null), "silent"],
-		[line("positive"), "+ pushes up"],
-		[line("negative"), "− pushes down"],
+	return [
+		h("span", sample(1), "fires"),
+		h("span", sample(-1), "below zero"),
+		h("span", sample(null), "silent"),
+		h("span", line("positive"), "+ pushes up"),
+		h("span", line("negative"), "− pushes down"),
+		h("span.soft", "thicker: larger input × weight"),
 	];
-	return [meanings.map(pair => h("span", pair)), h("span.soft", "thicker: larger input × weight")];
 }
 
 /** A disc for what is above zero, a diamond for what is below. */
@@ -167,7 +154,7 @@ function columnsOf(found, unfolded) {
 	return [
 		{name: "input", title: "inputs", about: [plural(inputs.length + more, "column")], items: inputs, folded: more},
 		...layers,
-		{name: "output", title: "outputs", about: [], items: outputs, folded: found.folded_outputs ?? 0},
+		{name: "output", title: "outputs", about: found.answer.label === undefined ? ["scaled"] : [], items: outputs, folded: found.folded_outputs ?? 0},
 	].map(column => ({...column, open: unfolded.has(column.name), count: column.items.length + (column.folded || unfolded.has(column.name) ? 1 : 0)}));
 }
 
@@ -183,19 +170,17 @@ function createDrawing({choose, unfold, unfolded, say}) {
 	let narrow = false;
 	let focus = {column: 1, slot: 0};
 
-	const act = slot => {
-		if (slot.kind === "fold" && isExported()) say(`${slot.label.textContent}: not in this file; nudge page shows them.`);
-		else if (slot.kind === "fold") unfold(slot.column);
-		else if (slot.kind !== "input") choose(slot.column, slot.index);
-		else say(`${slot.words}. It is an input: what comes in.`);
+	const act = ({kind, column, index, label, words}) => {
+		if (kind === "fold" && isExported()) say(`${label.textContent}: not in this file; nudge page shows them.`);
+		else if (kind === "fold") unfold(column);
+		else if (kind !== "input") choose(column, index);
+		else say(`${words}. It is an input: what comes in.`);
 	};
 
 	chart.addEventListener("keydown", event => {
-		const moves = {ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0]};
+		const moves = {ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0], Home: [-Infinity, 0], End: [Infinity, 0]};
 		const slot = columns[focus.column]?.slots[focus.slot];
 		if (event.key in moves) moveFocus(...moves[event.key]);
-		else if (event.key === "Home") moveFocus(-Infinity, 0);
-		else if (event.key === "End") moveFocus(Infinity, 0);
 		else if ((event.key === "Enter" || event.key === " ") && slot) act(slot);
 		else return;
 		event.preventDefault();
@@ -219,16 +204,15 @@ function createDrawing({choose, unfold, unfolded, say}) {
 
 	function build(wanted) {
 		columns = wanted.map(buildColumn);
-		replace(
-			nodes,
-			columns.map(({head, slots}) => [head, slots.map(({group}) => group)]),
-		);
+		const drawn = columns.map(({head, slots}) => [head, slots.map(({group}) => group)]);
+		replace(nodes, drawn);
 		setFocus(Math.min(focus.column, columns.length - 1), 0);
 	}
 
 	function buildColumn({name, items, count}, at) {
-		const head = s("text.head", {"text-anchor": "middle", y: 14}, s("tspan", {x: 0}), s("tspan.soft", {x: 0, dy: 14}), s("tspan.soft", {x: 0, dy: 14}));
-		const slots = items.map((item, index) => makeSlot(item.kind, name, at, index));
+		const below = () => s("tspan.soft", {x: 0, dy: 14});
+		const head = s("text.head", {"text-anchor": "middle", y: 14}, s("tspan", {x: 0}), below(), below());
+		const slots = items.map(({kind}, index) => makeSlot(kind, name, at, index));
 		if (count > items.length) slots.push(makeSlot("fold", name, at, items.length));
 		return {name, head, slots};
 	}
@@ -236,15 +220,10 @@ function createDrawing({choose, unfold, unfolded, say}) {
 	function makeSlot(kind, column, at, index) {
 		const slot = {kind, column, ring: s("circle.ring", {r: RING}), shape: s("path.fill"), label: s("text.label"), value: s("text.value")};
 		const whole = [s("circle.halo", {r: RING + 4}), slot.ring, slot.shape, slot.label, slot.value];
-		slot.group = s(
-			`g.slot.${kind}`,
-			{
-				role: kind === "input" ? "img" : "button",
-				tabindex: "-1",
-				on: {click: () => (setFocus(at, index), act(slot)), focus: () => say(slot.words), mouseenter: () => say(slot.words)},
-			},
-			kind === "fold" ? [s("rect.hit", {x: -30, y: -14, width: 60, height: 28, rx: 6}), slot.label] : whole,
-		);
+		const content = kind === "fold" ? [s("rect.hit", {x: -30, y: -14, width: 60, height: 28, rx: 6}), slot.label] : whole;
+		const tell = () => say(slot.words);
+		const on = {click: () => (setFocus(at, index), act(slot)), focus: tell, mouseenter: tell};
+		slot.group = s(`g.slot.${kind}`, {role: kind === "input" ? "img" : "button", tabindex: "-1", on}, content);
 		return slot;
 	}
 
@@ -254,7 +233,8 @@ function createDrawing({choose, unfold, unfolded, say}) {
 		if (now !== shape) build(wanted);
 		shape = now;
 		const places = layOut(wanted);
-		wanted.forEach((column, at) => fillColumn(columns[at], column, places[at], at === 0 ? "start" : at === wanted.length - 1 ? "end" : "middle"));
+		const sideOf = at => (at === 0 ? "start" : at === wanted.length - 1 ? "end" : "middle");
+		wanted.forEach((column, at) => fillColumn(columns[at], column, places[at], sideOf(at)));
 		drawEdges(found.edges);
 		chart.setAttribute("aria-label", summary(found));
 		mark(state);
@@ -262,8 +242,8 @@ function createDrawing({choose, unfold, unfolded, say}) {
 
 	function layOut(wanted) {
 		narrow = element.clientWidth < 560; // then numbers are told when a neuron is touched, not drawn beside it
-		const [left, right] = narrow ? [98, 76] : [210, 190];
-		const apart = narrow && wanted.every(({about}) => about.length < 2) ? 62 : 104; // room for the names above
+		const [left, right] = narrow ? [104, 80] : [210, 190];
+		const apart = narrow && wanted.every(({about}) => about.length < 2) ? 58 : 104; // room for the names above
 		const width = Math.max(element.clientWidth, left + right + (wanted.length - 1) * apart);
 		chart.classList.toggle("narrow", narrow);
 		const tallest = Math.max(...wanted.map(({count}) => count));
@@ -272,19 +252,19 @@ function createDrawing({choose, unfold, unfolded, say}) {
 		return wanted.map(({count}, at) => ({
 			x: left + ((width - left - right) * at) / (wanted.length - 1),
 			y: TOP + RING + 4 + ((tallest - count) * PITCH) / 2,
-			letters: narrow ? 12 : 24,
+			letters: narrow ? (at ? 9 : 11) : 24,
 		}));
 	}
 
 	function fillColumn(column, wanted, {x, y, letters}, side) {
 		column.head.setAttribute("transform", `translate(${x} 0)`);
-		[...column.head.children].forEach((line, at) => (line.textContent = [wanted.title, ...wanted.about][at] ?? ""));
+		const about = narrow && wanted.about.length < 2 ? wanted.about.flatMap(words => words.split(" · ")) : wanted.about;
+		[...column.head.children].forEach((line, at) => (line.textContent = [wanted.title, ...about][at] ?? ""));
 		column.at = new Map();
 		column.slots.forEach((slot, row) => {
-			slot.x = x;
-			slot.y = y + row * PITCH;
-			slot.group.setAttribute("transform", `translate(${slot.x} ${slot.y})`);
-			if (slot.kind === "fold") fillFold(slot, wanted);
+			Object.assign(slot, {x, y: y + row * PITCH});
+			slot.group.setAttribute("transform", `translate(${x} ${slot.y})`);
+			if (slot.kind === "fold") fillFold(slot, wanted, narrow);
 			else {
 				fillSlot(slot, wanted.items[row], side, letters);
 				column.at.set(slot.index, slot);
@@ -336,30 +316,20 @@ function fillSlot(slot, item, side, letters) {
 	});
 	slot.ring.classList.toggle("silent", item.kind === "neuron" && item.sign === 0);
 	const out = RING + 7;
-	const sides = {
-		start: [
-			["label", -out, "end", -2],
-			["value", -out, "end", 12],
-		],
-		end: [
-			["label", out, "start", -2],
-			["value", out, "start", 12],
-		],
-		middle: [
-			["label", 0, "middle", 0],
-			["value", out - 4, "start", 4],
-		],
+	const write = (place, text, x, y, anchor) => {
+		put(place, {x, y, "text-anchor": anchor});
+		if (place.textContent !== text) place.textContent = text;
 	};
-	for (const [name, x, anchor, y] of sides[side]) {
-		put(slot[name], {x, y, "text-anchor": anchor});
-		const text = shortened(item[name], letters);
-		if (slot[name].textContent !== text) slot[name].textContent = text;
-	}
+	const [label, value] = [item.label, item.value].map(text => shortened(text, letters));
+	if (side === "middle") return write(slot.value, value, out - 4, 4, "start"); // a neuron has no name
+	const [x, anchor] = side === "start" ? [-out, "end"] : [out, "start"];
+	write(slot.label, label, x, -2, anchor);
+	return write(slot.value, value, x, 12, anchor);
 }
 
-function fillFold(slot, {name, folded: hidden, open, title}) {
+function fillFold(slot, {name, folded: hidden, title}, narrow) {
 	slot.words = hidden ? `${number(hidden)} more in ${title}: show them` : `Show only the strongest of ${title}`;
-	slot.label.textContent = hidden ? `+${number(hidden)} more` : "fold";
+	slot.label.textContent = hidden ? `+${number(hidden)}${narrow ? "" : " more"}` : "fold";
 	put(slot.label, {"text-anchor": "middle", y: 5});
 	slot.index = `${name} more`;
 	put(slot.group, {"aria-label": slot.words, "aria-expanded": String(!hidden)});
@@ -367,16 +337,18 @@ function fillFold(slot, {name, folded: hidden, open, title}) {
 
 function summary({layers, outputs, columns}) {
 	const sizes = layers.map(({name, neurons}) => `${layerName(name)} of ${number(neurons)} neurons`);
-	const best = [...outputs].sort((a, b) => (b.probability ?? b.output) - (a.probability ?? a.output))[0];
-	const strongest = [...columns].sort((a, b) => (b.share ?? 0) - (a.share ?? 0))[0];
-	return `Network: ${plural(columns.length, "column")}, ${sizes.join(", ") || "no hidden layer"}, ${plural(outputs.length, "output")}. ${strongest ? `Strongest column: ${strongest.name}. ` : ""}${best ? `Largest output: ${best.name}.` : ""} Arrow keys move, Enter opens a neuron.`;
+	const best = outputs.toSorted((a, b) => (b.probability ?? b.output) - (a.probability ?? a.output))[0];
+	const strongest = columns.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0))[0];
+	const most = [strongest && ` Strongest column: ${strongest.name}.`, best && ` Largest output: ${best.name}.`].filter(Boolean).join("");
+	const counts = `${plural(columns.length, "column")}, ${sizes.join(", ") || "no hidden layer"}, ${plural(outputs.length, "output")}`;
+	return `Network: ${counts}.${most} Arrow keys move, Enter opens a neuron.`;
 }
 
 function tables(found) {
 	if (!found) return "";
-	const neurons = found.layers.flatMap(layer => layer.shown.map(({index, sum, fired}) => [`${layerName(layer.name)} [${index}]`, data(sum), data(fired)]));
 	const column = index => found.columns.find((one, at) => (one.index ?? at) === index)?.name ?? `input ${index}`;
 	const place = ([layer, index]) => (layer === "input" ? column(index) : `${layerName(layer)} [${index}]`);
+	const neurons = found.layers.flatMap(({name, shown}) => shown.map(({index, sum, fired}) => [place([name, index]), data(sum), data(fired)]));
 	const edges = found.edges.map(({from, to, weight, product}) => [place(from), place(to), weight === null ? "several" : data(weight), data(product)]);
 	return [
 		table("Neurons shown", ["Neuron", "Sum", "After the kink"], neurons, {numeric: [1, 2], hideCaption: false}),

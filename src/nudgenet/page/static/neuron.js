@@ -4,26 +4,20 @@ import {append, button, choice, copyable, folded, frame, h, labelled, prefersSti
 import {capital, layerName, number, plural, signed} from "./format.js";
 import {term} from "./glossary.js";
 import {kinkName, kinkPlot} from "./kink.js";
-import {both, data, factor, follow, numbersTable, ofRun, panel} from "./panel.js";
+import {ask, both, data, factor, numbersTable, panel} from "./panel.js";
 
 const STAGES = ["forward", "loss", "backward", "update"];
-const OPTIMIZERS = {adamw: "AdamW", adam: "Adam", sgd: "SGD"};
+const OPTIMIZERS = {adamw: "AdamW", adam: "Adam", sgd: "SGD", muon: "Muon"};
 
-export function mountNeuron(container, run, store, cleanup) {
-	const place = panel("Neuron", "wide neuron");
+export function mountNeuron(view) {
+	const {store, cleanup} = view;
 	const buttons = STAGES.map((name, index) => button(`${index + 1} ${capital(name)}`, () => go(name)));
 	const forward = forwardView();
 	const steps = stepsView(store);
 	const views = {forward: forward.element, loss: steps.loss, backward: steps.backward, update: steps.update};
-	append(
-		place.body,
-		neuronChooser(store, cleanup),
-		forward.equation,
-		h("div.walk", {role: "group", "aria-label": "One update in four steps"}, buttons),
-		Object.values(views),
-		forward.python,
-	);
-	container.append(place.element);
+	const walk = h("div.walk", {role: "group", "aria-label": "One update in four steps"}, buttons);
+	const content = [neuronChooser(store, cleanup), forward.equation, walk, Object.values(views), forward.python];
+	const {element, heading, follow} = panel(view, "Neuron", "wide neuron", content);
 	let answered = null; // {found, state} of the network that answers, and
 	let walked = null; // of the next update: with averaged weights, what is moved is not quite what answers
 
@@ -47,30 +41,24 @@ export function mountNeuron(container, run, store, cleanup) {
 
 	const walking = ["step", "row", "member", "layer", "neuron"];
 	const keys = [...walking, "mode"];
-	const ask = (path, state, signal, more) => {
+	const about = (path, state, signal, more) => {
 		const {row, layer, neuron} = state;
-		return row && layer !== null && ofRun(run.name).ask(path, state, signal, {layer, neuron, ...more});
+		return row && layer !== null && ask(path, state, signal, {layer, neuron, ...more});
 	};
-	follow(place, store, keys, {
-		cleanup,
-		ask: (state, signal) => ask("neuron", state, signal),
-		show(found, state) {
-			replace(place.heading, `Neuron ${layerName(found.layer)} [${found.neuron}]`);
-			answered = {found, state};
-			draw();
-		},
-	});
-	follow(place, store, [...keys, "stage", "batch"], {
-		cleanup,
-		ask: (state, signal) => state.stage !== "forward" && ask("update", state, signal, {batch: state.batch}),
-		show(found, state) {
-			steps.show(found, store.state);
-			walked = {found, state};
-			if (answered) draw();
-		},
-	});
-	cleanup.add(store.subscribe((_, changed) => changed.has("stage") && showStage()));
-	place.element.addEventListener("keydown", event => {
+	const showForward = (found, state) => {
+		replace(heading, `Neuron ${layerName(found.layer)} [${found.neuron}]`);
+		answered = {found, state};
+		draw();
+	};
+	const showUpdate = (found, state) => {
+		steps.show(found, store.state);
+		walked = {found, state};
+		if (answered) draw();
+	};
+	follow(keys, (state, signal) => about("neuron", state, signal), showForward);
+	follow([...keys, "stage", "batch"], (state, signal) => state.stage !== "forward" && about("update", state, signal, {batch: state.batch}), showUpdate);
+	cleanup.on(store, ["stage"], showStage);
+	element.addEventListener("keydown", event => {
 		const typing = event.target.matches("input, select, textarea, pre");
 		if (!typing && !event.ctrlKey && !event.metaKey && !event.altKey && /^[1-4]$/.test(event.key)) go(STAGES[event.key - 1]);
 	});
@@ -86,16 +74,10 @@ function neuronChooser(store, cleanup) {
 		index.max = chosen.neurons - 1;
 		index.value = neuron ?? 0;
 		const options = layers.map(({name, neurons}) => [name, `${layerName(name)} (${plural(neurons, "neuron")})`]);
-		replace(
-			element,
-			labelled(
-				"Layer",
-				select(options, chosen.name, name => store.set({layer: name, neuron: 0})),
-			),
-			labelled("Neuron", index),
-		);
+		const choose = select(options, chosen.name, name => store.set({layer: name, neuron: 0}));
+		replace(element, labelled("Layer", choose), labelled("Neuron", index));
 	};
-	cleanup.add(store.subscribe((state, changed) => ["layers", "layer", "neuron"].some(key => changed.has(key)) && show(state)));
+	cleanup.on(store, ["layers", "layer", "neuron"], show);
 	show(store.state);
 	return element;
 }
@@ -105,21 +87,16 @@ function forwardView() {
 	const equation = h("p.equation");
 	const rows = numbersTable("The weighted sum", ["What comes in", both("Input", "x"), both("Weight", "w"), both("Input × weight", "x · w")], "terms");
 	const plot = kinkPlot();
-	const apart = h(
-		"p.about.averaged",
-		{hidden: true},
-		"Answers come from the running average of the weights; an update moves the weights themselves. Here are these, so the sum is not quite the network view’s.",
-	);
+	const why =
+		"Answers come from the running average of the weights; an update moves the weights themselves. Here are these, so the sum is not quite the network view’s.";
+	const apart = h("p.about.averaged", {hidden: true}, why);
 	const total = h("p.total");
 	const code = copyable("", "Copy arithmetic");
-	const about = h(
-		"p.about",
-		both(
-			["A neuron adds up what comes in, each times its weight, and its bias; then the ", term("activation", "kink"), " bends the sum."],
-			"z = Σ x·w + b; a = kink(z). The strongest terms are shown, the others are summed exactly.",
-		),
+	const about = both(
+		["A neuron adds up what comes in, each times its weight, and its bias; then the ", term("activation", "kink"), " bends the sum."],
+		"z = Σ x·w + b; a = kink(z). The strongest terms are shown, the others are summed exactly.",
 	);
-	const element = h("div", about, h("div.two", frame("The weighted sum", rows.element, total), plot.element));
+	const element = h("div", h("p.about", about), h("div.two", frame("The weighted sum", rows.element, total), plot.element));
 
 	function show(found, isApart) {
 		apart.hidden = !isApart;
@@ -131,11 +108,8 @@ function forwardView() {
 			Object.assign(["sum", "", "", {value: found.sum}], {className: "sum"}),
 		]);
 		replace(total, endOf(found));
-		plot.show({
-			kink: found.kink,
-			sum: found.before_kink ?? found.sum,
-			fired: found.added && !found.added.before_kink ? found.fired - found.added.value : found.fired,
-		});
+		const {kink, sum, before_kink, fired, added} = found;
+		plot.show({kink, sum: before_kink ?? sum, fired: added && !added.before_kink ? fired - added.value : fired});
 		code.set(found.python);
 	}
 
@@ -149,13 +123,8 @@ function forwardView() {
 			const from = cell.getBoundingClientRect();
 			const ghost = h("span.ghost", {"aria-hidden": "true"}, cell.textContent);
 			cell.append(ghost);
-			const flight = ghost.animate(
-				[
-					{transform: "none", opacity: 1},
-					{transform: `translateY(${goal.top - from.top}px)`, opacity: 0.2},
-				],
-				{duration: 420, delay: 90 * index, easing: "ease-in", fill: "both"},
-			);
+			const path = {transform: ["none", `translateY(${goal.top - from.top}px)`], opacity: [1, 0.2]};
+			const flight = ghost.animate(path, {duration: 420, delay: 90 * index, easing: "ease-in", fill: "both"});
 			flight.onfinish = flight.oncancel = () => ghost.remove();
 		});
 		plot.travel(90 * cells.length + 420);
@@ -196,35 +165,15 @@ function endOf({sum, kink, fired, normalisation, added}) {
 }
 
 function stepsView(store) {
-	const batch = () =>
-		choice(
-			"Whose update",
-			[
-				["row", "my row"],
-				["real", "the real batch’s mean"],
-			],
-			store.state.batch,
-			value => store.set({batch: value}),
-		);
+	const whose = Object.entries({row: "my row", real: "the real batch’s mean"});
+	const batch = () => choice("Whose update", whose, store.state.batch, value => store.set({batch: value}));
 	const loss = h("div");
 	const chain = h("div.chain");
-	const gradients = numbersTable("Gradients of the weights", [
-		"Weight of",
-		both("Input", "x"),
-		both("Pull on the sum", "dL/dz"),
-		both("Input × pull", "x · dL/dz"),
-		both("Gradient of the weight", "dL/dw"),
-	]);
+	const factors = [both("Input", "x"), both("Pull on the sum", "dL/dz"), both("Input × pull", "x · dL/dz"), both("Gradient of the weight", "dL/dw")];
+	const gradients = numbersTable("Gradients of the weights", ["Weight of", ...factors]);
 	const backward = h("div", batch(), chain, frame("Gradients", gradients.element));
-	const changes = numbersTable("The update", [
-		"Weight of",
-		"Before",
-		"Gradient",
-		both("Its recent mean", "m"),
-		both("Its recent size", "v"),
-		both("Nudge", "Δw"),
-		"After",
-	]);
+	const moments = [both("Its recent mean", "m"), both("Its recent size", "v"), both("Nudge", "Δw")];
+	const changes = numbersTable("The update", ["Weight of", "Before", "Gradient", ...moments, "After"]);
 	const how = h("div");
 	const update = h("div", batch(), how, frame("The update", changes.element));
 	const code = copyable("", "Copy arithmetic");
@@ -241,28 +190,17 @@ function stepsView(store) {
 
 	function showBackward({backward: back}, mine) {
 		replace(chain, chainOf(back, mine));
-		gradients.fill([
-			...back.terms.map(({name, input, share, gradient}) => [
-				inWords(name),
-				optional(input),
-				mine ? optional(back.dL_dsum) : "",
-				optional(share),
-				optional(gradient),
-			]),
-			["bias", mine ? "1" : "", mine ? optional(back.dL_dsum) : "", mine ? optional(back.bias_share) : "", optional(back.bias_gradient)],
-		]);
+		const pull = mine ? optional(back.dL_dsum) : "";
+		const rows = back.terms.map(({name, input, share, gradient}) => [inWords(name), optional(input), pull, optional(share), optional(gradient)]);
+		const bias = ["bias", mine ? "1" : "", pull, mine ? optional(back.bias_share) : "", optional(back.bias_gradient)];
+		gradients.fill([...rows, bias]);
 	}
 
 	function showUpdate(found, mine, state) {
 		const {update: nudge} = found;
 		const row = (name, t) => [
-			name,
-			{value: t.before, digits: 5},
-			{value: t.gradient},
-			optional(t.first_moment),
-			optional(t.second_moment),
-			{value: t.step},
-			{value: t.after, digits: 5},
+			...[name, {value: t.before, digits: 5}, {value: t.gradient}],
+			...[optional(t.first_moment), optional(t.second_moment), {value: t.step}, {value: t.after, digits: 5}],
 		];
 		changes.fill([...nudge.terms.map(t => row(inWords(t.name), t)), ...(nudge.bias ? [row("bias", nudge.bias)] : [])]);
 		const here = (state.step ?? state.best_step) === found.at.step;
@@ -277,14 +215,12 @@ function optional(value) {
 }
 
 function lossWords(found, mine, said) {
+	const about = both(
+		["The ", term("loss"), " says how wrong the answer is: 0 would be perfect. Everything that follows makes it smaller."],
+		"L, as the training minimises it: with label smoothing, class weights and all.",
+	);
 	return [
-		h(
-			"p.about",
-			both(
-				["The ", term("loss"), " says how wrong the answer is: 0 would be perfect. Everything that follows makes it smaller."],
-				"L, as the training minimises it: with label smoothing, class weights and all.",
-			),
-		),
+		h("p.about", about),
 		h("p.big", "loss ", data(found.loss, 4)),
 		h("p", mine ? rowWords(said, found.averaged) : "The mean over the rows of the batch that the training took next."),
 	];
@@ -331,24 +267,17 @@ function chainOf(back, mine) {
 function updateWords(found, mine) {
 	const {update: nudge, loss_before, loss_after} = found;
 	const clipped = nudge.clip_scale !== 1 && ` The gradient was ${number(nudge.gradient_norm)} long and was shortened to ${number(nudge.clip)}.`;
+	const [rate, decay] = [nudge.learning_rate, nudge.weight_decay].map(value => Number(value.toPrecision(3)));
+	const about = both(
+		["Each weight takes a small step against its ", term("gradient"), "; the ", term("learning rate"), ` is ${rate}. `],
+		`${OPTIMIZERS[nudge.optimizer] ?? nudge.optimizer}, update ${number(nudge.number)}: learning rate ${rate}, weight decay ${decay}. `,
+	);
+	const whose = mine ? "A trial with a batch of one, your row, on a copy: the run itself is not touched." : "The step that the training really took from here.";
+	const change = loss_after - loss_before;
+	const judged = ` ${signed(change)}: ${change <= 0 ? "a little better" : "worse: the step was too long for it"}`;
 	return [
-		h(
-			"p.about",
-			both(
-				["Each weight takes a small step against its ", term("gradient"), "; the ", term("learning rate"), ` is ${number(nudge.learning_rate)}. `],
-				`${OPTIMIZERS[nudge.optimizer] ?? nudge.optimizer}, update ${number(nudge.number)}: learning rate ${number(nudge.learning_rate)}, weight decay ${number(nudge.weight_decay)}. `,
-			),
-			mine ? "A trial with a batch of one, your row, on a copy: the run itself is not touched." : "The step that the training really took from here.",
-			clipped,
-		),
-		h(
-			"p.big",
-			"loss ",
-			data(loss_before, 4),
-			" → ",
-			data(loss_after, 4),
-			h("small", ` ${signed(loss_after - loss_before)}: ${loss_after <= loss_before ? "a little better" : "worse: the step was too long for it"}`),
-		),
+		h("p.about", about, whose, clipped),
+		h("p.big", "loss ", data(loss_before, 4), " → ", data(loss_after, 4), h("small", judged)),
 		nudge.terms[0] && h("p.equation", `${inWords(nudge.terms[0].name)}: `, arithmetic(nudge, nudge.terms[0])),
 	];
 }

@@ -10,6 +10,13 @@ const LINES = [
 	["validation_loss", {label: "validation loss", colour: "--validation", dash: [7, 4]}],
 ];
 
+/** JupyterLab, VS Code and the browser each say it in their own way. */
+function isDark() {
+	const {jpThemeLight, vscodeThemeKind} = document.body.dataset;
+	if (jpThemeLight) return jpThemeLight === "false";
+	return vscodeThemeKind?.includes("dark") ?? matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
 /**
  * anywidget's `render`. The page's styles live in a shadow tree: they touch nothing of the notebook, nor it them.
  * model: `picture`, as `notebook.picture_of` makes it. Returns what takes it away.
@@ -51,14 +58,6 @@ export function render({model, el}, styles) {
 		chart.destroy();
 		model.off("change:picture", show);
 	};
-}
-
-/** JupyterLab, VS Code and the browser each say it in their own way. */
-function isDark() {
-	const {body} = document;
-	if (body.dataset.jpThemeLight !== undefined) return body.dataset.jpThemeLight === "false";
-	if (body.dataset.vscodeThemeKind !== undefined) return body.dataset.vscodeThemeKind.includes("dark");
-	return matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
 function headWords({name, line, verdict}) {

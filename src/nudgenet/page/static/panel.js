@@ -1,22 +1,22 @@
 // What the panels over the time slider share: a frame, numbers that keep all their digits, and asking the server in a
 // way that a dragged slider never queues up work.
 
-import {get, piece, post} from "./api.js";
-import {frame, h, prose, put, replace, uniqueId} from "./dom.js";
+import {ofRun, post} from "./api.js";
+import {h, prose, put, replace, uniqueId} from "./dom.js";
 import {exact, number, percent} from "./format.js";
 
-/** A panel with its heading: {element, body, heading, say(problem)}. */
-export function panel(title, className) {
+/**
+ * A panel of the view {place, run, store, cleanup} with its heading and content: {element, heading, follow}, where
+ * `follow(keys, ask, show)` keeps it true to the store: see there.
+ */
+export function panel({place, store, cleanup}, title, className, ...content) {
 	const id = uniqueId("panel");
-	const body = h("div.body");
 	const problem = h("p.problem", {role: "status", hidden: true});
 	const heading = h("h2", {id}, title);
-	const element = h("section", {class: `panel ${className}`, "aria-labelledby": id}, heading, problem, body);
-	const say = words => {
-		problem.hidden = !words;
-		replace(problem, prose(words));
-	};
-	return {element, body, heading, say};
+	const element = h("section", {class: `panel ${className}`, "aria-labelledby": id}, heading, problem, h("div.body", content));
+	const say = words => put(replace(problem, prose(words)), {hidden: !words});
+	place.append(element);
+	return {element, heading, follow: (keys, ask, show) => follow({element, say, store, cleanup}, keys, ask, show)};
 }
 
 /** A number as people read it; its title and value keep every digit that PyTorch gave. */
@@ -32,7 +32,7 @@ export function setData(element, value, digits = 3) {
 }
 
 export function chance(probability) {
-	return probability > 0 && probability < 1e-4 ? "< 0.01 %" : percent(probability);
+	return probability > 0 && probability < 1e-4 ? "< 0.01%" : percent(probability);
 }
 
 /** The same number in brackets if it is negative, as a factor in a sum. */
@@ -40,13 +40,9 @@ export function factor(value) {
 	return value < 0 ? ["(", data(value), ")"] : data(value);
 }
 
-/** Under a run's own path: GET, and POST of a question about the opened network. */
-export function ofRun(name) {
-	return {
-		get: (path, options) => get(`runs/${piece(name)}/${path}`, options),
-		ask: (path, {step = null, mode = "exact", row, member = 0}, signal, more = {}) =>
-			post(`runs/${piece(name)}/${path}`, {step, mode, row, member, ...more}, {signal}),
-	};
+/** A question about the opened network of the state's run, at its step, about its row. */
+export function ask(path, {name, step = null, mode = "exact", row, member = 0}, signal, more = {}) {
+	return post(ofRun(name, path), {step, mode, row, member, ...more}, signal);
 }
 
 /**
@@ -56,23 +52,21 @@ export function ofRun(name) {
  * another row, neuron or member than the present one is dropped, one that is merely a few steps old (the slider is
  * being dragged) is shown. An exact answer, which may take long, never makes the slider wait: it is abandoned.
  *
- * ask: a path to POST to, which needs a row if the row is one of the keys; or (state, signal) -> promise of an answer,
- * nothing if there is nothing to ask. show(answer, state).
+ * question: a path to POST to, which needs a row if the row is one of the keys; or (state, signal) -> promise of an
+ * answer, nothing if there is nothing to ask. show(answer, state). Returns what asks again.
  */
-export function follow({element, say}, store, keys, {ask, show, cleanup}) {
+function follow({element, say, store, cleanup}, keys, question, show) {
 	let wanted = true;
 	let onScreen = false;
 	let busy = null; // {controller, state} of the request under way
 	let latest = null; // the answer that is shown
-	const post = (state, signal) => (state.row || !keys.includes("row")) && ofRun(state.name).ask(ask, state, signal);
+	const usual = (state, signal) => (state.row || !keys.includes("row")) && ask(question, state, signal);
 
-	const watcher = new IntersectionObserver(
-		entries => {
-			onScreen = entries.at(-1).isIntersecting;
-			go();
-		},
-		{rootMargin: "200px"},
-	);
+	const look = entries => {
+		onScreen = entries.at(-1).isIntersecting;
+		go();
+	};
+	const watcher = new IntersectionObserver(look, {rootMargin: "200px"});
 	watcher.observe(element);
 
 	async function go() {
@@ -80,7 +74,7 @@ export function follow({element, say}, store, keys, {ask, show, cleanup}) {
 		wanted = false;
 		const {state} = store;
 		const mine = {controller: new AbortController(), state};
-		const request = (typeof ask === "string" ? post : ask)(state, mine.controller.signal);
+		const request = (typeof question === "string" ? usual : question)(state, mine.controller.signal);
 		if (!request) return;
 		busy = mine;
 		element.setAttribute("aria-busy", "true");
@@ -130,27 +124,7 @@ export function follow({element, say}, store, keys, {ask, show, cleanup}) {
 		watcher.disconnect();
 		busy?.controller.abort();
 	});
-	return {refresh};
-}
-
-/** Fills a <details> only while it is open: tables of many numbers cost nothing while nobody reads them. */
-export function lazily(title, make) {
-	const body = frame(title);
-	const element = h("details", h("summary", title), body);
-	let stale = true;
-	const refresh = () => {
-		if (!element.open || !stale) return;
-		stale = false;
-		replace(body, make());
-	};
-	element.addEventListener("toggle", refresh);
-	return {
-		element,
-		changed() {
-			stale = true;
-			refresh();
-		},
-	};
+	return refresh;
 }
 
 export function onTheme(action, cleanup) {
@@ -172,11 +146,8 @@ export function numbersTable(caption, head, className = "") {
 	const body = h("tbody");
 	const heads = head.map((cell, index) => h("th", {scope: "col", class: index ? "number" : null}, cell));
 	const element = h("table", {class: `numbers ${className}`}, h("caption.unseen", caption), h("thead", h("tr", heads)), body);
-	const makeRow = () =>
-		h(
-			"tr",
-			head.map((_, index) => (index ? h("td.number") : h("th", {scope: "row"}))),
-		);
+	const makeCell = (_, index) => (index ? h("td.number") : h("th", {scope: "row"}));
+	const makeRow = () => h("tr", head.map(makeCell));
 	function fill(rows) {
 		while (body.rows.length > rows.length) body.lastChild.remove();
 		rows.forEach((cells, at) => {

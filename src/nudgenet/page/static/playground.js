@@ -1,27 +1,18 @@
 // The playground: the real loop trains on two inputs, and the boundary between its answers is drawn while it moves.
 
-import {get, piece, socket} from "./api.js";
+import {get, ofRun, socket} from "./api.js";
 import {createChart} from "./chart.js";
-import {button, copyable, h, labelled, problem, put, replace, s, select, table} from "./dom.js";
+import {button, complaint, copyable, h, labelled, lazily, problem, put, replace, s, select, table} from "./dom.js";
 import {number, plural, shortened} from "./format.js";
 import {term} from "./glossary.js";
 import {kinkName} from "./kink.js";
 import {axisChoices, mapWords, numberColumns, paintMap, picture} from "./maps.js";
-import {data, lazily} from "./panel.js";
+import {data} from "./panel.js";
 import {createCleanup} from "./state.js";
 
-const BUILT_IN = [
-	["spirals", "Spirals"],
-	["circles", "Circles"],
-	["moons", "Moons"],
-	["blobs", "Blobs"],
-];
+const SOURCES = Object.entries({spirals: "Spirals", circles: "Circles", moons: "Moons", blobs: "Blobs", run: "Two columns of a run…"});
 const KINKS = ["relu", "tanh", "gelu", "silu", "sigmoid", "none"].map(name => [name, kinkName(name)]);
-const OPTIMIZERS = [
-	["adamw", "AdamW"],
-	["adam", "Adam"],
-	["sgd", "SGD"],
-];
+const OPTIMIZERS = Object.entries({adamw: "AdamW", adam: "Adam", sgd: "SGD"});
 const STRAIGHT = "Without the kink it stays a straight line, however many layers.";
 const FIRST = {
 	data: "spirals",
@@ -59,7 +50,7 @@ export function mountPlayground(container) {
 	const cleanup = createCleanup();
 	const wanted = {...FIRST};
 	const status = h("p.status", {role: "status"}, "Press Start.");
-	const wrong = put(problem(""), {hidden: true});
+	const wrong = complaint();
 	const screen = createScreen(wanted, cleanup);
 	const controls = createControls(wanted, changed);
 	const command = copyable("", "Copy the command");
@@ -70,16 +61,11 @@ export function mountPlayground(container) {
 		step: button("Step", () => say("step"), {disabled: true}),
 		stop: button("Stop", () => say("stop"), {disabled: true}),
 	};
+	const about =
+		"The real training loop on two inputs, as you watch. Change anything and it starts again, from the same first weights as long as the seed is the same.";
 	container.append(
-		h(
-			"div.head",
-			h("h1", "Playground"),
-			h(
-				"p.soft",
-				"The real training loop on two inputs, as you watch. Change anything and it starts again, from the same first weights as long as the seed is the same.",
-			),
-		),
-		h("div.playground", controls, h("div", h("div.controls", Object.values(buttons)), status, wrong, screen.element, command)),
+		h("div.head", h("h1", "Playground"), h("p.soft", about)),
+		h("div.playground", controls, h("div", h("div.controls", Object.values(buttons)), status, wrong.element, screen.element, command)),
 	);
 	let line = null;
 	let running = false;
@@ -92,7 +78,7 @@ export function mountPlayground(container) {
 			message: receive,
 			close() {
 				line = null;
-				running = false;
+				if (started) complain("The connection to the page’s server ended: press Start to begin again.");
 				showButtons();
 			},
 		});
@@ -100,7 +86,7 @@ export function mountPlayground(container) {
 
 	function start() {
 		clearTimeout(waiting);
-		wrong.hidden = true;
+		wrong.say();
 		screen.clear();
 		started = running = true;
 		if (line) line.send({do: "start", ...wanted});
@@ -124,9 +110,7 @@ export function mountPlayground(container) {
 
 	function receive(frame) {
 		if (frame.error) {
-			wrong.hidden = false;
-			wrong.textContent = frame.error;
-			started = running = false;
+			complain(frame.error);
 			return showButtons();
 		}
 		if (frame.command) {
@@ -135,8 +119,14 @@ export function mountPlayground(container) {
 		}
 		if (frame.done) started = running = false;
 		screen.receive(frame);
-		status.textContent = `Epoch ${number(frame.epoch)}, step ${number(frame.step)}: loss ${number(frame.train_loss)} on the training rows, ${number(frame.validation_loss)} on the others${frame.done ? ". Done." : ""}`;
+		const [epoch, step, train, others] = [frame.epoch, frame.step, frame.train_loss, frame.validation_loss].map(value => number(value));
+		status.textContent = `Epoch ${epoch}, step ${step}: loss ${train} on the training rows, ${others} on the others${frame.done ? ". Done." : ""}`;
 		return showButtons();
+	}
+
+	function complain(words) {
+		wrong.say(words);
+		started = running = false;
 	}
 
 	function showButtons() {
@@ -165,7 +155,7 @@ function createControls(wanted, changed) {
 	});
 	const optimizer = select(OPTIMIZERS, wanted.optimizer, set("optimizer"));
 	const own = h("div.own-data");
-	const source = select([...BUILT_IN, ["run", "Two columns of a run…"]], wanted.data, value => {
+	const source = select(SOURCES, wanted.data, value => {
 		replace(own);
 		if (value === "run") chooseRun(own, set("data"));
 		else set("data")(value);
@@ -175,11 +165,8 @@ function createControls(wanted, changed) {
 		Network: [labelled(term("activation", "Kink"), kink), hint],
 		Training: labelled(term("optimizer", "Optimizer"), optimizer),
 	};
-	const fields = numbers =>
-		h(
-			"div.pairs-of-fields",
-			numbers.map(([name, words, limits]) => numberField(words, limits, wanted[name], set(name))),
-		);
+	const field = ([name, words, limits]) => numberField(words, limits, wanted[name], set(name));
+	const fields = numbers => h("div.pairs-of-fields", numbers.map(field));
 	const groups = Object.entries(NUMBERS).map(([title, numbers]) => h("fieldset", h("legend", title), first[title], fields(numbers)));
 	return h("form", {"aria-label": "What is trained", on: {submit: event => event.preventDefault()}}, groups);
 }
@@ -207,21 +194,11 @@ async function chooseRun(place, set) {
 		let turn = 0; // the last choice counts, whichever answer comes last
 		const choose = async name => {
 			const mine = (turn += 1);
-			const run = await get(`runs/${piece(name)}`);
+			const run = await get(ofRun(name));
 			if (mine === turn) showColumns(columns, run, set);
 		};
-		replace(
-			place,
-			labelled(
-				"Run",
-				select(
-					names.map(name => [name, name]),
-					names[0],
-					choose,
-				),
-			),
-			columns,
-		);
+		const options = names.map(name => [name, name]);
+		replace(place, labelled("Run", select(options, names[0], choose)), columns);
 		return await choose(names[0]);
 	} catch (error) {
 		return replace(place, problem(error));
@@ -243,21 +220,14 @@ function createScreen(wanted, cleanup) {
 	let about = null; // of the first frame: points, ranges, classes
 	let latest = null;
 	let losses = [];
-	const surface = picture(
-		"Decision boundary",
-		380,
-		(context, width, height) => latest && paintMap(context, width, height, {...about, grid: latest.grid}),
-		cleanup,
-	);
+	const paint = (context, width, height) => latest && paintMap(context, width, height, {...about, grid: latest.grid});
+	const surface = picture("Decision boundary", 380, paint, cleanup);
 	const chart = createChart({title: "Loss", low: true});
 	const network = createNetwork();
 	const key = h("p.small.soft");
 	const numbers = lazily("The weights as a table", () => latest && weights(latest));
-	const element = h(
-		"div.screen",
-		h("div.surface", surface.canvas, key),
-		h("div", h("h2", "Loss"), chart.element, h("h2", "Network"), network.element, numbers.element),
-	);
+	const beside = [h("h2", "Loss"), chart.element, h("h2", "Network"), network.element, numbers.element];
+	const element = h("div.screen", h("div.surface", surface.canvas, key), h("div", beside));
 
 	function clear() {
 		losses = [];
@@ -294,8 +264,8 @@ function lossSeries(losses) {
 
 function keyWords({classes}) {
 	const shapes = ["disc", "square", "triangle", "diamond"];
-	if (!classes) return "Colour: the answer, low (blue) to high (vermilion). Points: the rows.";
-	return `${classes.map((name, index) => `${shortened(name, 16)}: ${shapes[index % 4]}`).join(", ")}; filled ones are trained on, hollow ones are not. The dark line is where the answer turns.`;
+	if (!classes) return "Colour: the answer, low (blue) to high (orange). Points: the rows, round where low, square where high.";
+	return `${classes.map((name, index) => `${shortened(name, 16)}: ${shapes[index % 4]}`).join(", ")}; filled ones are trained on, hollow ones are not. The line is where the answer turns.`;
 }
 
 /** Layers as columns of circles, weights as lines; thicker is larger, dashed is negative. */
@@ -316,27 +286,25 @@ function createNetwork() {
 		const largest = Math.max(1e-12, ...layers.flatMap(({weights: rows}) => rows.flat().map(Math.abs)));
 		if (shape !== sizes.join()) {
 			shape = sizes.join();
-			replace(
-				circles,
-				shown.map((count, column) => [...Array(count).keys()].map(index => s("circle.ring", {cx: x(column), cy: y(column, index), r: 6}))),
-			);
+			const ring = column => (_, index) => s("circle.ring", {cx: x(column), cy: y(column, index), r: 6});
+			const rings = shown.map((length, column) => Array.from({length}, ring(column)));
+			replace(circles, rings);
 		}
 		let used = 0;
-		layers.forEach(({weights: rows}, at) =>
-			rows.slice(0, most).forEach((row, to) =>
-				row.slice(0, most).forEach((weight, from) => {
-					const line = (pool[used] ??= lines.appendChild(s("path")));
-					line.setAttribute("d", `M${x(at) + 6} ${y(at, from)}L${x(at + 1) - 6} ${y(at + 1, to)}`);
-					line.setAttribute("class", `edge ${weight < 0 ? "negative" : "positive"}`);
-					line.setAttribute("stroke-width", (0.2 + (4 * Math.abs(weight)) / largest).toFixed(2));
-					used += 1;
-				}),
-			),
-		);
+		const draw = (weight, at, from, to) => {
+			put((pool[used] ??= lines.appendChild(s("path"))), {
+				d: `M${x(at) + 6} ${y(at, from)}L${x(at + 1) - 6} ${y(at + 1, to)}`,
+				class: `edge ${weight < 0 ? "negative" : "positive"}`,
+				"stroke-width": (0.2 + (4 * Math.abs(weight)) / largest).toFixed(2),
+			});
+			used += 1;
+		};
+		const cut = rows => rows.slice(0, most).entries();
+		for (const [at, layer] of layers.entries()) for (const [to, row] of cut(layer.weights)) for (const [from, weight] of cut(row)) draw(weight, at, from, to);
 		for (const line of pool.splice(used)) line.remove();
 		chart.setAttribute("aria-label", `Network: ${sizes.join(" to ")} neurons, kink ${activation}; the largest weight is ${number(largest)}`);
-		const hidden = sizes.some(size => size > most);
-		replace(words, `Blue, solid: positive weights; vermilion, dashed: negative.${hidden ? ` At most ${most} neurons a layer are drawn.` : ""}`);
+		const hidden = sizes.some(size => size > most) && ` At most ${most} neurons a layer are drawn.`;
+		replace(words, "Blue, solid: positive weights; orange, dashed: negative.", hidden);
 	}
 
 	return {element: h("div", chart, words), show};

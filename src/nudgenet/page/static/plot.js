@@ -33,107 +33,77 @@ export function axisTicks({from, to, low, high, log, divide, width, height}) {
 	};
 }
 
-export function leftMargin(context, ticks) {
-	return Math.ceil(Math.max(24, ...ticks.map(([, text]) => context.measureText(text).width)) + 12);
+export function leftMargin(context, ticks, xTitle) {
+	return Math.ceil(Math.max(...[xTitle, ...ticks.map(([, text]) => text)].map(text => context.measureText(text).width)) + 12);
 }
 
-export function paintAxes(context, frame, ticks, paint, xTitle) {
-	const {left, right, bottom, sx, sy} = frame;
-	context.lineWidth = 1;
-	context.fillStyle = paint.soft;
-	context.strokeStyle = paint.edge;
-	context.textBaseline = "middle";
-	context.textAlign = "right";
-	for (const [value, text] of ticks.y) {
-		const y = Math.round(sy(value)) + 0.5;
-		stroke(context, [
-			[left, y],
-			[right, y],
-		]);
-		context.fillText(text, left - 8, y);
-	}
-	context.strokeStyle = paint.of("--control");
-	stroke(context, [
-		[left, bottom + 0.5],
-		[right, bottom + 0.5],
-	]);
-	context.textBaseline = "top";
-	context.textAlign = "center";
-	const titleWidth = context.measureText(xTitle).width;
-	for (const [value, text] of ticks.x) {
-		const x = Math.round(sx(value)) + 0.5;
-		stroke(context, [
-			[x, bottom],
-			[x, bottom + 4],
-		]);
-		const clear = x + context.measureText(text).width / 2 < right - titleWidth - 8;
-		if (clear) context.fillText(text, x, bottom + 8);
-	}
-	context.textAlign = "right";
-	context.fillText(xTitle, right, bottom + 8);
-	context.textAlign = "left";
-	context.textBaseline = "alphabetic";
+function crisp(pixel) {
+	return Math.round(pixel) + 0.5;
 }
 
-function stroke(context, points) {
+function straight(context, [x1, y1, x2, y2], strokeStyle, dash = [], lineWidth = 1) {
+	Object.assign(context, {strokeStyle, lineWidth});
+	context.setLineDash(dash);
 	context.beginPath();
-	points.forEach(([x, y], index) => (index ? context.lineTo(x, y) : context.moveTo(x, y)));
+	context.moveTo(x1, y1);
+	context.lineTo(x2, y2);
 	context.stroke();
-}
-
-export function paintRegion(context, frame, region, paint) {
-	const start = Math.max(frame.left, frame.sx(region.from));
-	const end = Math.min(frame.right, frame.sx(region.to));
-	if (!(end > start)) return;
-	context.fillStyle = paint.overfit;
-	context.fillRect(start, frame.top, end - start, frame.bottom - frame.top);
-	context.strokeStyle = paint.of("--validation");
-	context.lineWidth = 1;
-	context.setLineDash([2, 3]);
-	stroke(context, [
-		[Math.round(start) + 0.5, frame.top],
-		[Math.round(start) + 0.5, frame.bottom],
-	]);
 	context.setLineDash([]);
 }
 
-/** At the top, below the labels that stand there already. */
-export function paintRegionLabel(context, frame, region, paint, taken) {
-	const width = context.measureText(region.label).width;
-	const start = Math.max(frame.left, frame.sx(region.from));
-	if (width + 12 > frame.right - frame.left || !(frame.sx(region.to) > frame.left && start < frame.right)) return;
-	let y = frame.top + 14;
-	while (taken.some(other => Math.abs(other - y) < LINE_HEIGHT)) y += LINE_HEIGHT;
-	tag(context, region.label, Math.min(start + 6, frame.right - width - 4), y, paint, "--warn");
+export function paintAxes(context, {left, right, bottom, sx, sy}, ticks, paint, xTitle) {
+	Object.assign(context, {fillStyle: paint.soft, textBaseline: "middle", textAlign: "right"});
+	for (const [value, text] of ticks.y) {
+		const y = crisp(sy(value));
+		straight(context, [left, y, right, y], paint.edge);
+		context.fillText(text, left - 8, y);
+	}
+	const control = paint.of("--control");
+	straight(context, [left, bottom + 0.5, right, bottom + 0.5], control);
+	context.textBaseline = "top";
+	context.fillText(xTitle, left - 8, bottom + 8);
+	context.textAlign = "center";
+	for (const [value, text] of ticks.x) {
+		const x = crisp(sx(value));
+		straight(context, [x, bottom, x, bottom + 4], control);
+		context.fillText(text, Math.min(x, right + 10 - context.measureText(text).width / 2), bottom + 8);
+	}
+	Object.assign(context, {textBaseline: "alphabetic", textAlign: "left"});
 }
 
-export function paintLine(context, frame, {x, y, colour, dash = [], width = 2, alpha = 1}) {
-	const {sx, sy} = frame;
+export function paintRegion(context, {left, right, top, bottom, sx}, {from, to}, paint) {
+	const [start, end] = [Math.max(left, sx(from)), Math.min(right, sx(to))];
+	if (!(end > start)) return;
+	context.fillStyle = paint.overfit;
+	context.fillRect(start, top, end - start, bottom - top);
+	straight(context, [crisp(start), top, crisp(start), bottom], paint.of("--validation"), [2, 3]);
+}
+
+/** At the top, below the labels that stand there already. */
+export function paintRegionLabel(context, {left, right, top, sx}, {label, from, to}, paint, taken) {
+	const width = context.measureText(label).width;
+	const start = Math.max(left, sx(from));
+	if (width + 12 > right - left || !(sx(to) > left && start < right)) return;
+	let y = top + 14;
+	while (taken.some(other => Math.abs(other - y) < LINE_HEIGHT)) y += LINE_HEIGHT;
+	tag(context, label, Math.min(start + 6, right - width - 4), y, paint, "--warn");
+}
+
+/** A line with gaps where a value is missing; a point without neighbours is a dot, as a line it would not be seen. */
+export function paintLine(context, {left, right, top, bottom, sx, sy}, {x, y, colour, dash = [], width = 2, alpha = 1}) {
+	const heights = Array.from(y, value => (Number.isFinite(value) ? sy(value) : NaN));
+	const isThere = index => Number.isFinite(heights[index]);
+	const there = [...heights.keys()].filter(isThere);
 	context.save();
 	context.beginPath();
-	context.rect(frame.left - 1, frame.top - 2, frame.right - frame.left + 2, frame.bottom - frame.top + 4);
+	context.rect(left - 1, top - 2, right - left + 2, bottom - top + 4);
 	context.clip();
 	Object.assign(context, {strokeStyle: colour, fillStyle: colour, lineWidth: width, globalAlpha: alpha, lineJoin: "round"});
 	context.setLineDash(dash);
-	const alone = [];
-	let [drawn, last] = [0, null];
 	context.beginPath();
-	for (let index = 0; index < x.length; index += 1) {
-		const there = Number.isFinite(y[index]);
-		const [a, b] = there ? [sx(x[index]), sy(y[index])] : [NaN, NaN];
-		if (!Number.isFinite(b)) {
-			if (drawn === 1) alone.push(last);
-			drawn = 0;
-			continue;
-		}
-		if (drawn) context.lineTo(a, b);
-		else context.moveTo(a, b);
-		drawn += 1;
-		last = [a, b];
-	}
-	if (drawn === 1) alone.push(last);
+	for (const index of there) context[isThere(index - 1) ? "lineTo" : "moveTo"](sx(x[index]), heights[index]);
 	context.stroke();
-	for (const [a, b] of alone) dot(context, a, b, width + 1);
+	for (const index of there) if (!isThere(index - 1) && !isThere(index + 1)) dot(context, sx(x[index]), heights[index], width + 1);
 	context.restore();
 }
 
@@ -144,24 +114,14 @@ function dot(context, x, y, radius) {
 }
 
 /** Labelled level lines (baselines); labels that would lie on each other are moved apart. Returns where they are. */
-export function paintLevels(context, frame, levels, paint) {
-	const inside = levels
-		.map(level => ({...level, at: frame.sy(level.y)}))
-		.filter(({at}) => at >= frame.top && at <= frame.bottom)
-		.sort((a, b) => a.at - b.at);
+export function paintLevels(context, {left, right, top, bottom, sy}, levels, paint) {
+	const inside = levels.map(({label, y}) => ({label, at: sy(y)})).filter(({at}) => at >= top && at <= bottom);
 	const taken = [];
-	for (const level of inside) {
-		context.strokeStyle = paint.soft;
-		context.lineWidth = 1;
-		context.setLineDash([2, 4]);
-		stroke(context, [
-			[frame.left, level.at],
-			[frame.right, level.at],
-		]);
-		const text = Math.max(level.at - 4, (taken.at(-1) ?? -Infinity) + LINE_HEIGHT, frame.top + 11);
+	for (const {label, at} of inside.sort((a, b) => a.at - b.at)) {
+		straight(context, [left, at, right, at], paint.soft, [2, 4]);
+		const text = Math.max(at - 4, (taken.at(-1) ?? -Infinity) + LINE_HEIGHT, top + 11);
 		taken.push(text);
-		context.setLineDash([]);
-		tag(context, level.label, frame.right - context.measureText(level.label).width - 4, text, paint);
+		tag(context, label, right - context.measureText(label).width - 4, text, paint);
 	}
 	return taken;
 }
@@ -174,59 +134,45 @@ function tag(context, text, x, y, paint, colour = "--soft") {
 }
 
 /** A named point (the best epoch): a ring on the line, a thin stem, a text. */
-export function paintMark(context, frame, mark, paint) {
-	const x = frame.sx(mark.x);
-	if (x < frame.left - 1 || x > frame.right + 1) return;
-	context.strokeStyle = paint.ink;
-	context.lineWidth = 1;
-	context.setLineDash([]);
-	stroke(context, [
-		[Math.round(x) + 0.5, frame.bottom],
-		[Math.round(x) + 0.5, frame.bottom - 8],
-	]);
-	const y = Number.isFinite(mark.y) ? frame.sy(mark.y) : NaN;
-	if (y >= frame.top && y <= frame.bottom) {
+export function paintMark(context, {left, right, top, bottom, sx, sy}, mark, paint, taken) {
+	const x = sx(mark.x);
+	if (x < left - 1 || x > right + 1) return;
+	straight(context, [crisp(x), bottom, crisp(x), bottom - 8], paint.ink);
+	const y = Number.isFinite(mark.y) ? sy(mark.y) : NaN;
+	const isInside = y >= top && y <= bottom;
+	if (isInside) {
 		context.fillStyle = paint.paper;
 		dot(context, x, y, 4.5);
 		context.lineWidth = 2;
-		context.beginPath();
-		context.arc(x, y, 4.5, 0, 2 * Math.PI);
-		context.stroke();
+		context.stroke(); // the same circle
 	}
 	const width = context.measureText(mark.label).width;
-	const above = y >= frame.top + 24 && y <= frame.bottom ? y - 12 : frame.top + 14;
-	const clear = Number.isFinite(y) ? above : frame.bottom - 12;
-	tag(context, mark.label, Math.min(Math.max(frame.left + 2, x - width / 2), frame.right - width), clear, paint);
+	const start = Math.min(Math.max(left + 2, x - width / 2), right - width);
+	let at = !Number.isFinite(y) ? bottom - 12 : isInside && y >= top + 24 ? y - 12 : top + 14;
+	const isBeside = start + width > (left + right) / 2; // the labels of levels end at the right
+	while (isBeside && taken.some(other => Math.abs(other - at) < LINE_HEIGHT) && at > top + LINE_HEIGHT) at -= LINE_HEIGHT;
+	tag(context, mark.label, start, at, paint);
 }
 
 /** What moves with the person: the slider's step, the hovered position, the dragged window. */
-export function paintOverlay(context, frame, {cursor, hovered, dots, dragged}, paint) {
-	const upright = (x, colour, dash) => {
-		if (x < frame.left - 1 || x > frame.right + 1) return;
-		Object.assign(context, {strokeStyle: colour, lineWidth: dash.length ? 1 : 1.5});
-		context.setLineDash(dash);
-		stroke(context, [
-			[Math.round(x) + 0.5, frame.top],
-			[Math.round(x) + 0.5, frame.bottom],
-		]);
-		context.setLineDash([]);
-	};
+export function paintOverlay(context, {left, right, top, bottom, sx, sy}, {cursor, hovered, dots, dragged}, paint) {
+	const isInside = x => x >= left - 1 && x <= right + 1;
+	const upright = (x, ...looks) => isInside(x) && straight(context, [crisp(x), top, crisp(x), bottom], ...looks);
+	context.fillStyle = paint.accent;
 	if (dragged) {
 		context.globalAlpha = 0.14;
-		context.fillStyle = paint.accent;
-		context.fillRect(Math.min(...dragged), frame.top, Math.abs(dragged[1] - dragged[0]), frame.bottom - frame.top);
+		context.fillRect(Math.min(...dragged), top, Math.abs(dragged[1] - dragged[0]), bottom - top);
 		context.globalAlpha = 1;
 	}
 	if (cursor !== null) {
-		const x = frame.sx(cursor);
-		upright(x, paint.accent, []);
-		context.fillStyle = paint.accent;
-		if (x >= frame.left - 1 && x <= frame.right + 1) dot(context, Math.round(x) + 0.5, frame.top, 4);
+		const x = sx(cursor);
+		upright(x, paint.accent, [], 1.5);
+		if (isInside(x)) dot(context, crisp(x), top, 4);
 	}
-	if (hovered !== null) upright(frame.sx(hovered), paint.soft, [3, 3]);
+	if (hovered !== null) upright(sx(hovered), paint.soft, [3, 3]);
 	for (const {x, y, colour} of dots) {
-		const [a, b] = [frame.sx(x), frame.sy(y)];
-		if (!(a >= frame.left - 1 && a <= frame.right + 1 && b >= frame.top - 2 && b <= frame.bottom + 2)) continue;
+		const [a, b] = [sx(x), sy(y)];
+		if (!(isInside(a) && b >= top - 2 && b <= bottom + 2)) continue;
 		context.fillStyle = paint.paper;
 		dot(context, a, b, 4.5);
 		context.fillStyle = colour;

@@ -1,29 +1,23 @@
 // Your row: any row of the run's parts, its values open to change, the answer live, and what made it so.
 
-import {isExported, itemAddress, withQuery} from "./api.js";
-import {button, choice, debounce, folded, h, labelled, problem, replace, select, table} from "./dom.js";
-import {ABSENT, number, plural, shortened, signed} from "./format.js";
-import {both, chance, data, follow, ofRun, panel} from "./panel.js";
+import {get, isExported, itemAddress, ofRun} from "./api.js";
+import {append, button, choice, debounce, folded, h, labelled, problem, put, replace, select, table} from "./dom.js";
+import {ABSENT, local, number, plural, shortened, signed} from "./format.js";
+import {both, chance, data, panel} from "./panel.js";
 
 const TYPING_MS = 150;
 const PARTS = ["train", "validation", "test"];
 const PER_PAGE = 10;
 
-export function mountRow(container, run, store, cleanup) {
-	const frame = panel("Your row", "wide your-row");
-	const picker = (isExported() ? filePicker : rowPicker)(run, store, cleanup);
-	const form = rowForm(run, store, cleanup);
+export function mountRow(view) {
+	const {run} = view;
+	const picker = (isExported() ? filePicker : rowPicker)(view);
 	const answer = h("div.answer-box", {"aria-live": "polite"});
 	const bars = h("div.changes");
-	frame.body.append(picker.element, h("div.two.wide-left", h("div", form.element), h("div", answer, bars)));
-	container.append(frame.element);
-	follow(frame, store, ["step", "mode", "row"], {
-		cleanup,
-		ask: "whatif",
-		show(found) {
-			replace(answer, answerWords(found, run));
-			replace(bars, changeBars(found));
-		},
+	const {follow} = panel(view, "Your row", "wide your-row", picker, h("div.two.wide-left", h("div", rowForm(view)), h("div", answer, bars)));
+	follow(["step", "mode", "row"], "whatif", found => {
+		replace(answer, answerWords(found, run));
+		replace(bars, changeBars(found));
 	});
 }
 
@@ -38,7 +32,7 @@ export function rowName(row) {
 	return `row ${number(row.index)} (${row.part})`;
 }
 
-function rowPicker(run, store, cleanup) {
+function rowPicker({run, store, cleanup}) {
 	const parts = PARTS.filter(part => run.parts?.[part] && (part !== "test" || run.state === "done"));
 	const wanted = {part: "validation", sort: "order", from: 0, find: ""};
 	const index = h("input", {type: "number", min: 0, step: 1, value: 0, on: {change: () => pick(Number(index.value))}});
@@ -57,35 +51,21 @@ function rowPicker(run, store, cleanup) {
 		load();
 	};
 	const by = step => () => pick(Number(index.value) + step);
-	const chosenPart = select(
-		parts.map(part => [part, `${part} (${plural(run.parts[part], "row")})`]),
-		wanted.part,
-		choosePart,
-	);
-	const sorts = choice(
-		"Order",
-		[
-			["order", "in order"],
-			["worst", "worst first"],
-		],
-		wanted.sort,
-		sort => set({sort, from: 0}),
-	);
-	const more = h(
-		"details",
-		{on: {toggle: () => more.open && load()}},
-		h("summary", "Choose from a list"),
-		h("div.controls", labelled("Search", find), sorts),
-		list,
-	);
-	const element = h("div", h("div.controls.picker", labelled("Part", chosenPart), stepper(index, by)), more);
+	const named = parts.map(part => [part, `${part} (${plural(run.parts[part], "row")})`]);
+	const chosenPart = select(named, wanted.part, choosePart);
+	const orders = Object.entries({order: "in order", worst: "worst first"});
+	const sorts = choice("Order", orders, wanted.sort, sort => set({sort, from: 0}));
+	const more = put(folded("Choose from a list", h("div.controls", labelled("Search", find), sorts), list), {on: {toggle: load}});
+	const rows = h("div", h("div.controls.picker", labelled("Part", chosenPart), stepper(index, by)), more);
+	const gone = h("p.about", {hidden: true}, "The rows of this run cannot be read any more. Type values, and the network answers for them.");
+	const element = h("div", rows, gone);
 
 	async function load() {
 		if (!more.open || cleanup.ended) return;
 		const asked = {...wanted};
 		const query = {part: asked.part, sort: asked.sort, from: asked.from, count: PER_PAGE, find: asked.find || null, step: store.state.step};
 		try {
-			const found = await ofRun(run.name).get(withQuery("rows", query));
+			const found = await get(ofRun(run.name, "rows", query));
 			if (Object.keys(asked).every(key => asked[key] === wanted[key])) showList(found);
 		} catch (error) {
 			replace(list, problem(error));
@@ -109,9 +89,13 @@ function rowPicker(run, store, cleanup) {
 		index.max = count() - 1;
 		index.value = origin.index;
 	};
-	cleanup.add(store.subscribe((state, changed) => changed.has("row") && showRow(state)));
+	cleanup.on(store, ["row"], showRow);
+	cleanup.on(store, ["gone"], state => {
+		put(rows, {hidden: state.gone});
+		put(gone, {hidden: !state.gone});
+	});
 	showRow(store.state);
-	return {element};
+	return element;
 }
 
 function stepper(control, by) {
@@ -119,36 +103,35 @@ function stepper(control, by) {
 }
 
 /** The rows that an exported file holds. */
-function filePicker(run, store, cleanup) {
+function filePicker({run, store, cleanup}) {
 	const {rows} = run.exported;
 	const choose = at => store.set({row: {...rows[(Number(at) + rows.length) % rows.length]}});
-	const chosen = select(
-		rows.map((row, at) => [at, rowName(row)]),
-		0,
-		choose,
-	);
+	const named = rows.map((row, at) => [at, rowName(row)]);
+	const chosen = select(named, 0, choose);
 	const show = ({row}) => {
 		const at = rows.findIndex(({part, index}) => part === row?.part && index === row?.index);
 		if (at >= 0) chosen.value = at;
 	};
 	const by = step => () => choose(Number(chosen.value) + step);
-	cleanup.add(store.subscribe((state, changed) => changed.has("row") && show(state)));
+	cleanup.on(store, ["row"], show);
 	show(store.state);
-	return {element: h("div.controls.picker", stepper(chosen, by))};
+	return h("div.controls.picker", stepper(chosen, by));
 }
 
 /** A table of rows, each with a button that chooses it; a wrong answer is marked by a sign. */
 export function rowsTable(found, choose) {
 	const columns = found.columns.slice(0, 4);
+	const certain = found.rows.some(({probability}) => probability != null); // of a number nothing says how certain it is
 	const rows = found.rows.map(row => [
 		button(number(row.index), () => choose({part: row.part, index: row.index}), {class: "link", "aria-label": `Row ${row.index} of ${row.part}`}),
 		h("span", {class: row.wrong ? "wrong" : null}, row.wrong ? "✗ " : "", cellText(row.answer)),
 		cellText(row.truth),
-		row.probability == null ? "" : chance(row.probability),
+		...(certain ? [chance(row.probability)] : []),
 		data(row.loss),
 		...columns.map(name => shortened(row.cells[name], 22)),
 	]);
-	return table("Rows", ["Row", "Answer", "Truth", "Certain", "Loss", ...columns], rows, {numeric: [3, 4], className: "rows"});
+	const head = ["Row", "Answer", "Truth", ...(certain ? ["Certain"] : []), "Loss", ...columns];
+	return table("Rows", head, rows, {numeric: certain ? [3, 4] : [3], className: "rows"});
 }
 
 function cellText(value) {
@@ -156,19 +139,20 @@ function cellText(value) {
 }
 
 /** The row's cells as fields; a change makes the store's row {values, from}. */
-function rowForm(run, store, cleanup) {
+function rowForm({run, store, cleanup}) {
 	const fields = new Map(); // column -> control
 	const holder = h("div.cells");
 	const media = h("div.media");
 	const undo = button("Undo changes", () => store.set({row: store.state.row.from}), {hidden: true});
-	const element = h("div", media, holder, undo);
+	const truth = truthField(run, () => changed());
+	const element = h("div", media, holder, truth.element, undo);
 	const columns = (run.columns ?? []).filter(({used, kind}) => used !== false && !["image", "sound"].includes(kind));
 	let original = {}; // the row's own cells
 	let shown = ""; // which row the fields show
 
 	const changed = debounce(() => {
 		if (cleanup.ended) return;
-		if (isOwn(store.state.row)) return store.set({row: {values: Object.fromEntries([...fields].map(([name, control]) => [name, control.value]))}});
+		if (isOwn(store.state.row)) return store.set({row: typedRow(fields, truth.value())});
 		const origin = store.state.row.from ?? store.state.row;
 		const typed = [...fields].filter(([name, control]) => control.value !== String(original[name] ?? ""));
 		const values = Object.fromEntries(typed.map(([name, control]) => [name, control.value]));
@@ -183,14 +167,14 @@ function rowForm(run, store, cleanup) {
 			fields.set(column.name, control);
 			return labelled(column.name, control);
 		});
-		const few = controls.slice(0, 12);
-		const rest = controls.slice(12);
-		replace(holder, few, rest.length > 0 && folded(plural(rest.length, "more column"), h("div.cells", rest)));
+		const rest = controls.splice(12);
+		replace(holder, controls, rest.length > 0 && folded(plural(rest.length, "more column"), h("div.cells", rest)));
 	}
 
 	async function show({row}) {
 		const origin = row?.from ?? row;
 		undo.hidden = !row?.values || isOwn(row);
+		truth.show(row);
 		if (!origin) return;
 		if (isOwn(row)) {
 			shown = "";
@@ -205,7 +189,7 @@ function rowForm(run, store, cleanup) {
 			return;
 		}
 		shown = name;
-		const found = await ofRun(run.name).get(withQuery("rows", {part: origin.part, from: origin.index, count: 1}));
+		const found = await get(ofRun(run.name, "rows", {part: origin.part, from: origin.index, count: 1}));
 		if (cleanup.ended || shown !== name || !found.rows.length) return;
 		original = found.rows[0].cells;
 		write(original);
@@ -216,31 +200,47 @@ function rowForm(run, store, cleanup) {
 	function write(cells) {
 		for (const [name, control] of fields) {
 			const text = String(cells[name] ?? "");
-			if (control.tagName === "SELECT" && ![...control.options].some(({value}) => value === text))
-				control.append(h("option", {value: text}, text || "(missing)"));
+			if (control.options && ![...control.options].some(({value}) => value === text)) append(control, options([text]));
 			if (control.value !== text) control.value = text;
 		}
 	}
 
-	const safely = state => show(state).catch(error => replace(media, problem(error)));
-	cleanup.add(store.subscribe((state, names) => names.has("row") && safely(state)));
+	const safely = state => show(state).catch(error => store.state.gone || replace(media, problem(error)));
+	cleanup.on(store, ["row"], safely);
 	build();
 	safely(store.state);
-	return {element};
+	return element;
+}
+
+function options(values, missing = "(missing)") {
+	return values.map(value => h("option", {value}, value || missing));
+}
+
+/** A row of which everything was typed; without its true answer there is no loss, and so no update. */
+function typedRow(fields, truth) {
+	const values = Object.fromEntries([...fields].map(([name, control]) => [name, control.value]));
+	return truth ? {values, truth} : {values};
+}
+
+/** The true answer of a typed row, which nobody knows but the person: a class, or a number. */
+function truthField({task}, changed) {
+	const control = task?.classes?.length
+		? h("select", options(["", ...task.classes.map(String)], "(not known)"))
+		: h("input", {type: "text", inputmode: "decimal", placeholder: "not known"});
+	control.addEventListener("input", changed);
+	const element = h("div", {hidden: true}, labelled(`The true ${task?.target ?? "answer"}, for the loss and the update`, control));
+	const show = row => {
+		element.hidden = !isOwn(row);
+		if (isOwn(row) && control.value !== (row.truth ?? "")) control.value = row.truth ?? "";
+	};
+	return {element, show, value: () => control.value.trim()};
 }
 
 function fieldOf({kind, values, typical}) {
-	if (values?.length)
-		return h(
-			"select",
-			["", ...values.map(String)].map(value => h("option", {value}, value || "(missing)")),
-		);
+	if (values?.length) return h("select", options(["", ...values.map(String)]));
 	if (kind === "text") return h("textarea", {rows: 4});
-	return h("input", {
-		type: "text",
-		inputmode: kind === "number" ? "decimal" : null,
-		placeholder: typical === undefined || typical === null ? null : `typical: ${typical}`,
-	});
+	const placeholder = typical == null ? null : `typical: ${typical}`;
+	return h("input", {type: "text", inputmode: kind === "number" ? "decimal" : null, placeholder});
 }
 
 function mediaOf(run, {part, index}, cells) {
@@ -262,45 +262,43 @@ function answerWords(found, run) {
 	return [big(shortened(found.answer, 40)), h("ul.shares", sorted.map(line))];
 }
 
-function shareBar(share) {
-	return h("span.share", {"aria-hidden": "true"}, h("span", {style: {width: `${100 * share}%`}}));
+/** A share of a whole as a bar; the number beside it says the same. */
+export function shareBar(share) {
+	return h("span.share", {"aria-hidden": "true"}, h("span", {class: share < 0 ? "negative" : "positive", style: {width: `${100 * Math.abs(share)}%`}}));
 }
 
 function inPoints(change) {
 	const points = 100 * change;
-	return `${signed(Math.abs(points) < 0.005 ? 0 : Number(points.toFixed(2)))} %`;
+	const text = local(Math.abs(points), Math.abs(points) < 1 ? 2 : 1);
+	return Number(text) ? `${points < 0 ? "−" : "+"}${text}%` : "0%";
 }
 
 /** Which columns made the answer what it is: how much it would change if one column were as usual. */
 function changeBars(found) {
 	if (!found.columns?.length) return null;
-	const top = found.columns.slice(0, 8);
+	const telling = found.columns.filter(({text, typical, change}) => change || text !== typical); // the others are as usual
+	if (!telling.length) return h("p.about", "Every column is as usual.");
+	const top = telling.slice(0, 8);
 	const most = Math.max(1e-12, ...top.map(({change}) => Math.abs(change)));
 	const classes = Array.isArray(found.probabilities);
 	const text = change => (classes ? inPoints(change) : signed(change));
-	const width = change => (50 * Math.abs(change)) / most;
-	const line = ({name, text: own, typical, change}) =>
-		h(
-			"li",
-			h("span.what", h("b", shortened(name, 26)), h("small", ` ${shortened(own, 18) || ABSENT} instead of ${shortened(typical, 18) || ABSENT}`)),
-			h(
-				"span.bar",
-				{"aria-hidden": "true"},
-				h("span", {class: change < 0 ? "negative" : "positive", style: {width: `${width(change)}%`, left: `${50 - (change < 0 ? width(change) : 0)}%`}}),
-			),
-			h("data", {value: change, title: change}, text(change)),
-		);
+	const said = cell => shortened(cell, 18) || ABSENT;
+	const line = ({name, text: own, typical, change}) => {
+		const width = (50 * Math.abs(change)) / most;
+		const [sign, left] = change < 0 ? ["negative", 50 - width] : ["positive", 50];
+		const bar = h(`span.${sign}`, {style: {width: `${width}%`, left: `${left}%`}});
+		const what = h("span.what", h("b", shortened(name, 26)), h("small", ` ${said(own)}`, typical && ` instead of ${said(typical)}`));
+		return h("li", what, h("span.bar", {"aria-hidden": "true"}, bar), h("data", {value: change, title: change}, text(change)));
+	};
+	const about = both(
+		"How the answer moves because this column is what it is, and not as usual.",
+		"Answer minus the answer with this one column at its typical value (training median or mode).",
+	);
+	const rest = telling.slice(top.length);
 	return [
 		h("h3", "What made it so"),
-		h(
-			"p.about.small",
-			both(
-				"How the answer moves because this column is what it is, and not as usual.",
-				"Answer minus the answer with this one column at its typical value (training median or mode).",
-			),
-		),
+		h("p.about.small", about),
 		h("ul.diverging", top.map(line)),
-		found.columns.length > top.length &&
-			folded(plural(found.columns.length - top.length, "more column"), h("ul.diverging", found.columns.slice(top.length).map(line))),
+		rest.length > 0 && folded(plural(rest.length, "more column"), h("ul.diverging", rest.map(line))),
 	];
 }

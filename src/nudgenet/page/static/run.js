@@ -1,6 +1,6 @@
 // One run: what came of it, its curves and health, what to try, and (from xray.js) its inside.
 
-import {get, isExported, piece, post} from "./api.js";
+import {get, isExported, ofRun, post} from "./api.js";
 import {announce, append, atMost, button, copyable, debounce, folded, h, oops, problem, prose, put, replace, toast} from "./dom.js";
 import {METRICS, TASKS, VERDICTS, duration, metricLabel, number, plural, score, when} from "./format.js";
 import {mountCurves} from "./curves.js";
@@ -13,9 +13,10 @@ import {createCleanup, createStore} from "./state.js";
 
 export async function mountRun(container, app, [name]) {
 	const cleanup = createCleanup();
+	const xrayModule = import("./xray.js"); // it travels while the run is asked for
 	let run;
 	try {
-		run = await get(`runs/${piece(name)}`);
+		run = await get(ofRun(name));
 	} catch (error) {
 		append(container, problem(error), h("p", h("a", {href: "#/"}, "All runs")));
 		return cleanup.end;
@@ -53,12 +54,12 @@ export async function mountRun(container, app, [name]) {
 	const health = mountHealth(healthPanel, run, store, cleanup);
 	const forks = mountForks(tries, run, curves, cleanup);
 	drawFacts(facts, run, store);
-	cleanup.add(store.subscribe((_, changed) => changed.has("detail") && drawFacts(facts, store.state.run, store)));
+	cleanup.on(store, ["detail"], state => drawFacts(facts, state.run, store));
 
+	openXray(xray, xrayModule, run, store, cleanup);
 	await curves.refresh().catch(oops);
 	health.refresh();
 	follow({app, run, store, cleanup, curves, health, forks, head, facts});
-	openXray(xray, run, store, cleanup);
 	return cleanup.end;
 }
 
@@ -75,8 +76,7 @@ function follow({app, run, store, cleanup, curves, health, forks, head, facts}) 
 	let state = run.state;
 	const reload = debounce(async () => {
 		if (cleanup.ended) return;
-		const changed = await get(`runs/${piece(run.name)}`);
-		Object.assign(run, changed);
+		Object.assign(run, await get(ofRun(run.name)));
 		store.set({live: run.state === "live", run: {...run}, best_step: run.best?.step ?? null});
 		drawHead(head, run, app);
 		drawFacts(facts, run, store);
@@ -116,24 +116,15 @@ function drawHead(head, run, app) {
 	const {metric, metrics, interval} = run.summary ?? {};
 	const value = metrics?.test?.[metric];
 	const said = VERDICTS[run.verdict?.state];
+	const measured = [METRICS[metric] ? term(metricLabel(metric)) : metricLabel(metric), " on the ", term("test part", "test rows")];
+	const between = interval && [", ", term("interval", "very likely between"), ` ${score(metric, interval[0])} and ${score(metric, interval[1])}`];
 	replace(
 		head,
 		h("div.row.spread", h("div.row", h("h1", run.name), verdictBadge({...run, verdict: run.verdict?.state})), h("div.row", headLinks(run, app))),
 		h("p.soft.facts", factsLine(run)),
-		Number.isFinite(value) &&
-			h(
-				"p.result",
-				h("span.big", score(metric, value)),
-				h(
-					"span.soft",
-					METRICS[metric] ? term(metricLabel(metric)) : metricLabel(metric),
-					" on the ",
-					term("test part", "test rows"),
-					interval ? [", ", term("interval", "very likely between"), ` ${score(metric, interval[0])} and ${score(metric, interval[1])}`] : "",
-				),
-			),
+		Number.isFinite(value) && h("p.result", h("span.big", score(metric, value)), h("span.soft", measured, between)),
 		run.exported && h("p.note", prose(run.exported.note)),
-		said && run.verdict.reason ? h("p.reason", prose(run.verdict.reason)) : null,
+		said && run.verdict.reason && h("p.reason", prose(run.verdict.reason)),
 	);
 }
 
@@ -155,7 +146,7 @@ function headLinks(run, app) {
 	const stop = async event => {
 		event.currentTarget.disabled = true;
 		try {
-			await post(`runs/${piece(run.name)}/stop`);
+			await post(ofRun(run.name, "stop"));
 			toast("Stopping after this step. What was learned so far is kept.");
 		} catch (error) {
 			oops(error);
@@ -163,7 +154,7 @@ function headLinks(run, app) {
 	};
 	return [
 		run.state === "live" && run.started_here && button("Stop", stop, {class: "stop"}),
-		run.report && h("a.button", {href: `api/runs/${piece(run.name)}/report`, target: "_blank", rel: "noopener"}, "Report"),
+		run.report && h("a.button", {href: `api/${ofRun(run.name, "report")}`, target: "_blank", rel: "noopener"}, "Report"),
 		h("a.button", {href: "#/"}, "All runs"),
 	];
 }
@@ -178,26 +169,21 @@ function drawFacts(place, run, store) {
 		["settings", "Settings", settingsPart(run)],
 		["columns", "Columns", columnsPart(run)],
 	].filter(([, , content]) => content);
+	const again = "This line in a terminal gives the same training, to the last digit on this machine.";
+	const knobs = run.summary?.parameters;
 	replace(
 		place,
 		h("h2", beginner ? "Everything else" : "Record"),
 		parts.map(([part, title, content]) => put(folded(title, content), {data: {part}, open: folds.includes(part)})),
-		run.command && [
-			h("h3", "Do it again"),
-			h("p.note", "This line in a terminal gives the same training, to the last digit on this machine."),
-			copyable(run.command),
-		],
-		h(
-			"p.small.soft",
-			`Run ${run.name}${run.created ? `, ${when(run.created)}` : ""}. ${run.summary?.parameters ? `${number(run.summary.parameters)} knobs.` : ""}`,
-		),
+		run.command && [h("h3", "Do it again"), h("p.note", again), copyable(run.command)],
+		h("p.small.soft", `Run ${run.name}`, run.created && `, ${when(run.created)}`, ". ", knobs && `${number(knobs)} knobs.`),
 	);
 }
 
-async function openXray(place, run, store, cleanup) {
+async function openXray(place, loading, run, store, cleanup) {
 	if (run.exported && !run.exported.rows.length) return;
 	try {
-		const {mountXray} = await import("./xray.js");
+		const {mountXray} = await loading;
 		if (!cleanup.ended) cleanup.add(mountXray(place, run, store));
 	} catch (error) {
 		replace(place, problem(`The network cannot be opened: ${error.message}`));

@@ -1,6 +1,6 @@
 // The runs of the folder: find, sort, star, note, delete and undo, choose some to compare.
 
-import {get, isExported, piece, post, remove} from "./api.js";
+import {get, isExported, ofRun, piece, post, remove} from "./api.js";
 import {announce, append, button, debounce, h, oops, problem, replace, toast} from "./dom.js";
 import {ABSENT, METRICS, TASKS, VERDICTS, ago, capital, duration, metricLabel, number, plural, score, when} from "./format.js";
 import {term} from "./glossary.js";
@@ -39,28 +39,26 @@ function goodness(run, part) {
 
 /** The runs that hold every word of `wanted` in their name, target, source, note or verdict; "star" asks for stars. */
 function filtered(runs, wanted) {
-	const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
-	return runs.filter(run => {
-		const verdict = VERDICTS[run.verdict]?.words ?? "";
-		const text = [run.name, run.target, run.source, run.note, verdict, run.state, TASKS[run.task], run.star ? "star starred" : ""].join(" ").toLowerCase();
+	const words = wanted.toLowerCase().split(/\s+/);
+	return runs.filter(({name, target, source, note, verdict, state, task, star}) => {
+		const text = [name, target, source, note, VERDICTS[verdict]?.words, state, TASKS[task], star && "star starred"].join(" ").toLowerCase();
 		return words.every(word => text.includes(word));
 	});
 }
 
 /** Runs in order: live ones first, then by the column; equal ones by their time, newest first. */
 function sorted(runs, key, down) {
-	const {by} = COLUMNS.find(column => column.key === key) ?? COLUMNS[1];
-	const order = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
-	return [...runs].sort(
-		(a, b) => order(b.state === "live", a.state === "live") || (down ? -1 : 1) * order(by(a), by(b)) || order(b.created ?? "", a.created ?? ""),
-	);
+	const {by} = COLUMNS.find(column => column.key === key);
+	const order = (a, b) => (a > b) - (a < b);
+	const isLive = ({state}) => state === "live";
+	return runs.toSorted((a, b) => order(isLive(b), isLive(a)) || (down ? -1 : 1) * order(by(a), by(b)) || order(b.created ?? "", a.created ?? ""));
 }
 
 /** A run's verdict as a badge: its sign, its words, then its colour. */
 export function verdictBadge(run) {
 	if (run.state === "live") return h("span.badge.live", "training");
 	const known = VERDICTS[run.verdict];
-	if (known) return h("span", {class: `badge ${known.tone}`}, h("span", {"aria-hidden": "true"}, known.sign), known.words);
+	if (known) return h(`span.badge.${known.tone}`, h("span", {"aria-hidden": "true"}, known.sign), known.words);
 	return h("span.badge.unknown", run.problem ? "damaged" : run.state === "interrupted" ? "interrupted" : "no verdict");
 }
 
@@ -113,28 +111,14 @@ export async function mountRuns(container, app) {
 				draw();
 				announce(`Sorted by ${column.key}, ${view.down ? "descending" : "ascending"}`);
 			};
-			const words = column.head();
-			const arrow = button(here ? (view.down ? "↓" : "↑") : "↕", sort, {
-				class: here ? "quiet sort here" : "quiet sort",
-				"aria-label": `Sort by ${column.key}`,
-				data: {keep: `sort ${column.key}`},
-			});
-			return h(
-				"th",
-				{scope: "col", class: column.numeric ? "number" : null, "aria-sort": here ? (view.down ? "descending" : "ascending") : null},
-				words,
-				arrow,
-			);
+			const [sign, order] = here ? (view.down ? ["↓", "descending"] : ["↑", "ascending"]) : ["↕", null];
+			const looks = {class: here ? "quiet sort here" : "quiet sort", data: {keep: `sort ${column.key}`}};
+			const arrow = button(sign, sort, {...looks, "aria-label": `Sort by ${column.key}`});
+			return h("th", {scope: "col", class: column.numeric ? "number" : null, "aria-sort": order}, column.head(), arrow);
 		});
-		return h(
-			"table.full.runs",
-			h("caption.unseen", "Trainings in this folder"),
-			h("thead", h("tr", h("td", h("span.unseen", "To compare")), heads, h("td", h("span.unseen", "Star, note, delete")))),
-			h(
-				"tbody",
-				shown.map(run => runRow(run, columns)),
-			),
-		);
+		const head = h("tr", h("td", h("span.unseen", "To compare")), heads, h("td", h("span.unseen", "Star, note, delete")));
+		const rows = shown.map(run => runRow(run, columns));
+		return h("table.full.runs", h("caption.unseen", "Trainings in this folder"), h("thead", head), h("tbody", rows));
 	}
 
 	function runRow(run, columns) {
@@ -163,7 +147,7 @@ export async function mountRuns(container, app) {
 		const live = state === "live";
 		return h(
 			"div.row.tight",
-			act(star ? "★" : "☆", () => change(run, {star: !star}, `runs/${piece(name)}/star`, {star: !star}), "Star", {"aria-pressed": String(Boolean(star))}),
+			act(star ? "★" : "☆", () => change(run, "star", {star: !star}), "Star", {"aria-pressed": String(Boolean(star))}),
 			act("Note", event => editNote(run, event.currentTarget.closest("tr")), "Note on"),
 			act("Delete", () => deleteRun(run), "Delete", {disabled: live, title: live ? "It is training: stop it first" : null}),
 		);
@@ -175,7 +159,7 @@ export async function mountRuns(container, app) {
 		const done = save => {
 			if (!open) return;
 			open = false;
-			if (save && field.value !== (run.note ?? "")) change(run, {note: field.value}, `runs/${piece(run.name)}/note`, {text: field.value});
+			if (save && field.value !== (run.note ?? "")) change(run, "note", {note: field.value}, {text: field.value});
 			else draw();
 			focusKept(`Note on ${run.name}`);
 		};
@@ -191,12 +175,12 @@ export async function mountRuns(container, app) {
 		field.focus();
 	}
 
-	async function change(run, values, path, body) {
+	async function change(run, what, values, body = values) {
 		const row = view.runs.find(({name}) => name === run.name); // the list may have been read anew meanwhile
 		Object.assign(row ?? run, values); // shown at once; the server's answer comes with the next list
 		draw();
 		try {
-			await post(path, body);
+			await post(ofRun(run.name, what), body);
 		} catch (error) {
 			oops(error);
 			await load();
@@ -205,7 +189,7 @@ export async function mountRuns(container, app) {
 
 	async function deleteRun(run) {
 		try {
-			await remove(`runs/${piece(run.name)}`);
+			await remove(ofRun(run.name));
 		} catch (error) {
 			return oops(error);
 		}
@@ -213,7 +197,7 @@ export async function mountRuns(container, app) {
 		view.runs = view.runs.filter(({name}) => name !== run.name);
 		draw();
 		const undo = async () => {
-			await post(`runs/${piece(run.name)}/restore`).catch(oops);
+			await post(ofRun(run.name, "restore")).catch(oops);
 			await load();
 		};
 		find.focus();
@@ -235,7 +219,7 @@ export async function mountRuns(container, app) {
 	});
 	app.feed.watch(null);
 	cleanup.add(app.feed.subscribe(message => (message.runs || message.connected) && debounced()));
-	cleanup.add(app.preferences.subscribe((_, changed) => changed.has("detail") && draw()));
+	cleanup.on(app.preferences, ["detail"], draw);
 	const debounced = debounce(load, 150);
 	await load();
 	return cleanup.end;
@@ -262,10 +246,11 @@ function interval(run) {
 }
 
 function nothingYet() {
+	const words = "Choose a file and the column to predict, and watch a network learn it. Or try the demo in a terminal:";
 	return h(
 		"div.empty",
 		h("p", "No training here yet."),
-		h("p.soft", "Choose a file and the column to predict, and watch a network learn it. Or try the demo in a terminal:"),
+		h("p.soft", words),
 		h("pre", h("code", "nudge demo")),
 		h("p", h("a.button.primary", {href: "#/new"}, "Start a training")),
 	);

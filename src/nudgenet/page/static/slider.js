@@ -2,13 +2,15 @@
 //
 // It only moves what is looked at. A training that is under way goes on, whatever is paused here.
 
+import {get, ofRun} from "./api.js";
 import {button, debounce, h, prefersStill, put, replace, s} from "./dom.js";
-import {number, plural} from "./format.js";
-import {ofRun} from "./panel.js";
+import {duration, number, plural} from "./format.js";
 
 const REST_MS = 250; // after so long without a move the exact state is asked for
 const PLAY_SECONDS = 20; // how long the whole training takes when it is played
 const FRAME_MS = 100;
+const LONG_S = 1; // a wait that a person is told about
+const NEAREST = "the nearest snapshot"; // why a state is not the one that was asked for: that is under way
 
 /** The bar with [Go] [Step] and the slider; it writes `step` and `mode` of the store. */
 export function mountSlider(container, run, store, cleanup) {
@@ -68,12 +70,12 @@ export function mountSlider(container, run, store, cleanup) {
 		put(parts.range, {value: here(), "aria-valuetext": words});
 		parts.place.textContent = words;
 		parts.best.disabled = store.state.step === null;
-		showAt(parts.note, store.state);
+		showAt(parts.note, store.state, time.wait_s);
 	}
 
 	async function refresh() {
 		try {
-			learn(await ofRun(run.name).get("time"));
+			learn(await get(ofRun(run.name, "time")));
 		} catch (error) {
 			parts.note.textContent = error.message;
 		}
@@ -89,16 +91,13 @@ export function mountSlider(container, run, store, cleanup) {
 	}
 
 	const later = debounce(refresh, 2000); // the training goes on: new snapshots, perhaps a new best
-	cleanup.add(
-		store.subscribe((state, changed) => {
-			if (changed.has("last_step") && state.last_step > time.last_step) {
-				learn({last_step: state.last_step});
-				later();
-			}
-			if (changed.has("live")) refresh();
-			if (["step", "mode", "at", "last_step"].some(key => changed.has(key))) show();
-		}),
-	);
+	cleanup.on(store, ["last_step"], ({last_step}) => {
+		if (last_step <= time.last_step) return;
+		learn({last_step});
+		later();
+	});
+	cleanup.on(store, ["live"], refresh);
+	cleanup.on(store, ["step", "mode", "at", "last_step"], show);
 	cleanup.add(() => {
 		pause();
 		document.removeEventListener("keydown", onKey);
@@ -138,12 +137,13 @@ function placeWords(step, time, isBest) {
 	return `step ${number(step)} of ${number(time.last_step)} · epoch ${shown}${isBest ? " · best, kept" : ""}`;
 }
 
-function showAt(note, {at, step, mode}) {
+function showAt(note, {at, step, mode}, wait) {
 	if (!at) return replace(note);
 	note.classList.toggle("exact", at.exact);
 	if (at.exact && step !== null && at.step !== step) return; // an answer from before the last move
 	const words = at.exact ? "✓ exact" : `≈ nearest snapshot (step ${number(at.step)})`;
-	replace(note, h("b", words), !at.exact && ` ${mode === "nearest" ? "exact when it rests" : (at.why ?? "")}`);
+	const soon = wait > LONG_S ? `exact when it rests, in up to ${duration(wait)}: snapshots lie far apart` : "exact when it rests";
+	replace(note, h("b", words), !at.exact && ` ${mode === "nearest" || at.why === NEAREST ? soon : (at.why ?? "")}`);
 }
 
 function drawMarks(marks, time, overfitEpoch) {

@@ -1,8 +1,8 @@
 // Start a training: a file, the column to predict, go. The same settings as on the command line, and the line itself.
 
 import {get, piece, post, withQuery} from "./api.js";
-import {append, button, copyable, debounce, folded, h, labelled, oops, problem, put, replace, select, uniqueId} from "./dom.js";
-import {bytes, plural, shortened} from "./format.js";
+import {append, button, complaint, copyable, debounce, folded, h, labelled, oops, problem, replace, select, uniqueId} from "./dom.js";
+import {bytes, plural, settingText, shortened} from "./format.js";
 import {explained} from "./glossary.js";
 import {createCleanup} from "./state.js";
 
@@ -25,15 +25,14 @@ export async function mountStart(container, app) {
 	app.feed.watch(null);
 
 	const line = copyable("");
-	const wrong = put(problem(""), {hidden: true});
+	const wrong = complaint();
 	const say = debounce(async () => {
 		if (!wish.source) return;
 		try {
 			line.set((await post("command", body(wish))).command);
-			wrong.hidden = true;
+			wrong.say();
 		} catch (error) {
-			replace(wrong, error.message);
-			wrong.hidden = false;
+			wrong.say(error.message);
 		}
 	}, 120);
 
@@ -56,31 +55,26 @@ function body({source, target, settings, name}) {
 async function mountFiles(container, choose) {
 	const path = h("input", {type: "text", spellcheck: "false", autocomplete: "off"});
 	const list = h("ul.files");
-	const wrong = put(problem(""), {hidden: true});
+	const wrong = complaint();
 	const open = () => show(path.value);
 	const field = labelled("Folder or file", path);
 	field.append(h("div.row.path", path, button("Open", open)));
-	append(container, field, wrong, list);
+	append(container, field, wrong.element, list);
 	path.addEventListener("keydown", event => event.key === "Enter" && open());
 
 	async function show(wanted) {
 		try {
 			const answer = await get(withQuery("files", {path: wanted}));
 			if (wanted || document.activeElement !== path) path.value = answer.path; // not under the hands of who types
-			wrong.hidden = true;
-			const up = answer.parent ? entry("..", "folder above", () => show(answer.parent)) : null;
+			wrong.say();
+			const up = answer.parent && entry("..", "folder above", () => show(answer.parent));
 			const shown = answer.entries.filter(({folder, openable}) => folder || openable);
-			replace(
-				list,
-				up,
-				shown.map(one => fileEntry(one, answer.path)),
-				!shown.length && h("li.soft", "No tables or folders here."),
-			);
+			const items = shown.map(one => fileEntry(one, answer.path));
+			replace(list, up, items.length ? items : h("li.soft", "No tables or folders here."));
 			const here = shown.findIndex(({name, folder}) => !folder && joined(answer.path, name) === wanted);
-			if (here >= 0) pick(wanted, list.children[here + (up ? 1 : 0)]); // a file's whole path was typed
+			if (here >= 0) pick(wanted, items[here]); // a file's whole path was typed
 		} catch (error) {
-			replace(wrong, error.message);
-			wrong.hidden = false;
+			wrong.say(error.message);
 		}
 	}
 
@@ -114,35 +108,23 @@ function joined(folder, name) {
 /** The columns with their first cells; one of them is to be predicted. */
 async function drawTarget(container, wish, changed) {
 	container.hidden = false;
-	const heading = h("h2", "2. What is to be predicted?");
-	replace(container, heading, h("p.soft", "Reading …"));
-	let answer;
-	try {
-		answer = await get(withQuery("peek", {path: wish.source}));
-	} catch (error) {
-		replace(container, heading, problem(error));
-		return;
-	}
+	const show = (...content) => replace(container, h("h2", "2. What is to be predicted?"), content);
+	show(h("p.soft", "Reading …"));
+	const answer = await get(withQuery("peek", {path: wish.source})).catch(problem);
+	if (answer instanceof Node) return show(answer);
 	wish.target = answer.target_guess ?? null;
 	const choose = name => {
 		wish.target = name;
 		changed();
 	};
 	const group = uniqueId("target");
-	const items = answer.columns.map(({name, kind, examples}) =>
-		h(
-			"label.column",
-			h("input", {type: "radio", name: group, checked: name === wish.target, on: {change: () => choose(name)}}),
-			h("span.column-name", name),
-			h("span.small.soft", [kind?.replace("_", "/"), (examples ?? []).map(cell => shortened(cell, 18)).join(", ")].filter(Boolean).join(" · ")),
-		),
-	);
-	replace(
-		container,
-		heading,
-		h("p.note", `${plural(answer.columns.length, "column")}${answer.rows ? `, ${plural(answer.rows, "row")}` : ""}. All other columns may help to tell it.`),
-		h("fieldset.columns", h("legend.unseen", "The column to predict"), items),
-	);
+	const items = answer.columns.map(({name, kind, examples = []}) => {
+		const radio = h("input", {type: "radio", name: group, checked: name === wish.target, on: {change: () => choose(name)}});
+		const about = [kind?.replace("_", "/"), examples.map(cell => shortened(cell, 18)).join(", ")].filter(Boolean);
+		return h("label.column", radio, h("span.column-name", name), h("span.small.soft", about.join(" · ")));
+	});
+	const counts = [plural(answer.columns.length, "column"), answer.rows && plural(answer.rows, "row")].filter(Boolean);
+	show(h("p.note", counts.join(", "), ". All other columns may help to tell it."), h("fieldset.columns", h("legend.unseen", "The column to predict"), items));
 }
 
 /** The form from the schema of Settings: the basic ones, and the others folded. */
@@ -159,10 +141,8 @@ async function drawForm(container, wish, changed, app, cleanup) {
 	const basic = asked.flatMap(group => group.fields).filter(one => one.basic);
 	const rest = asked.map(({title, fields: all}) => [title, all.filter(one => !one.basic)]).filter(([, all]) => all.length);
 	const name = h("input", {type: "text", on: {input: () => ((wish.name = name.value.trim()), changed())}});
-	const all = folded(
-		"All settings",
-		rest.map(([title, wanted]) => folded(title, h("div.fields", fields(wanted)))),
-	);
+	const folds = rest.map(([title, wanted]) => folded(title, h("div.fields", fields(wanted))));
+	const all = folded("All settings", folds);
 	const show = () => (all.open = app.preferences.state.detail === "practitioner");
 	show();
 	append(
@@ -172,7 +152,7 @@ async function drawForm(container, wish, changed, app, cleanup) {
 		h("div.fields", fields(basic), described("name", "the run's folder; empty: the file's name and the time", name)),
 		all,
 	);
-	cleanup.add(app.preferences.subscribe((_, what) => what.has("detail") && show()));
+	cleanup.on(app.preferences, ["detail"], show);
 }
 
 function described(words, description, input) {
@@ -183,7 +163,7 @@ function described(words, description, input) {
 
 /** One field: its name, its description, its input. Empty means: as it is by default. */
 function settingField(one, set) {
-	const standard = one.default == null ? "chosen from the data" : String(one.default);
+	const standard = one.default == null ? (one.type === "text" || one.name === "time_limit" ? "none" : "chosen from the data") : settingText(one.default);
 	const make = INPUTS[one.type] ?? INPUTS.text;
 	return described(one.name.replaceAll("_", " "), one.description.replace(/ \(see [\w.]+\)/, ""), make(one, standard, set));
 }
@@ -210,7 +190,7 @@ function numeric({minimum, maximum}, step, standard, set) {
 function drawGo(container, {wish, line, wrong, app, cleanup}) {
 	const state = h("p.soft", {role: "status"});
 	const start = explained(button("Go", begin, {class: "primary large"}), "Starts the training in a process of its own; it goes on when this page is closed.");
-	append(container, h("h2", "4. Go"), h("p.note", "This line in a terminal does the same:"), line, wrong, start, state);
+	append(container, h("h2", "4. Go"), h("p.note", "This line in a terminal does the same:"), line, wrong.element, start, state);
 
 	async function begin() {
 		start.disabled = true;

@@ -7,7 +7,7 @@
  * The run view's store holds
  *   name, run   the run; `run` is the answer of `runs/{name}`      live   whether it is training
  *   step        updates so far; null is the kept best weights       mode   "nearest" | "exact"
- *   row         {part, index} | {values: {column: text}, from}      cells  what stands in it
+ *   row         {part, index} | {values: {column: text}, from} | {values, truth}      cells  what stands in it
  *   member      of the ensemble, from 0       layer, neuron  the one that is opened, or null
  *   stage, batch   of the walk through an update                    detail "beginner" | "practitioner"
  *   gone        whether the run's rows cannot be read any more
@@ -34,19 +34,20 @@ export function createStore(initial) {
 /** What ends several things at once: views collect their subscriptions and timers here. */
 export function createCleanup() {
 	const actions = [];
-	let ended = false;
-	return {
+	const cleanup = {
+		ended: false,
 		add(action) {
-			if (ended) action();
+			if (cleanup.ended) action();
 			else actions.push(action);
-			return action;
 		},
-		get ended() {
-			return ended;
+		/** Until the end, `action(state)` whenever one of these names of the store has changed. */
+		on(store, names, action) {
+			cleanup.add(store.subscribe((state, changed) => names.some(name => changed.has(name)) && action(state)));
 		},
 		end() {
-			ended = true;
+			cleanup.ended = true;
 			for (const action of actions.splice(0).reverse()) action();
 		},
 	};
+	return cleanup;
 }

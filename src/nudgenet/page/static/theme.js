@@ -4,15 +4,8 @@ import {choice, h} from "./dom.js";
 import {createStore} from "./state.js";
 
 const KEY = "nudgenet";
-const THEMES = [
-	["auto", "Auto"],
-	["light", "Light"],
-	["dark", "Dark"],
-];
-const DETAILS = [
-	["beginner", "Beginner"],
-	["practitioner", "Practitioner"],
-];
+const THEMES = Object.entries({auto: "Auto", light: "Light", dark: "Dark"});
+const DETAILS = Object.entries({beginner: "Beginner", practitioner: "Practitioner"});
 
 function kept() {
 	try {

@@ -16,22 +16,23 @@ export function mountXray(container, run, store) {
 	if (!store.state.row) store.set({row: firstRow(run)});
 	store.set({mode: "exact", member: 0, stage: "forward", batch: "row"});
 	const slot = container.closest("main")?.querySelector(".time-slot") ?? container;
-	const grid = h("div.panels.even.xray");
+	const place = h("div.panels.even.xray");
+	const view = {place, run, store, cleanup};
 	// Where the run's rows are gone, the network still answers for values that somebody types.
-	cleanup.add(store.subscribe((state, changed) => changed.has("gone") && state.gone && !state.row.values && store.set({row: typicalRow(run)})));
+	cleanup.on(store, ["gone"], ({gone, row}) => gone && !row.values && store.set({row: typicalRow(run)}));
 	mountSlider(slot, run, store, cleanup);
-	container.append(grid);
-	mountNetwork(grid, run, store, cleanup);
-	mountNeuron(grid, run, store, cleanup);
-	mountRow(grid, run, store, cleanup);
-	mountErrors(grid, run, store, cleanup);
-	const isTransformer = run.settings?.network === "transformer"; // its first layer is a table of words
-	(isTransformer ? mountAttention : mountFilters)(grid, run, store, cleanup);
-	mountBoundary(grid, run, store, cleanup);
+	container.append(place);
+	const mounts = [mountNetwork, mountNeuron, mountRow, mountErrors, attends(run) ? mountAttention : mountFilters, mountBoundary];
+	for (const mount of mounts) mount(view);
 	return () => {
 		cleanup.end();
-		grid.remove();
+		place.remove();
 	};
+}
+
+/** Whether its first layer is a table of words, which look at each other. */
+function attends({settings, media}) {
+	return settings?.network === "transformer" || (settings?.network === "pretrained" && media === "text");
 }
 
 function typicalRow(run) {
