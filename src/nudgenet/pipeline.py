@@ -27,11 +27,12 @@ from nudgenet.errors import RunError, SettingError, UserError, did_you_mean
 from nudgenet.exporting import ready_to_start
 from nudgenet.job import Job, Log, Table
 from nudgenet.models import find_model
-from nudgenet.networks import NETWORKS
+from nudgenet.networks import NETWORKS, pieces_in
 from nudgenet.networks.capacity import Capacity, choose_capacity, explain_capacity
 from nudgenet.networks.encoding import learn_pieces
 from nudgenet.networks.mlp import num_parameters
 from nudgenet.networks.pretrained import load_trunk
+from nudgenet.networks.trunks import table_weights
 from nudgenet.notebook import observer_here
 from nudgenet.observer import Observer, Silent
 from nudgenet.outcome import conclude
@@ -124,6 +125,7 @@ def resume(
 def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Run:
     """From a source to a finished run: a new one, or (source None) one that goes on from where it was interrupted."""
     began = time.perf_counter()
+    job.stop.has_work = False
     ready_to_start(settings)
     job.observer.stage(f"Reading {source}" if isinstance(source, str | Path) else "Reading the data")
     if isinstance(where, Wanted):
@@ -155,6 +157,7 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
         log.decide([*sizes, *habits, *where_it_runs, *shortened])
         if shortened:  # from here on as if it had been set
             settings, wished = (one.model_copy(update=asdict(capacity)) for one in (settings, wished))
+        job.stop.has_work = True
         if isinstance(where, Wanted):
             chosen = bookkeeping.chosen_settings(settings, capacity, state.plan, place) | {"metric": table.metric}
             chosen |= {"baseline_rows": rows_for_baselines(data.shape, settings)}
@@ -213,7 +216,8 @@ def reopen(run: Run) -> tuple[Table, State]:
     except RunError:
         raise
     except UserError as error:  # the file, or the model that it started from, is gone
-        raise RunError("What this run was trained on cannot be read again", got=str(error)) from None
+        what = f"What this run was trained on cannot be read again: {error.what[:1].lower()}{error.what[1:]}"
+        raise RunError(what, got=error.got) from None
 
 
 @contextmanager
@@ -263,9 +267,12 @@ def begin(
     )
     if pieces is None:
         pieces = learn_pieces(data.train.inputs["numbers"])
+    model = find_model(settings.start_from) if settings.start_from is not None else None
+    if model is not None and model.medium == "table":
+        pieces = pieces_in(table_weights(model))
     network = NETWORKS[settings.network](data.shape, capacity, settings, pieces)
-    if settings.start_from is not None:
-        load_trunk(network, find_model(settings.start_from))
+    if model is not None:
+        load_trunk(network, model)
     objective = make_objective(data.task.kind, data.train, data.shape.num_outputs, settings)
     if own is not None:
         objective = custom(own, like=objective)

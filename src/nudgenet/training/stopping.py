@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
+from nudgenet.errors import Interrupted
+
 
 @dataclass
 class Stopping:
@@ -50,10 +52,12 @@ class StopSignal:
 
     `reason` is empty while the work may go on; `exit_code` is what a command then ends with. `began` is when the
     work was asked for (`time.perf_counter`): a time limit counts from there, and importing torch takes seconds.
+    `has_work`: there is something to save, or will be at the next step; before, a signal ends the work at once.
     """
 
     reason: str = ""
     exit_code: int = 130
+    has_work: bool = True
     began: float = field(default_factory=time.perf_counter, compare=False)
 
     def request(self, reason: str, exit_code: int = 130) -> None:
@@ -67,6 +71,9 @@ def stop_on_signals(stop: StopSignal, on_request: Callable[[], None] = lambda: N
     """Turn the first Ctrl-C (or SIGTERM) into a request to stop, which saves first; the second stops at once.
 
     Signal handlers belong to the main thread; elsewhere this does nothing.
+
+    Raises:
+        Interrupted: from wherever the work is, while there is nothing to save: thousands of files may be being read.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -76,6 +83,10 @@ def stop_on_signals(stop: StopSignal, on_request: Callable[[], None] = lambda: N
         if stop.reason:
             raise KeyboardInterrupt
         stop.request("Ctrl-C" if number == signal.SIGINT else "a request to terminate", exit_code=128 + number)
+        if not stop.has_work:
+            raise Interrupted(
+                f"Stopped by {stop.reason} before the training; nothing is lost", exit_code=stop.exit_code
+            )
         on_request()
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
