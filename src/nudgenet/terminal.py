@@ -80,14 +80,16 @@ class Display:
 
     def decision(self, decision: Decision) -> None:
         """An automatic choice, on one line."""
-        override = f"; {decision.override}" if decision.override else ""
         room = max(30, self._out.width - 4) if self._out.console.is_terminal else LOG_WIDTH
-        said = f"{decision.what}: {decision.chosen}"
-        why = f" ({decision.why}{override})" if decision.why or override else ""
-        if len(said) + len(why) > room and override:  # what to type is worth more than the reason
-            rest = room - len(said) - len(override) - 3
-            why = f" ({shortened(decision.why, rest)}{override})" if rest > 20 else f" ({decision.override})"
-        self._say("  ", (shortened(said + why, room), "dim"))
+        said, typed = f"{decision.what}: {decision.chosen}", decision.override.split(", ") if decision.override else []
+        while len(typed) > 1 and len(f"{said} ({', '.join(typed)})") > room:  # half a thing to type is of no use
+            typed.pop()
+        override = ", ".join(typed)
+        said = shortened(said, max(room // 2, room - len(override) - 3))
+        left = room - len(f"{said} (; {override})")  # what to type is worth more than the reason
+        why = shortened(decision.why, left) if left > 20 or len(decision.why) <= left else ""
+        told = "; ".join(piece for piece in (why, override) if piece)
+        self._say("  ", (shortened(f"{said} ({told})" if told else said, room), "dim"))
 
     def warning(self, text: str) -> None:
         """Something is odd; said in full."""

@@ -335,7 +335,8 @@ def importance(contents: Contents) -> Html:
         return f"{points(drop)} points" if shares else number(drop)
 
     if clear:
-        words = f"Shuffling the cells of `{clear[0][0]}` makes {label} worse by {said(clear[0][1])}: it matters most."
+        most = "it matters most" if clear[0] is found[0] else "of the columns that clearly matter it matters most"
+        words = f"Shuffling the cells of `{clear[0][0]}` makes {label} worse by {said(clear[0][1])}: {most}."
         unclear = len(found) - len(clear)
         if unclear:
             words += (
