@@ -117,6 +117,8 @@ def test_a_table(network: str, houses: Path, tmp_path: Path) -> None:
     assert second.preparation.features == first.preparation.features
     again = train(fewer, tmp_path, "third", target="price", ignore="dear", start_from=str(first.path), epochs=20)
     assert again.metrics["test"]["r2"] > 0
+    said = {decision.what: decision for decision in again.decisions}
+    assert "30% of the usual" in said["learning rate"].why
     shutil.rmtree(first.path)
     assert np.isfinite(nudgenet.load(again.path).predict({"area": 100, "age": 10, "city": "Bern", "sold": "2015-03-04"})).all()
 
@@ -140,7 +142,7 @@ def test_a_bag_of_words(tmp_path: Path) -> None:
 def test_a_table_with_other_columns_or_sizes(houses: Path, tmp_path: Path) -> None:
     first = train(houses, tmp_path, "first", target="dear", ignore="price", epochs=1, width=16)
     start = {"start_from": str(first.path), "epochs": 1}
-    with pytest.raises(SettingError, match="learned from other columns .got new: `price`") as caught:
+    with pytest.raises(SettingError, match=r"learned from other columns \(got new: `price`") as caught:
         train(houses, tmp_path, "second", target="dear", **start)
     assert "--set ignore=price" in str(caught.value)
     with pytest.raises(SettingError, match="not here: `city`"):

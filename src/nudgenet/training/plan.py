@@ -14,14 +14,14 @@ from nudgenet.records import Decision, Shape
 from nudgenet.settings import Settings
 from nudgenet.training.schedules import PLATEAU_CUT, SCHEDULES
 
-LEARNING_RATES = {"sgd": 1e-1, "adam": 1e-3, "adamw": 1e-3}  # the textbook's starting points
+LEARNING_RATES = {"sgd": 1e-1, "adam": 1e-3, "adamw": 1e-3, "muon": 1e-3}  # the textbook's starting points
 # An ensemble whose rate decays to zero bears far larger nudges, and needs fewer: see benchmarks/LOG.md.
-ENSEMBLE_LEARNING_RATES = {"sgd": 1e-1, "adam": 2e-2, "adamw": 2e-2}
-CONVNET_LEARNING_RATES = {"sgd": 1e-1, "adam": 3e-3, "adamw": 3e-3}
+ENSEMBLE_LEARNING_RATES = {"sgd": 1e-1, "adam": 2e-2, "adamw": 2e-2, "muon": 2e-2}
+CONVNET_LEARNING_RATES = {"sgd": 1e-1, "adam": 3e-3, "adamw": 3e-3, "muon": 5e-3}
 CONVNET_BATCH = 128  # rows: with more, an epoch is hardly faster, and has fewer steps
 LARGEST_BATCH = 1_024
 PRETRAINED_BATCH = 32
-PRETRAINED_LEARNING_RATES = {"sgd": 1e-1, "adam": 2e-3, "adamw": 2e-3}  # of the fresh knobs on top
+PRETRAINED_LEARNING_RATES = {"sgd": 1e-1, "adam": 2e-3, "adamw": 2e-3, "muon": 2e-3}  # of the fresh knobs on top
 SECOND_RATE = 0.25  # of it, once the trunk learns, too: by then the outputs are nearly right
 TRUNK_RATE = 0.05  # of the learning rate of fresh knobs: what a pretrained trunk knows is nearly right
 OWN_TRUNK_RATE = 0.3  # of a small network of ours: it knows less, and what it learns next is much like what it learned
@@ -29,7 +29,7 @@ TRUNK_WARMUP = 0.15  # share of the trunk's turn in which its rate rises
 EFFORTS = {"quick": 0.4, "default": 1.0, "best": 1.5}  # times the usual number of epochs
 PLAIN_UNTIL, ALL_VARIED_FROM = 0.1, 0.4  # of a training: when the first rows are varied, and when all are
 ENSEMBLE_MEMORY = 0.98  # of the averaged weights: about 50 steps
-WEIGHT_DECAYS = {"sgd": 1e-4, "adam": 0.0, "adamw": 1e-2}
+WEIGHT_DECAYS = {"sgd": 1e-4, "adam": 0.0, "adamw": 1e-2, "muon": 1e-2}
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,8 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
     if is_pretrained:
         rates = PRETRAINED_LEARNING_RATES
     chosen_rate = rates.get(settings.optimizer, 1e-3) / (2 if is_ensemble and predicts_numbers else 1)
+    if settings.start_from is not None and not is_pretrained:  # an earlier network for tables
+        chosen_rate *= OWN_TRUNK_RATE
     learning_rate = settings.learning_rate or chosen_rate
     given = settings.weight_decay
     weight_decay = WEIGHT_DECAYS.get(settings.optimizer, 0.0) if given is None else given
@@ -241,6 +243,8 @@ def _why_rate(settings: Settings, shape: Shape) -> str:
     if shape.model:
         share = OWN_TRUNK_RATE if is_small_trunk(shape) else SECOND_RATE * TRUNK_RATE
         return f"for the outputs; {share:.0%} of it for the pretrained network's last layer, less for deeper ones"
+    if settings.start_from is not None:
+        return f"{OWN_TRUNK_RATE:.0%} of the usual: most of what it starts from is nearly right"
     if settings.network in ENSEMBLES and settings.layers != 0:
         return "the value that served ensembles best on other tables"
     if shape.image is not None:
