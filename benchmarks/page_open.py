@@ -36,6 +36,7 @@ from playwright.sync_api import Browser
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from nudgenet.errors import RunError
 from nudgenet.runs.store import Store
 from page_speed import browsing, opened, served, tell_machine, wait_for, write_table
 
@@ -131,7 +132,7 @@ def stopped_training(folder: Path, name: str, epochs: int) -> Iterator[tuple[sub
     store = Store(folder / "runs" / name)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        while not (store.path / "metrics.sqlite").exists() or not store.progress()[0]:
+        while not has_begun(store):
             if process.poll() is not None:
                 raise SystemExit("The training ended before its first epoch.")
             time.sleep(0.02)
@@ -141,6 +142,13 @@ def stopped_training(folder: Path, name: str, epochs: int) -> Iterator[tuple[sub
         if process.returncode is None:
             process.kill()
             process.wait()
+
+
+def has_begun(store: Store) -> bool:
+    """Whether it has recorded an epoch."""
+    with suppress(RunError):  # its database is just being made
+        return (store.path / "metrics.sqlite").exists() and store.progress()[0] > 0
+    return False
 
 
 @contextmanager

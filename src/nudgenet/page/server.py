@@ -6,6 +6,7 @@ Routes come from the modules in `ROUTES`. Training happens in other processes: t
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import signal
 import socket
@@ -21,8 +22,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount
-from starlette.staticfiles import StaticFiles
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from nudgenet.errors import SettingError, UserError
@@ -35,6 +35,7 @@ from nudgenet.training.stopping import StopSignal, stop_on_signals
 ROUTES: list[ModuleType] = [runs, detail, curves, compare, live, sources, schema, jobs, openings]
 
 STATIC = Path(__file__).parent / "static"
+KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 DEFAULT_PORT, PORTS_TO_TRY = 8721, 50
 NICENESS = 10  # of the page beside a training
 CTRL_C = 130  # the usual way to close the page: no failure
@@ -51,9 +52,8 @@ def make_context(folder: Path) -> Context:
 def create_app(context: Context, trust: Trust) -> ASGIApp:
     """The whole app, guarded: nothing is answered, no file either, before `Guard` has let the request through."""
     routes: list[BaseRoute] = [route for module in ROUTES for route in module.routes(context)]
-    files = Files(directory=STATIC, html=True)  # index.html at "/", the modules and the style sheet beside it
     app = Starlette(
-        routes=[*routes, Mount("/", files)],
+        routes=[*routes, files()],
         exception_handlers={
             NoSuchRun: _as_error(404),
             UserError: _as_error(400),
@@ -64,13 +64,28 @@ def create_app(context: Context, trust: Trust) -> ASGIApp:
     return Guard(app, trust)
 
 
-class Files(StaticFiles):
-    """Our own files; the browser asks each time whether they have changed, so that an upgrade is seen at once."""
+def files() -> Route:
+    """Our own files, index.html at "/". They are held in memory: a page asks for forty of them at once when it opens.
 
-    def file_response(self, *args: object, **kwargs: object) -> Response:
-        response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
-        response.headers["cache-control"] = "no-cache"
-        return response
+    The browser asks each time whether they have changed, so that an upgrade is seen at once.
+    """
+    held = {}
+    for path in STATIC.iterdir():
+        if path.suffix in KINDS:
+            content = path.read_bytes()
+            held[path.name] = content, f'"{hashlib.sha256(content).hexdigest()[:32]}"', KINDS[path.suffix]
+
+    async def give(request: Request) -> Response:
+        name = request.path_params["name"] or "index.html"
+        if name not in held:
+            raise HTTPException(404)
+        content, mark, kind = held[name]
+        headers = {"cache-control": "no-cache", "etag": mark}
+        if request.headers.get("if-none-match") == mark:
+            return Response(status_code=304, headers=headers)
+        return Response(content, media_type=kind, headers=headers)
+
+    return Route("/{name:path}", give)
 
 
 def _as_error(status: int | None) -> Callable[[Request, Exception], Response]:
