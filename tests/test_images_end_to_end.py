@@ -16,7 +16,7 @@ from nudgenet.observer import Silent
 from nudgenet.predictions import predict_table
 from nudgenet.run import Run
 
-QUICK = {"epochs": 6, "width": 8, "augment": "shift", "threads": 1, "precision": "float32", "learning_rate": 0.01}
+QUICK = {"epochs": 8, "width": 8, "augment": "shift", "threads": 1, "precision": "float32", "learning_rate": 0.01}
 
 
 def train(source: object, runs: Path, name: str, **settings: object) -> Run:

@@ -108,7 +108,7 @@ def test_biases_and_norms_are_not_decayed() -> None:
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_textbook_learning_rates(name: str) -> None:
     plan, _ = make_plan(Settings(network="mlp", optimizer=name), Shape(4, (), 1, 500))
-    assert plan.learning_rate == {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}[name]
+    assert plan.learning_rate == {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3, "muon": 1e-3}[name]
 
 
 def test_wrong_names() -> None:

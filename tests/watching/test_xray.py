@@ -120,6 +120,14 @@ def test_a_nudge_is_the_optimizers(name: str, weight_decay: float) -> None:
             assert nudge.step == after - float(before[i]) != 0
 
 
+def test_muons_nudge_is_said_as_it_was() -> None:
+    """It comes from all weights of a layer together, so no formula for a single one can be checked by hand."""
+    rule = Rule("muon", 0.05, 0.1, 3, momentum=0.9)
+    text = python_of_update("stage 1 [0]", "pixel", rule, Nudge(0.5, 0.2, (0.1, None), (0.11, None), 0.48))
+    assert printed(text) == {"after": pytest.approx(0.48)}
+    assert "made orthogonal" in text
+
+
 def test_numbers_that_are_none_stay_readable() -> None:
     found = printed(python_of_neuron("a", [("b", math.inf, 1.0)], (0, 0.0), 0.0, "none"))
     assert found["fired"] == math.inf

@@ -6,7 +6,7 @@ a copy, but for dropout. Or it is the batch that the training really took there,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,7 +34,10 @@ from nudgenet.training.state import State, part_of, start, unpack
 from nudgenet.watching.xray import Nudge, Rule, kink_slope, python_of_update
 
 EXACT: Mode = "exact"
-MOMENTS = {"sgd": ("momentum_buffer", None), "adam": ("exp_avg", "exp_avg_sq"), "adamw": ("exp_avg", "exp_avg_sq")}
+MOMENTS = {
+    "sgd": ("momentum_buffer", None), "adam": ("exp_avg", "exp_avg_sq"), "adamw": ("exp_avg", "exp_avg_sq"),
+    "muon": ("momentum_buffer", None),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Entries:
             found = None if name is None else memory.get(name)
             return None if found is None else knobs.of(found).clone()
 
-        first, second = MOMENTS[state.plan.optimizer]
+        first, second = MOMENTS[optimizer_of(state, memory)]
         return cls(knobs.of(parameter).clone(), remembered(first), remembered(second))
 
     def moments(self, place: int) -> tuple[float | None, float | None]:
@@ -321,7 +324,7 @@ def rule_of(state: State, group: dict[str, Any], knobs: Knobs) -> Rule:
     parameter = dict(state.network.named_parameters())[knobs.parameter]
     memory = state.optimizer.state.get(parameter, {})
     return Rule(
-        optimizer=state.plan.optimizer,
+        optimizer=optimizer_of(state, memory),
         learning_rate=float(group["lr"]),
         weight_decay=float(group["weight_decay"]),
         number=int(memory["step"]) if "step" in memory else state.step + 1,
@@ -329,6 +332,11 @@ def rule_of(state: State, group: dict[str, Any], knobs: Knobs) -> Rule:
         betas=tuple(group.get("betas", (0.9, 0.999))),
         eps=float(group.get("eps", 1e-8)),
     )
+
+
+def optimizer_of(state: State, memory: Mapping[str, Any]) -> str:
+    """What moves a parameter, by what is remembered of it: Muon leaves all but convolutions to AdamW."""
+    return "adamw" if state.plan.optimizer == "muon" and "exp_avg" in memory else state.plan.optimizer
 
 
 def nudge_of(state: State, knobs: Knobs, before: dict[str, Entries], after: dict[str, Entries], place: int) -> Nudge:

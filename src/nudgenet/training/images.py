@@ -46,6 +46,8 @@ def settle(settings: Settings, data: Prepared) -> tuple[Settings, list[Decision]
             fix="Leave `network` away, or --set network=convnet.",
         )
     habits: dict[str, Any] = {"network": "convnet", "ema": choose_ema(data), "warmup": 0.02}
+    if data.shape.image.medium == "image":
+        habits |= {"optimizer": "muon", "warmup": 0.01}
     if data.task.classes:
         habits["label_smoothing"] = 0.1
     settings = settings.model_copy(update={name: value for name, value in habits.items() if name not in given})

@@ -12,6 +12,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from nudgenet.errors import SettingError, did_you_mean
 from nudgenet.networks.pretrained import PretrainedNetwork
+from nudgenet.training.muon import Muon
 from nudgenet.training.plan import Plan
 
 TRUNK_DECAY = 0.85  # of the learning rate, from one layer of a pretrained network to the one below it
@@ -31,6 +32,11 @@ def adam(groups: ParamGroups, plan: Plan) -> Optimizer:
 def adamw(groups: ParamGroups, plan: Plan) -> Optimizer:
     """AdamW (Loshchilov & Hutter, arXiv 1711.05101): Adam with the decay taken out of the gradient."""
     return without_compiler(AdamW, torch._fused_adamw_)(groups, lr=plan.learning_rate, fused=True)
+
+
+def muon(groups: ParamGroups, plan: Plan) -> Optimizer:
+    """Muon for convolutions, AdamW for the rest; see `training.muon`."""
+    return without_compiler(Muon)(groups, lr=plan.learning_rate)
 
 
 def without_compiler(kind: type[Optimizer], update: Callable[..., None] | None = None) -> Callable[..., Optimizer]:
@@ -76,7 +82,12 @@ def lean_step(update: Callable[..., None], usual: Callable[[Optimizer], Any]) ->
     return step
 
 
-OPTIMIZERS: dict[str, Callable[[ParamGroups, Plan], Optimizer]] = {"sgd": sgd, "adam": adam, "adamw": adamw}
+OPTIMIZERS: dict[str, Callable[[ParamGroups, Plan], Optimizer]] = {
+    "sgd": sgd,
+    "adam": adam,
+    "adamw": adamw,
+    "muon": muon,
+}
 
 
 def make_optimizer(network: nn.Module, plan: Plan) -> Optimizer:

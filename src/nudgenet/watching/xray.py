@@ -109,7 +109,7 @@ class Rule:
     number: of the update that is done, 1 the first, as this weight counts them.
     """
 
-    optimizer: str  # sgd, adam, adamw
+    optimizer: str  # sgd, adam, adamw, muon
     learning_rate: float
     weight_decay: float
     number: int
@@ -163,6 +163,7 @@ def python_of_neuron(
 def python_of_update(title: str, name: str, rule: Rule, nudge: Nudge) -> str:
     """Lines of Python that compute one weight's nudge as the optimizer did, and print the new weight.
 
+    Muon's is a line of its own: it comes from all weights of the layer together.
     Sources: Kingma & Ba, arXiv 1412.6980; Loshchilov & Hutter, arXiv 1711.05101.
     """
     first, second = (0.0 if moment is None else moment for moment in nudge.moments_before)
@@ -177,6 +178,12 @@ def python_of_update(title: str, name: str, rule: Rule, nudge: Nudge) -> str:
     if rule.optimizer == "sgd":
         velocity = "g" if nudge.moments_before[0] is None else f"{number(rule.momentum)} * {number(first)} + g"
         lines += ["g = g + weight_decay * w", f"v = {velocity}  # momentum", "w = w - learning_rate * v"]
+    elif rule.optimizer == "muon":
+        lines += [
+            f"v = {rule.momentum} * {number(first)} + (1 - {rule.momentum}) * g  # running mean of the gradient",
+            "# The layer's running means, as a matrix, are made orthogonal; this weight's share of that:",
+            f"w = w + {number(nudge.step)}",
+        ]
     else:
         beta1, beta2 = rule.betas
         decay = "w = w - learning_rate * weight_decay * w" if rule.optimizer == "adamw" else "g = g + weight_decay * w"
