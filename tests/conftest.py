@@ -3,50 +3,69 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import nudgenet
+from nudgenet.errors import Interrupted
 from nudgenet.observer import Silent
 from nudgenet.records import Part, Prepared, Shape, Task
+from nudgenet.run import Run
+from nudgenet.training import calibration
 from nudgenet.training.stopping import StopSignal
 
 # Made-up reviews: words that decide, and words that do not.
 KIND, UNKIND = ("lovely", "splendid", "charming", "delightful"), ("dreadful", "awful", "tedious", "horrid")
 FILLING = (
-    "the",
-    "film",
-    "was",
-    "seen",
-    "on",
-    "a",
-    "monday",
-    "with",
-    "some",
-    "friends",
-    "who",
-    "had",
-    "paid",
-    "for",
-    "it",
-)
-FILLING += ("and", "left", "at", "ten")
+    "the", "film", "was", "seen", "on", "a", "monday", "with", "some", "friends", "who", "had", "paid", "for", "it",
+    "and", "left", "at", "ten",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `-n 2 --dist loadgroup` tests of a file share a process and so its fixtures; all that need the browser share one."""
+    for item in items:
+        group = "browser" if "browser" in item.path.parts else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 class StopAt(Silent):
-    """Asks to stop after so many steps."""
+    """Asks to stop after so many steps, or after this (epoch, step in it)."""
 
-    def __init__(self, step: int) -> None:
-        self.signal, self.left = StopSignal(), step
+    def __init__(self, when: int | tuple[int, int]) -> None:
+        self.signal, self.when, self.steps = StopSignal(), when, 0
 
     def on_step(self, epoch: int, step_in_epoch: int, loss: float) -> None:
-        self.left -= 1
-        if self.left == 0:
+        self.steps += 1
+        if self.when in (self.steps, (epoch, step_in_epoch)):
             self.signal.request("the test")
+
+
+def train_until(when: int | tuple[int, int], source: Any, target: Any = None, **settings: Any) -> Interrupted:
+    """A training that is stopped there; how it ended."""
+    watcher = StopAt(when)
+    with pytest.raises(Interrupted) as caught:
+        nudgenet.train(source, target, observer=watcher, stop=watcher.signal, **settings)
+    return caught.value
+
+
+def train_in_two(when: int | tuple[int, int], source: Any, target: Any = None, *, runs: Path, **settings: Any) -> Run:
+    """The run `halved`: stopped there, and then resumed."""
+    train_until(when, source, target, runs=runs, name="halved", **settings)
+    return nudgenet.resume("halved", runs=runs, observer=Silent())
+
+
+def assert_same_weights(one: Run, other: Run) -> None:
+    """Bit for bit."""
+    ours, theirs = one.network.state_dict(), other.network.state_dict()
+    assert ours.keys() == theirs.keys()
+    for name, weights in ours.items():
+        assert torch.equal(weights, theirs[name]), name
 
 
 def make_prepared(
@@ -99,15 +118,14 @@ def write_houses(path: Path, num_rows: int = 240, seed: int = 0) -> Path:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What is measured once per machine is measured once per test session, and the user's cache stays as it is."""
-    before = os.environ.get("NUDGENET_CACHE")
-    os.environ["NUDGENET_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    if before is None:
-        del os.environ["NUDGENET_CACHE"]
-    else:
-        os.environ["NUDGENET_CACHE"] = before
+def _one_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is chosen for a machine is chosen alike on every one, loaded or not, and the user's cache stays as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUDGENET_CACHE", str(tmp_path_factory.mktemp("cache")))
+        with pytest.MonkeyPatch.context() as once:
+            once.setattr(calibration, "measure", lambda: calibration.Calibration(1, 1, "bfloat16", {}))
+            calibration.calibration()
+        yield
 
 
 @pytest.fixture
@@ -142,8 +160,6 @@ QUICK = {"epochs": 3, "batch_size": 32, "baselines": False}  # settings of a run
 @pytest.fixture(scope="session")
 def quick_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One finished run for each kind of task, by its kind; tests only read them (the folder's `houses.csv` too)."""
-    import nudgenet
-
     folder = tmp_path_factory.mktemp("quick")
     table = write_houses(folder / "houses.csv")
     targets = {"regression": "price", "binary": "dear", "multiclass": "city"}

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 import nudgenet
-from conftest import write_houses
+from conftest import train_until, write_houses
 from nudgenet import bookkeeping, pipeline
 from nudgenet.data.given_test import read_with_test
 from nudgenet.errors import Interrupted, RunError, SettingError, UserError
@@ -37,16 +37,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::nudgenet.errors.DataWarning")  
 QUICK: dict[str, Any] = {"epochs": 3, "batch_size": 32, "baselines": False}
 
 
-class Watcher(Silent):
-    """Asks to stop at a step, and remembers what it was told."""
+class Listener(Silent):
+    """Remembers what it was warned about."""
 
-    def __init__(self, stop_at: int = 0) -> None:
-        self.signal, self.stop_at, self.steps, self.warnings = StopSignal(), stop_at, 0, list[str]()
-
-    def on_step(self, epoch: int, step_in_epoch: int, loss: float) -> None:
-        self.steps += 1
-        if self.steps == self.stop_at:
-            self.signal.request("the test")
+    def __init__(self) -> None:
+        self.warnings = list[str]()
 
     def warning(self, text: str) -> None:
         self.warnings.append(text)
@@ -219,18 +214,7 @@ def absolute(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def test_an_own_loss(houses: Path, tmp_path: Path) -> None:
-    watcher = Watcher(stop_at=4)
-    with pytest.raises(Interrupted):
-        nudgenet.train(
-            houses,
-            "price",
-            runs=tmp_path,
-            name="own",
-            objective=absolute,
-            observer=watcher,
-            stop=watcher.signal,
-            **QUICK,
-        )
+    train_until(4, houses, "price", runs=tmp_path, name="own", objective=absolute, **QUICK)
     with pytest.raises(RunError, match="objective="):
         nudgenet.resume("own", runs=tmp_path)
     run = nudgenet.resume("own", runs=tmp_path, objective=absolute)
@@ -340,9 +324,7 @@ SOURCES: dict[str, Callable[[Path], Any]] = {
 def test_every_source_trains_and_resumes(houses: Path, tmp_path: Path, name: str) -> None:
     source = SOURCES[name](houses)
     target = None if name in ("pair", "arrays") else "price"
-    watcher = Watcher(stop_at=7)
-    with pytest.raises(Interrupted):
-        nudgenet.train(source, target, runs=tmp_path, name="cut", observer=watcher, stop=watcher.signal, **QUICK)
+    train_until(7, source, target, runs=tmp_path, name="cut", **QUICK)
     is_file = name in ("file", "text")
     assert (tmp_path / "cut" / "data.parquet").exists() != is_file
     resumed = nudgenet.resume("cut", runs=tmp_path)
@@ -352,12 +334,7 @@ def test_every_source_trains_and_resumes(houses: Path, tmp_path: Path, name: str
 
 
 def test_without_a_copy_of_its_rows_a_run_cannot_go_on(houses: Path, tmp_path: Path) -> None:
-    watcher = Watcher(stop_at=3)
-    with pytest.raises(Interrupted):
-        nudgenet.train(
-            frame_of(houses), "price", runs=tmp_path, name="r", keep_data=False, observer=watcher, stop=watcher.signal,
-            **QUICK,
-        )  # fmt: skip
+    train_until(3, frame_of(houses), "price", runs=tmp_path, name="r", keep_data=False, **QUICK)
     assert not (tmp_path / "r" / "data.parquet").exists()
     with pytest.raises(RunError, match="kept no copy"):
         nudgenet.resume("r", runs=tmp_path)
@@ -365,9 +342,7 @@ def test_without_a_copy_of_its_rows_a_run_cannot_go_on(houses: Path, tmp_path: P
 
 
 def test_a_source_that_has_changed_or_gone(houses: Path, tmp_path: Path) -> None:
-    watcher = Watcher(stop_at=3)
-    with pytest.raises(Interrupted):
-        nudgenet.train(houses, "price", runs=tmp_path, name="r", observer=watcher, stop=watcher.signal, **QUICK)
+    train_until(3, houses, "price", runs=tmp_path, name="r", **QUICK)
     content = houses.read_bytes()
     houses.write_bytes(content.replace(b"Bern", b"Basel"))
     with pytest.raises(RunError, match="has changed since this run began"):
@@ -414,9 +389,9 @@ def test_folders_that_cannot_be_written(houses: Path, tmp_path: Path, runs: str)
 def test_the_same_thing_is_said_once(tmp_path: Path) -> None:
     rows = ["x,y"] + [f"{i},{'' if i % 10 == 0 else i * 1.5}" for i in range(100)]
     (tmp_path / "t.csv").write_text("\n".join(rows))
-    watcher = Watcher()
-    nudgenet.train(tmp_path / "t.csv", "y", runs=tmp_path, observer=watcher, stop=watcher.signal, **QUICK)
-    assert [text for text in watcher.warnings if "10" in text and "`y`" in text] == [
+    listener = Listener()
+    nudgenet.train(tmp_path / "t.csv", "y", runs=tmp_path, observer=listener, **QUICK)
+    assert [text for text in listener.warnings if "10" in text and "`y`" in text] == [
         "10 of 100 rows have no `y`: they cannot be learned from"
     ]
 

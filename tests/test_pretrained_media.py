@@ -13,12 +13,12 @@ import pytest
 import torch
 
 import nudgenet
-from nudgenet.errors import Interrupted, SettingError
+from conftest import train_in_two
+from nudgenet.errors import SettingError
 from nudgenet.exporting import export
 from nudgenet.observer import Silent
 from nudgenet.run import Run
 from nudgenet.runs.checkpoint import load_checkpoint
-from nudgenet.training.stopping import StopSignal
 from tiny_model import write_image_model, write_sound_model
 
 pytest.importorskip("PIL")
@@ -166,19 +166,9 @@ def test_a_baseline_hears_the_same_sounds(sounds: Path, tmp_path: Path) -> None:
 def test_resumed_is_as_uninterrupted(stop_at: tuple[int, int], pictures: Path, tmp_path: Path) -> None:
     model = write_image_model(tmp_path / "model", "convnext")
     whole = train(pictures, model, tmp_path, "whole", patience=9)
-
-    class StopsAt(Silent):
-        def on_step(self, epoch: int, step: int, loss: float) -> None:
-            if (epoch, step) == stop_at:
-                stop.request("a test")
-
-    stop = StopSignal()
-    with pytest.raises(Interrupted):
-        nudgenet.train(
-            pictures, runs=tmp_path, name="halved", observer=StopsAt(), stop=stop, start_from=str(model), unfreeze=True,
-            patience=9, **QUICK,
-        )  # fmt: skip
-    halved = nudgenet.resume(tmp_path / "halved", observer=Silent())
+    halved = train_in_two(
+        stop_at, pictures, runs=tmp_path, start_from=str(model), unfreeze=True, patience=9, **QUICK
+    )  # fmt: skip
     states = [load_checkpoint(run.path / "checkpoints/state.safetensors") for run in (whole, halved)]
     for name, tensor in states[0][0].items():
         assert np.array_equal(tensor.numpy(), states[1][0][name].numpy()), name

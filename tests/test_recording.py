@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import nudgenet
-from conftest import StopAt
-from nudgenet.errors import Interrupted, RunError
+from conftest import train_until
+from nudgenet.errors import RunError
 from nudgenet.pipeline import reopen
 from nudgenet.runs.checkpoint import load_checkpoint
 from nudgenet.runs.store import Store
@@ -114,9 +114,7 @@ def test_a_fresh_state_is_the_first_step(run: nudgenet.Run) -> None:
 def test_after_an_interruption_nothing_is_missing(
     table: Path, run: nudgenet.Run, every_step: list[dict[str, torch.Tensor]], tmp_path: Path
 ) -> None:
-    watcher = StopAt(50)
-    with pytest.raises(Interrupted):
-        nudgenet.train(table, "price", runs=tmp_path, name="r", observer=watcher, stop=watcher.signal, **SETTINGS)
+    train_until(50, table, "price", runs=tmp_path, name="r", **SETTINGS)
     store = Store(tmp_path / "r")
     assert store.snapshots.steps()[-1] == 50 and store.batches()["step"][-1] == 50
     # As after a power cut: the folder knows what the checkpoint does not.
@@ -169,10 +167,8 @@ def test_rows_from_memory_are_replayed_from_their_copy(tmp_path: Path) -> None:
 def test_a_run_of_an_older_version_goes_on_and_is_recorded_from_there(
     table: Path, run: nudgenet.Run, tmp_path: Path
 ) -> None:
-    watcher = StopAt(50)
     settings = SETTINGS | {"record": False}
-    with pytest.raises(Interrupted):
-        nudgenet.train(table, "price", runs=tmp_path, name="r", observer=watcher, stop=watcher.signal, **settings)
+    train_until(50, table, "price", runs=tmp_path, name="r", **settings)
     path = tmp_path / "r" / "settings.json"
     content = json.loads(path.read_text())
     del content["settings"]["record"]

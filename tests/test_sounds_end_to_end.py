@@ -11,12 +11,11 @@ import pytest
 import soundfile
 
 import nudgenet
-from conftest import write_sounds
-from nudgenet.errors import DataWarning, Interrupted, MissingExtra, SettingError
+from conftest import assert_same_weights, train_in_two, write_sounds
+from nudgenet.errors import DataWarning, MissingExtra, SettingError
 from nudgenet.observer import Silent
 from nudgenet.predictions import predict_table
 from nudgenet.run import Run
-from nudgenet.training.stopping import StopSignal
 
 QUICK = {"epochs": 8, "width": 8, "augment": "delay,gain", "threads": 1, "precision": "float32", "learning_rate": 0.01}
 
@@ -72,18 +71,8 @@ def test_one_file_in_a_dict(run: Run, tones: Path) -> None:
 
 
 def test_an_interrupted_run_goes_on_bit_for_bit(run: Run, tones: Path, tmp_path: Path) -> None:
-    stop = StopSignal()
-
-    class Impatient(Silent):
-        def on_step(self, epoch: int, step: int, loss: float) -> None:
-            if (epoch, step) == (3, 2):
-                stop.request("Ctrl-C")
-
-    with pytest.raises(Interrupted):
-        nudgenet.train(tones, runs=tmp_path, name="cut", observer=Impatient(), stop=stop, **QUICK)  # type: ignore[arg-type]
-    resumed = nudgenet.resume("cut", runs=tmp_path, observer=Silent())
-    for name, weights in run.network.state_dict().items():
-        assert np.array_equal(weights.numpy(), resumed.network.state_dict()[name].numpy()), name
+    resumed = train_in_two((3, 2), tones, runs=tmp_path, **QUICK)
+    assert_same_weights(run, resumed)
     assert resumed.metrics == run.metrics
 
 

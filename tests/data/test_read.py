@@ -226,7 +226,7 @@ def test_names_that_no_file_can_have(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "data"),
     [
-        ("cut.csv.gz", gzip.compress(TEXT * 100)[:40]),
+        ("cut.csv.gz", gzip.compress(TEXT * 100, mtime=0)[:40]),
         ("broken.zip", b"PK\x03\x04 this is no zip"),
         ("broken.parquet", b"PAR1 this is no parquet PAR1"),
         ("broken.arrow", b"ARROW1 this is no arrow"),

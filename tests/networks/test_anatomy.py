@@ -159,9 +159,10 @@ def test_a_layer_takes_in_what_the_one_below_passes_on(case: str) -> None:
         seen, outputs = opened(network, inputs)
         for member in range(num_members(outputs)):
             layers = {layer.name: layer for layer in layers_of(network, seen, member)}
-            for layer in layers.values():
-                if layer.below in layers:
-                    assert torch.equal(layer.inputs(0), layers[layer.below].fired.value[0])
+            above = [layer for layer in layers.values() if layer.below in layers]
+            assert above, "the output stands on a layer"
+            for layer in above:
+                assert torch.equal(layer.inputs(0), layers[layer.below].fired.value[0])
 
 
 def test_members_are_the_plain_networks_that_the_ensemble_names() -> None:

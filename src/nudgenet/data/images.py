@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nudgenet.data.decoding import decode_all, resize
-from nudgenet.data.media import Decoded, check_medium, contents, field, kept, light, room
+from nudgenet.data.media import Decoded, check_cells, contents, field, kept, light, room
 from nudgenet.data.pixels import Pixels, read_pixels
 from nudgenet.errors import SourceError
 from nudgenet.models import find_model
@@ -186,7 +186,7 @@ class ImageFeature:
         Raises:
             ColumnError: the column holds no images here.
         """
-        check_medium(cells, self.column, "image")
+        check_cells(cells, self.column, "image")
         images = self.space(len(rows))
         pixels = images.numpy()
         begin = 0

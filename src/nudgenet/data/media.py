@@ -114,7 +114,7 @@ def is_media(cells: pa.ChunkedArray) -> bool:
     return medium_of(cells.type) is not None
 
 
-def check_medium(cells: pa.ChunkedArray, column: str, medium: Medium) -> None:
+def check_cells(cells: pa.ChunkedArray, column: str, medium: Medium) -> None:
     """Whether a column still holds what the network learned from.
 
     Raises:

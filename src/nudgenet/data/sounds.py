@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from nudgenet.data.audio import MAX_SECONDS, Clip, decode_sound, need_sounds, resample
-from nudgenet.data.media import Decoded, contents, decode_files, field, is_media, kept, light, room
+from nudgenet.data.media import Decoded, check_cells, contents, decode_files, field, kept, light, room
 from nudgenet.data.spectrogram import FAINTEST, choose_bands, log_mel, window_samples
-from nudgenet.errors import ColumnError
 from nudgenet.models import find_model
 from nudgenet.records import Column, Decision, ImageShape
 from nudgenet.settings import Settings
@@ -148,8 +147,7 @@ class SoundFeature:
         Raises:
             ColumnError: the column holds no sounds here.
         """
-        if not is_media(cells):
-            raise ColumnError(f"The column `{self.column}` held sounds in training, and here it does not")
+        check_cells(cells, self.column, "sound")
         pictures = self.space(len(rows))
         at_once = max(1, AT_ONCE // (self.windows * self.num_samples))
         for begin in range(0, len(rows), at_once):

@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from nudgenet.data.media import check_medium, room
+from nudgenet.data.media import check_cells, room
 from nudgenet.data.sounds import AT_ONCE, samples_of
 from nudgenet.data.spectrogram import FAINTEST, choose_bands, log_mel, window_samples
 from nudgenet.records import SoundShape
@@ -53,7 +53,7 @@ class WaveFeature:
         Raises:
             ColumnError: the column holds no sounds here.
         """
-        check_medium(cells, self.column, "sound")
+        check_cells(cells, self.column, "sound")
         waves = self.space(len(rows))
         filled = waves.numpy()
         for row, samples in enumerate(samples_of(cells.take(pa.array(rows)), self.rate)):
