@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -179,8 +178,8 @@ def _roots(folder: Path) -> Iterator[Path]:
     yield folder
     yield from folder.parents[:LEVELS_UP]
     try:
-        inside = islice((Path(entry.path) for entry in os.scandir(folder) if entry.is_dir()), MOST_INSIDE)
-        yield from sorted(inside)
+        inside = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+        yield from (folder / name for name in inside[:MOST_INSIDE])
     except OSError:
         return
 
