@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import nudgenet
 from nudgenet.data import pieces, read, typed
 from nudgenet.errors import ColumnError, DataWarning, SourceError
-from nudgenet.predictions import predict, predict_table
+from nudgenet.predictions import predict, predict_table, write_csv
 from nudgenet.run import Run
 
 
@@ -106,3 +107,11 @@ def test_a_file_without_rows(run: Run, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="`none` holds no rows"):
         predict(run, path, tmp_path / "answers.csv")
     assert not (tmp_path / "answers.csv").exists()
+
+
+def test_what_is_missing_is_left_empty_in_a_csv() -> None:
+    """No quotes around nothing: a file that could be read has no `error`."""
+    sink = BytesIO()
+    table = pa.table({"path": ["a b.png", "c,d.png"], "prediction": ["", None], "error": pa.array([None, "is empty"])})
+    assert write_csv([table], sink) == 2
+    assert sink.getvalue() == b'path,prediction,error\na b.png,"",\n"c,d.png",,is empty\n'

@@ -109,9 +109,9 @@ def write_csv(tables: Iterable[pa.Table], sink: IO[bytes]) -> int:
         if num_rows == 0:
             sink.write(",".join(_quoted(pa.array(table.column_names)).to_pylist()).encode() + b"\n")
         # Arrow's own writer puts every text into quotes, needed or not.
-        columns = [pc.fill_null(column.cast(pa.string()), "") for column in table.columns]
+        columns = [column.cast(pa.string()) for column in table.columns]
         quoted = [
-            _quoted(column) if pa.types.is_string(kind) else column
+            pc.fill_null(_quoted(column) if pa.types.is_string(kind) else column, "")
             for column, kind in zip(columns, table.schema.types, strict=True)
         ]
         lines = pc.binary_join_element_wise(*quoted, ",").combine_chunks()
