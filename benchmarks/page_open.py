@@ -104,7 +104,7 @@ def measure(kind: str, browser: Browser, folder: Path, name: str, epochs: int) -
         if kind == "server":
             stack.enter_context(listening(address, name))
         if kind == "open":
-            page = stack.enter_context(opened(browser, address, name).context).pages[0]
+            page = stack.enter_context(opened(browser, address, name, moves=True).context).pages[0]
             wait_for(page, "'network' in window.seen && 'curves' in window.seen")
         time.sleep(REST_S)
         before, first = spent(), store.progress()[0]
@@ -112,7 +112,7 @@ def measure(kind: str, browser: Browser, folder: Path, name: str, epochs: int) -
         process.send_signal(signal.SIGCONT)
         if kind == "middle":
             time.sleep(LEAST_S / 3)
-            stack.enter_context(opened(browser, address, name).context)
+            stack.enter_context(opened(browser, address, name, moves=True).context)
         _, _, usage = os.wait4(process.pid, 0)
         wall, after = time.perf_counter() - began, spent()
         process.returncode = 0  # it was waited for behind its back

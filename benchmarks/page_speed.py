@@ -162,9 +162,10 @@ def browsing() -> Iterator[Browser]:
         browser.close()
 
 
-def opened(browser: Browser, address: str, name: str) -> Page:
-    """A run's page in a profile of its own, from an empty cache; `seen` says when it was drawn."""
-    context = browser.new_context(viewport=SIZE, reduced_motion="reduce")  # type: ignore[arg-type]
+def opened(browser: Browser, address: str, name: str, *, moves: bool = False) -> Page:
+    """A run's page in a profile of its own, from an empty cache; `seen` says when it was drawn. moves: with animations."""
+    motion = "no-preference" if moves else "reduce"
+    context = browser.new_context(viewport=SIZE, reduced_motion=motion)  # type: ignore[arg-type]
     context.set_default_timeout(WAIT_MS)
     context.request.get(address)  # lets this profile in, and leaves the browser's cache empty
     page = context.new_page()

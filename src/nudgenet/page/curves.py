@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +30,7 @@ from nudgenet.page.runs import Stamp, stamp_of
 from nudgenet.records import Epoch
 from nudgenet.run import Run
 from nudgenet.runs.store import Store
-from nudgenet.watching.curves import kept_when_thinned, overfit_since
+from nudgenet.watching.curves import kept_when_thinned, overfit_from
 from nudgenet.watching.health import find_ill
 
 if TYPE_CHECKING:
@@ -55,15 +55,6 @@ LABELS = {
 }
 PLAIN = [item.name for item in fields(Epoch) if not item.name.endswith("_metrics")]
 Columns = dict[str, np.ndarray]
-
-
-class Point(NamedTuple):
-    """An epoch, as far as judging a curve looks at it: a hundred thousand of them are made in no time."""
-
-    epoch: int
-    train_loss: float
-    validation_loss: float
-    validation_loss_se: float
 
 
 @dataclass
@@ -98,9 +89,7 @@ class History:
         """The epoch in which the overfit region begins."""
         if not self.num_epochs:
             return None
-        return overfit_since(
-            [Point(*row) for row in zip(*(self.epochs[name].tolist() for name in Point._fields), strict=True)]
-        )
+        return overfit_from(*(self.epochs[name] for name in ("epoch", *LOSSES, "validation_loss_se")))
 
     @property
     def steps_per_epoch(self) -> int | None:

@@ -46,21 +46,24 @@ def overfit_since(epochs: Sequence[Measured]) -> int | None:
     "Clearly" is half a standard error over rows (the same rows are measured at every epoch, so most of the
     row-to-row noise cancels in a difference) or twice the epoch-to-epoch wiggle, whichever is more.
     """
-    best = best_epoch(epochs)
-    if best is None:
+    names = ("epoch", "train_loss", "validation_loss", "validation_loss_se")
+    return overfit_from(*(np.array([getattr(epoch, name) for epoch in epochs], np.float64) for name in names))
+
+
+def overfit_from(epoch: np.ndarray, train: np.ndarray, validation: np.ndarray, error: np.ndarray) -> int | None:
+    """`overfit_since` over columns (num_epochs,) in the order of the epochs: a hundred thousand take no time."""
+    finite = np.isfinite(validation)
+    if not finite.any():
         return None
-    later = [epoch for epoch in epochs if epoch.epoch > best.epoch]
-    row_noise = best.validation_loss_se if math.isfinite(best.validation_loss_se) else 0.0
-    margin = max(0.5 * row_noise, 2 * wiggle([epoch.validation_loss for epoch in epochs]))
-    since = None
-    for epoch in reversed(later):
-        if not (epoch.validation_loss - best.validation_loss > margin and epoch.train_loss < best.train_loss):
-            break
-        since = epoch.epoch
-    return since
+    best = int(np.argmin(np.where(finite, validation, np.inf)))
+    row_noise = float(error[best]) if np.isfinite(error[best]) else 0.0
+    margin = max(0.5 * row_noise, 2 * wiggle(validation))
+    is_worse = (validation[best:] - validation[best] > margin) & (train[best:] < train[best])
+    since = best + int(np.flatnonzero(~is_worse)[-1]) + 1  # the best itself is never worse
+    return int(epoch[since]) if since < len(epoch) else None
 
 
-def wiggle(values: Sequence[float]) -> float:
+def wiggle(values: Sequence[float] | np.ndarray) -> float:
     """How much a curve jumps from one epoch to the next beside its trend, as a standard deviation.
 
     From third differences, which a steady rise or fall does not move and a levelling-off hardly does: of white

@@ -212,7 +212,7 @@ export function mountCurves(container, run, store, cleanup, toTries) {
 			if (Number.isFinite(epoch.validation_loss) && !(best <= epoch.validation_loss && best !== null)) known.best_step = epoch.step;
 		}
 		if (!known.available.length && epochs.length) refreshQuietly();
-		else draw();
+		else if (epochs.length || view.batches) draw(); // else nothing that is shown has changed
 	}
 
 	async function overlay({name, label}) {

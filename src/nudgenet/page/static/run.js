@@ -84,7 +84,7 @@ function follow({app, run, store, cleanup, curves, health, forks, head, facts}) 
 		await Promise.all([curves.refresh(), health.refresh()]);
 		announce(`The training of ${run.name} ${run.state === "live" ? "goes on" : "has ended"}`);
 	}, 300);
-	const every = atMost(() => cleanup.ended || curves.refresh().catch(() => {}), 2000); // the server's word on overfitting and on what is thinned
+	const every = atMost(() => cleanup.ended || curves.refresh().catch(() => {}), 5000); // the server's word on overfitting and on what is thinned
 	const onMessage = message => {
 		if (message.run !== run.name) return;
 		if (message.epochs?.length || message.batches?.step?.length) {

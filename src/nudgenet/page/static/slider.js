@@ -3,12 +3,13 @@
 // It only moves what is looked at. A training that is under way goes on, whatever is paused here.
 
 import {get, ofRun} from "./api.js";
-import {button, debounce, h, prefersStill, put, replace, s} from "./dom.js";
+import {atMost, button, debounce, h, prefersStill, put, replace, s} from "./dom.js";
 import {duration, number, plural} from "./format.js";
 
 const REST_MS = 250; // after so long without a move the exact state is asked for
 const PLAY_SECONDS = 20; // how long the whole training takes when it is played
 const FRAME_MS = 100;
+const GROWS_MS = 1000; // how often it gets longer while the run is trained: drawing takes from the training's time
 const LONG_S = 1; // a wait that a person is told about
 const NEAREST = "the nearest snapshot"; // why a state is not the one that was asked for: that is under way
 
@@ -91,11 +92,13 @@ export function mountSlider(container, run, store, cleanup) {
 	}
 
 	const later = debounce(refresh, 2000); // the training goes on: new snapshots, perhaps a new best
-	cleanup.on(store, ["last_step"], ({last_step}) => {
-		if (last_step <= time.last_step) return;
+	const grow = () => {
+		const {last_step} = store.state;
+		if (cleanup.ended || last_step <= time.last_step) return;
 		learn({last_step});
 		later();
-	});
+	};
+	cleanup.on(store, ["last_step"], atMost(grow, GROWS_MS));
 	cleanup.on(store, ["live"], refresh);
 	cleanup.on(store, ["step", "mode", "at", "last_step"], show);
 	cleanup.add(() => {
