@@ -110,8 +110,7 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
         choose_convnet_epochs(rows) if is_convnet or is_small_trunk(shape) else choose_epochs(rows, steps, is_ensemble)
     )
     epochs = settings.epochs or max(1, round(EFFORTS[settings.effort] * usual))
-    # Classes are soon learned by heart, and the curve says so. That of numbers jumps until the nudges get small.
-    patience = settings.patience or max(8, epochs // (2 if is_ensemble and predicts_numbers else 4))
+    patience = settings.patience or max(8, epochs // 4)
     rates = CONVNET_LEARNING_RATES if is_convnet else ENSEMBLE_LEARNING_RATES if is_ensemble else LEARNING_RATES
     if is_pretrained:
         rates = PRETRAINED_LEARNING_RATES
