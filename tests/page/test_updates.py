@@ -94,9 +94,9 @@ CASES = (
     Case("transformer", "block1.told", 1, "blocks.0.thought_out.weight", (1,), hooked(lambda n: n.blocks[0].thought_out)),
     Case("transformer", "beside", 0, "beside.weight", (0,), hooked(lambda n: n.beside)),
     Case("transformer", "output", 1, "output.weight", (1,), hooked(lambda n: n.output)),
-    Case("convnet", "stem", 1, "stem.weight", (1,), hooked(lambda n: n.stem)),
-    Case("convnet", "stage1.second", 2, "stages.0.4.second.weight", (2,), hooked(lambda n: n.stages[0][4].second)),
-    Case("convnet", "output", 0, "output.weight", (0,), hooked(lambda n: n.output)),
+    Case("convnet-adamw", "stem", 1, "stem.weight", (1,), hooked(lambda n: n.stem)),
+    Case("convnet-adamw", "stage1.second", 2, "stages.0.4.second.weight", (2,), hooked(lambda n: n.stages[0][4].second)),
+    Case("convnet-adamw", "output", 0, "output.weight", (0,), hooked(lambda n: n.output)),
     Case("sound", "straight", 1, "direct.weight", (1,), hooked(lambda n: n.direct)),
     Case("text", "output", 1, "direct.weight", (1,), hooked(lambda n: n.direct)),
 )  # fmt: skip
@@ -120,6 +120,9 @@ def family_page(
     for name, optimizer in (("mlp", "adamw"), ("mlp-adam", "adam"), ("mlp-sgd", "sgd")):
         given = {"network": "mlp", "optimizer": optimizer, "weight_decay": 0.3, "kinds": {"a": "number", "b": "number"}}
         nudgenet.train(table, "sum", task="regression", name=name, **quick, **given)
+    pixels = np.random.default_rng(0).integers(0, 200, (60, 12, 12, 3), dtype=np.uint8)
+    quick = {"runs": folder, "epochs": 1, "batch_size": 16, "baselines": False, "width": 4}
+    nudgenet.train((pixels, np.arange(60) % 2), name="convnet-adamw", optimizer="adamw", **quick)
     return page_over(folder)
 
 
