@@ -108,10 +108,10 @@ def _decoded(table: pa.Table, paths: _Paths, folder: Path, settings: Settings) -
 
 
 def _check(paths: _Paths, files: pa.ChunkedArray, *, is_prediction: bool) -> None:
-    """Raises ColumnError if nothing can be made of a column: when predicting, if not a single file is there."""
+    """Raises ColumnError if nothing can be made of a column: when predicting, if not a single file of several is there."""
     errors = field(light(files), "error")
-    if is_prediction and not all(error == ABSENT for error in errors.to_pylist()):
-        return
+    if is_prediction and (len(files) == 1 or not all(error == ABSENT for error in errors.to_pylist())):
+        return  # each keeps its row, and says what is wrong with it
     if intact(pa.table({paths.name: files})).any():
         return
     first = f"{files[0]['path']}: {errors[0]}" if len(files) else "no rows"
