@@ -58,15 +58,13 @@ export function remove(path) {
 
 async function ask(method, path, body, signal = null) {
 	const headers = {Accept: "application/json", ...(body && {"Content-Type": "application/json"})};
-	const answer = await fetch(address(path), {method, signal, headers, body: body && JSON.stringify(body)}).catch(error => {
-		if (error.name === "AbortError") throw error;
-		throw new ApiError("The page's server does not answer. Is `nudge page` still running?");
-	});
+	const say = (words, status) => error => {
+		throw error.name === "AbortError" ? error : new ApiError(words, status);
+	};
+	const asked = fetch(address(path), {method, signal, headers, body: body && JSON.stringify(body)});
+	const answer = await asked.catch(say("The page's server does not answer. Is `nudge page` still running?"));
 	const {ok, status} = answer;
-	const content = await answer.json().catch(error => {
-		if (error.name === "AbortError") throw error;
-		throw new ApiError(`The server's answer cannot be read (status ${status}).`, status);
-	});
+	const content = await answer.json().catch(say(`The server's answer cannot be read (status ${status}).`, status));
 	if (!ok) throw new ApiError(content?.error ?? `The server refused (status ${status}).`, status);
 	return content;
 }

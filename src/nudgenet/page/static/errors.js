@@ -71,10 +71,8 @@ function showMatrix(place, {classes, matrix, part}, chosen, narrow) {
 	});
 	const sum = counts => counts.reduce((all, count) => all + count, 0);
 	const [total, right] = [sum(matrix.flat()), sum(matrix.map((row, index) => row[index]))];
-	replace(
-		place.lastElementChild,
-		`${number(right)} of ${plural(total, `${part} row`)} right (${percent(total ? right / total : null)}). A cell lists its rows.`,
-	);
+	const share = percent(total ? right / total : null);
+	replace(place.lastElementChild, `${number(right)} of ${plural(total, `${part} row`)} right (${share}). A cell lists its rows.`);
 }
 
 function buildMatrix(place, classes, part, narrow) {

@@ -56,11 +56,6 @@ function fixed(value, decimals = 3) {
 	return minus(/[1-9]/.test(text) ? text : text.replace("-", ""));
 }
 
-/** A float with every digit that tells it from its neighbours, for checking by hand. */
-export function exact(value) {
-	return typeof value === "number" ? String(value) : ABSENT;
-}
-
 export function signed(value, digits = 3) {
 	const text = number(value, digits);
 	return value > 0 && value < Infinity ? `+${text}` : text;
@@ -155,6 +150,7 @@ const LAYERS = {
 	block: "block #, wide layer",
 	"block.told": "block #, what it passes on",
 	beside: "the table's neurons",
+	straight: "straight from the words",
 };
 
 export function capital(text) {

@@ -3,7 +3,7 @@
 
 import {ofRun, post} from "./api.js";
 import {h, prose, put, replace, uniqueId} from "./dom.js";
-import {exact, number, percent} from "./format.js";
+import {ABSENT, number, percent} from "./format.js";
 
 /**
  * A panel of the view {place, run, store, cleanup} with its heading and content: {element, heading, follow}, where
@@ -27,7 +27,7 @@ export function data(value, digits = 3) {
 export function setData(element, value, digits = 3) {
 	const text = number(value === 0 ? 0 : value, digits); // −0 is 0 to people
 	if (element.textContent !== text) element.textContent = text;
-	const full = exact(value);
+	const full = typeof value === "number" ? value : ABSENT; // as text it tells a float from its neighbours
 	return put(element, {value: full, title: full});
 }
 
