@@ -188,7 +188,8 @@ def columns(contents: Contents) -> Html:
         return Html("")
     used = sum(column.used for column in contents.columns)
     left_out = len(contents.columns) - used
-    said = f"The network saw {used} of {len(contents.columns)} columns" + (
+    noun = "column" if len(contents.columns) == 1 else "columns"
+    said = f"The network saw {used} of {len(contents.columns)} {noun}" + (
         f"; {left_out} had nothing that it could learn from." if left_out else "."
     )
     rows = [

@@ -478,8 +478,11 @@ def test_rows_are_found_by_text_and_worst_first(page: Page, runs_folder: Path) -
         panel.get_by_role("radio", name="worst first").check()
     rows = panel.locator("table.rows tbody tr")
     expect(rows).to_have_count(10)
-    page.wait_for_timeout(50)  # what has come is drawn
-    losses = [cells(row)[-1] for row in rows.all()]
+    for _ in range(100):  # until what has come is drawn
+        losses = [cells(row)[-1] for row in rows.all()]
+        if losses == sorted(losses, reverse=True):
+            break
+        page.wait_for_timeout(50)
     assert losses == sorted(losses, reverse=True)
     panel.get_by_label("Search").fill("yellow")
     expect(panel.locator("table.rows")).to_contain_text("yellow")

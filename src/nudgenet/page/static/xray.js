@@ -22,8 +22,8 @@ export function mountXray(container, run, store) {
 	cleanup.on(store, ["gone"], ({gone, row}) => gone && !row.values && store.set({row: typicalRow(run)}));
 	mountSlider(slot, run, store, cleanup);
 	container.append(place);
-	const mounts = [mountNetwork, mountNeuron, mountRow, mountErrors, attends(run) ? mountAttention : mountFilters, mountBoundary];
-	for (const mount of mounts) mount(view);
+	const inside = attends(run) ? [mountAttention] : countsWords(run) ? [] : [mountFilters];
+	for (const mount of [mountNetwork, mountNeuron, mountRow, mountErrors, ...inside, mountBoundary]) mount(view);
 	return () => {
 		cleanup.end();
 		place.remove();
@@ -33,6 +33,12 @@ export function mountXray(container, run, store) {
 /** Whether its first layer is a table of words, which look at each other. */
 function attends({settings, media}) {
 	return settings?.network === "transformer" || (settings?.network === "pretrained" && media === "text");
+}
+
+/** Whether its first layer weighs thousands of words and nothing else: more than anybody could look at. */
+function countsWords({columns}) {
+	const kinds = (columns ?? []).filter(({used}) => used !== false).map(({kind}) => kind);
+	return kinds.length > 0 && kinds.every(kind => kind === "text");
 }
 
 function typicalRow(run) {
