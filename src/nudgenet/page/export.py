@@ -257,7 +257,7 @@ def steps_of(opened: OpenedRun) -> list[int]:
     Else they are those of snapshots.
     """
     best, kept = opened.moment(None).at.step, opened.store.snapshots.steps()
-    few = opened.run.preparation.media is not None
+    few = opened.run.preparation.media is not None or opened.run.settings.network == "pretrained"
     if kept and not few and not opened.why_inexact():
         kept = sorted({round(kept[-1] * (place / (MOST_STEPS - 1)) ** 2) for place in range(MOST_STEPS)})
     kept = [step for step in kept if step != best]
