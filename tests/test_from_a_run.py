@@ -120,7 +120,9 @@ def test_a_table(network: str, houses: Path, tmp_path: Path) -> None:
     said = {decision.what: decision for decision in again.decisions}
     assert "30% of the usual" in said["learning rate"].why
     shutil.rmtree(first.path)
-    assert np.isfinite(nudgenet.load(again.path).predict({"area": 100, "age": 10, "city": "Bern", "sold": "2015-03-04"})).all()
+    assert np.isfinite(
+        nudgenet.load(again.path).predict({"area": 100, "age": 10, "city": "Bern", "sold": "2015-03-04"})
+    ).all()
 
 
 def test_a_bag_of_words(tmp_path: Path) -> None:

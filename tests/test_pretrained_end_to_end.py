@@ -116,7 +116,9 @@ def test_a_time_limit_lets_the_outputs_learn_first(tmp_path: Path, monkeypatch: 
     losses = [[epoch.validation_loss for epoch in one.epochs] for one in (run, again)]
     assert losses[0] == losses[1]
     monkeypatch.undo()
-    timed = train(tmp_path, "timed", epochs=40, frozen_epochs=20, baselines=False, time_limit=300)  # measured, not made up
+    timed = train(
+        tmp_path, "timed", epochs=40, frozen_epochs=20, baselines=False, time_limit=300
+    )  # measured, not made up
     assert len(timed.epochs) > 20
 
 

@@ -125,7 +125,9 @@ def routes(context: Context) -> list[BaseRoute]:
 
     def detail_of(request: Request) -> dict[str, Any]:
         store = context.store(request.path_params["name"])
-        return detail(store, context.histories.of(store, LOSSES)) | {"started_here": context.jobs.started(store.path.name)}
+        return detail(store, context.histories.of(store, LOSSES)) | {
+            "started_here": context.jobs.started(store.path.name)
+        }
 
     def report_of(request: Request) -> Response:
         store = context.store(request.path_params["name"])

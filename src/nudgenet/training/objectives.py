@@ -51,9 +51,10 @@ class Objective:
         if outputs.ndim == 3:
             num_members = outputs.shape[1]
             outputs = outputs.flatten(0, 1)
-            targets, weights, others, share = (
+            targets = targets.repeat_interleave(num_members)
+            weights, others, share = (
                 None if of_rows is None else of_rows.repeat_interleave(num_members)
-                for of_rows in (targets, weights, others, share)
+                for of_rows in (weights, others, share)
             )
         losses = self.training_loss(outputs, targets)
         if others is not None and share is not None:  # two rows in one: its loss is that of both answers

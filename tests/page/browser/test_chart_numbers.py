@@ -130,7 +130,7 @@ def test_numbers_for_people(page: Page, value: float | None, text: str) -> None:
 
 def test_shares_are_never_rounded_to_all_or_nothing(page: Page) -> None:
     found = ask(page, "format.js", "[0.9999, 1, 0.00001, 0, 0.5].map((x) => m.percent(x))")
-    assert found == ["99.9 %", "100.0 %", "0.001 %", "0.0 %", "50.0 %"]
+    assert found == ["99.9%", "100.0%", "0.001%", "0.0%", "50.0%"]
 
 
 def test_a_redraw_of_twenty_lines_is_quick(page: Page) -> None:
