@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from conftest import write_pictures, write_sounds
+from nudgenet.data import pieces
+from nudgenet.data import read as reading
 from nudgenet.data.media import media_columns, media_paths
 from nudgenet.data.read import read
 from nudgenet.errors import ColumnError
@@ -39,11 +43,39 @@ def test_paths_begin_at_the_table_or_above_or_inside(place: str, tmp_path: Path)
 
 def test_a_folder_beside_the_table_is_found(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "train", 4) / "disc"
+    for other in ("square", "stripes"):  # they have files of the same names
+        shutil.rmtree(tmp_path / "train" / other)
     rows = [[path.name, "x"] for path in sorted(folder.iterdir())]
     raw = read(write_table(tmp_path / "train" / "labels.csv", ["file", "shape"], rows), Settings())
     assert media_paths(raw.table)[0].as_py() == "disc/000.png"  # type: ignore[index]
     said = next(decision for decision in raw.decisions if decision.what == "column `file`")
     assert "begin at `disc`" in said.why
+
+
+@pytest.mark.parametrize("given", [{}, {"kinds": {"file": "image"}}])
+def test_of_two_folders_inside_that_fit_none_is_taken(given: dict[str, Any], tmp_path: Path) -> None:
+    """Such as `test` and `train` of one data set, both with a 000.png: the first by name would be the wrong one."""
+    for part in ("test", "train"):
+        (write_pictures(tmp_path / "shapes", 4) / "disc").rename(tmp_path / part)
+    names = names_of(tmp_path / "train")
+    table = write_table(tmp_path / "train.csv", ["file", "shape"], [[name, "x"] for name in names])
+    with pytest.raises(ColumnError, match=r"several folders \(got `test`, `train`\)") as caught:
+        read(table, Settings(**given))
+    assert "test/000.png" in str(caught.value)
+    inner = write_table(tmp_path / "train" / "train.csv", ["file", "shape"], [[name, "x"] for name in names])
+    assert media_columns(read(inner, Settings(**given)).table) == {"file": "image"}  # its own folder comes first
+    assert not media_columns(read(table, Settings(kinds={"file": "identifier"})).table)
+
+
+def test_when_predicting_another_folder_than_the_tables_own_is_a_warning(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "shapes", 4) / "disc"
+    (folder / "000.png").rename(folder / "new.png")
+    predicting: dict[str, Any] = {"settings": Settings(kinds={"file": "image"}), "columns": ["file", "shape"]}
+    inner = read(write_table(folder / "new.csv", ["file"], [["new.png"]]), **predicting)
+    assert inner.warnings == ()
+    above = read(write_table(folder.parent / "new.csv", ["file"], [["new.png"]]), **predicting)
+    (warning,) = above.warnings
+    assert "`file`" in warning and f"begin at {folder}" in warning
 
 
 def test_of_two_columns_of_files_the_first_is_used_and_the_other_named(tmp_path: Path) -> None:
@@ -97,3 +129,15 @@ def test_when_predicting_one_file_that_is_gone_keeps_its_row(tmp_path: Path) -> 
     table = write_table(tmp_path / "new.csv", ["photo", "size"], rows)
     raw = read(table, Settings(kinds={"photo": "image"}), columns=["photo", "size", "kind"])
     assert raw.table["photo"][12]["error"].as_py() == "there is no such file" and raw.table.num_rows == 13
+
+
+def test_of_a_large_table_a_piece_may_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of it may have been answered by then: its rows are kept, as those of single lost files are."""
+    write_pictures(tmp_path / "shapes", 4)
+    rows = [[path, "3"] for path in [*names_of(tmp_path), *(f"shapes/gone/{number:02}.png" for number in range(12))]]
+    table = write_table(tmp_path / "new.csv", ["photo", "size"], rows)
+    monkeypatch.setattr(reading, "LARGE_BYTES", 0)
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 64)
+    raws = list(reading.read_batches(table, Settings(kinds={"photo": "image"}), columns=["photo", "size", "kind"]))
+    errors = [error for raw in raws for error in raw.table["photo"].combine_chunks().field("error").to_pylist()]
+    assert len(raws) > 4 and errors == [None] * 12 + ["there is no such file"] * 12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from nudgenet.data.files import READ_FILES, most_common_medium
 from nudgenet.data.media import Undecodable, field, intact, is_media, light, skipped
 from nudgenet.data.typed import Reading
-from nudgenet.errors import ColumnError
+from nudgenet.errors import ColumnError, shorten
 from nudgenet.records import Decision, Medium
 from nudgenet.settings import Settings
 
@@ -38,16 +38,27 @@ class _Paths:
     root: Path
 
 
-def with_media(reading: Reading, folder: Path, settings: Settings, columns: Sequence[str] | None = None) -> Reading:
+def with_media(
+    reading: Reading,
+    folder: Path,
+    settings: Settings,
+    columns: Sequence[str] | None = None,
+    *,
+    is_whole: bool = True,
+) -> Reading:
     """The same table, in which the first column of paths to images or sounds holds them.
 
     A column is one if its cells look like paths, the files exist and can be opened; `kinds=COLUMN:image` or `:sound`
     says so without looking, and any other kind says that it is not. Paths begin at the table's own folder, at one above
-    it, or at one inside it. When predicting (`columns` is set), the column that was one in training counts; if the
+    it, or at the one inside it that has such files. When predicting (`columns` is set), the column that was one in training counts; if the
     table has none of that name, the first new one that leads to such files stands for it.
 
+    is_whole: the table is all of its source, so that one of which nothing leads to a file is a mistake. A piece of a
+        large one may be so: when predicting, its rows are kept, and say what is wrong with them.
+
     Raises:
-        ColumnError: `kinds` names two such columns, or one of which no cell leads to a file that can be decoded.
+        ColumnError: `kinds` names two such columns, or one of which no cell leads to a file that can be decoded; or
+            files of these names are in several folders inside the table's own.
         MissingExtra: the library for such files is not installed.
     """
     if any(is_media(column) for column in reading.table.columns):
@@ -62,7 +73,8 @@ def with_media(reading: Reading, folder: Path, settings: Settings, columns: Sequ
             fix=f"Leave one of them out of `kinds`, and out of the training: --set ignore={others[0].name}.",
         )  # fmt: skip
     table, files = _decoded(reading.table, first, folder, settings)
-    _check(first, files, is_prediction=columns is not None)
+    if is_whole or columns is None:
+        _check(first, files, is_prediction=columns is not None)
     where = "" if first.root == folder else f", which begin at `{_between(folder, first.root)}`"
     why = f"its cells are paths to files that hold {first.medium}s{where}"
     chosen = f"{len(files):,} {first.medium}s"
@@ -76,6 +88,10 @@ def with_media(reading: Reading, folder: Path, settings: Settings, columns: Sequ
     warnings = list(reading.warnings)
     if columns is not None and first.name not in columns:
         warnings.append(f"`{first.name}` holds the paths here, so it stands for the {first.medium}s of the training")
+    if columns is not None and first.root != folder:
+        warnings.append(
+            f"The paths in `{first.name}` lead nowhere from {folder}; they were taken to begin at {first.root}"
+        )
     return replace(
         reading, table=table, decisions=(*reading.decisions, *decisions, *skipped(files)), warnings=tuple(warnings)
     )
@@ -88,7 +104,9 @@ def _columns_of_paths(table: pa.Table, folder: Path, settings: Settings, columns
     if columns is not None and not wished:
         return []  # the training had no such column
     here = [
-        _Paths(name, wished[name], _root_of(table.column(name), folder) or folder) for name in texts if name in wished
+        _Paths(name, wished[name], _root_of(name, table.column(name), folder) or folder)
+        for name in texts
+        if name in wished
     ]
     if here:
         return here
@@ -138,7 +156,7 @@ def _lost(table: pa.Table, folder: Path, settings: Settings, columns: Sequence[s
         sample = _sample(table.column(name))
         if not sample or not all(_LIKE_MEDIA.fullmatch(cell) for cell in sample):
             continue
-        if _root_of(table.column(name), folder) is not None:
+        if _root_of(name, table.column(name), folder) is not None:
             continue  # they are there, and hold something else
         if columns is not None:
             raise ColumnError(
@@ -154,34 +172,51 @@ def _lost(table: pa.Table, folder: Path, settings: Settings, columns: Sequence[s
 
 def _leads_to(name: str, cells: pa.ChunkedArray, folder: Path) -> _Paths | None:
     """What the cells are paths to, as far as a sample tells; None if they are no paths, or the files neither."""
-    root = _root_of(cells, folder)
-    if root is None:
-        return None
-    files = [path for cell in _sample(cells) if (path := _find(cell, root)) is not None]
+    root = _root_of(name, cells, folder)
+    medium = None if root is None else _medium_in(_sample(cells), root)
+    return None if root is None or medium is None else _Paths(name, medium, root)
+
+
+def _medium_in(sample: Sequence[str], root: Path) -> Medium | None:
+    """Images or sounds, whichever most of the files are; None for neither."""
+    files = [path for cell in sample if (path := _find(cell, root)) is not None]
     medium = most_common_medium(path.read_bytes() for path in files[:OPENED])
-    return _Paths(name, medium, root) if medium in ("image", "sound") else None
+    return medium if medium in ("image", "sound") else None
 
 
-def _root_of(cells: pa.ChunkedArray, folder: Path) -> Path | None:
-    """The folder that paths begin at: the nearest in which most of a sample are there; None if there is none."""
+def _root_of(name: str, cells: pa.ChunkedArray, folder: Path) -> Path | None:
+    """The folder that paths begin at: the table's own, the nearest above it, or the only one inside it in which most of
+    a sample are there; None if there is none.
+
+    Raises:
+        ColumnError: several inside it have images or sounds of these names: which are meant, nobody can tell.
+    """
     sample = _sample(cells)
     if not sample or not all(_LIKE_A_PATH.fullmatch(cell) for cell in sample):
         return None
-    for root in _roots(folder):
-        if sum(_find(cell, root) is not None for cell in sample) > MOST_ABSENT * len(sample):
+    for root in (folder, *folder.parents[:LEVELS_UP]):
+        if _is_root(sample, root):
             return root
-    return None
+    inside = [root for root in _folders_in(folder) if _is_root(sample, root)]
+    if len(inside) > 1 and any(_medium_in(sample, root) for root in inside):
+        raise ColumnError(
+            f"The paths in `{name}` may begin at several folders", got=shorten(root.name for root in inside),
+            fix=f"Write the folder into the paths: {inside[0].name}/{sample[0]}. Or put the table into it.",
+        )  # fmt: skip
+    return inside[0] if inside else None
 
 
-def _roots(folder: Path) -> Iterator[Path]:
-    """The table's own folder, those above it, those in it."""
-    yield folder
-    yield from folder.parents[:LEVELS_UP]
+def _is_root(sample: Sequence[str], root: Path) -> bool:
+    return sum(_find(cell, root) is not None for cell in sample) > MOST_ABSENT * len(sample)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """Those inside, by their names."""
     try:
         inside = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
-        yield from (folder / name for name in inside[:MOST_INSIDE])
     except OSError:
-        return
+        return []
+    return [folder / name for name in inside[:MOST_INSIDE]]
 
 
 def _sample(cells: pa.ChunkedArray) -> list[str]:
