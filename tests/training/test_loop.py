@@ -12,6 +12,7 @@ from torch import nn
 
 from conftest import make_prepared
 from nudgenet.data.batches import num_steps, shuffled, subset, take
+from nudgenet.errors import RunError
 from nudgenet.networks import NETWORKS
 from nudgenet.networks.capacity import Capacity
 from nudgenet.networks.encoding import learn_pieces
@@ -166,6 +167,24 @@ def test_everything_stateful_is_in_the_checkpoint() -> None:
         assert names == {"network", "average", "best", "optimizer", "rng"}
         num_states = sum(len(values) for values in state.optimizer.state_dict()["state"].values())
         assert len([name for name in packed if name.startswith("optimizer.")]) == num_states
+
+
+def test_a_checkpoint_of_another_choice_of_weights_is_refused() -> None:
+    """As of runs that also trained their trunk's vectors of words: no average may be taken for another weight's."""
+    data, settings = make_prepared(), Settings(network="mlp", epochs=1)
+    more, fewer = begin(data, settings), begin(data, settings)
+    list(fit(more, data))
+    tensors, numbers = pack(more)
+    unpack(begin(data, settings), tensors, numbers)
+    next(fewer.network.parameters()).requires_grad_(False)
+    fewer = start(fewer.network, fewer.objective, fewer.plan)
+    with pytest.raises(RunError, match=r"does not fit this run's network \(got the optimizer moved a weight of \["):
+        unpack(fewer, tensors, numbers)
+    last = len(more.optimizer.state) - 1
+    alone = {name: tensor for name, tensor in tensors.items() if not name.startswith("optimizer.")}
+    alone |= {f"optimizer.{last}.exp_avg": tensors[f"optimizer.{last}.exp_avg"]}
+    with pytest.raises(RunError, match=f"more than {last} weights"):
+        unpack(fewer, alone, numbers)
 
 
 def test_early_stopping_keeps_the_best_weights() -> None:

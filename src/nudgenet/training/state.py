@@ -115,6 +115,7 @@ def unpack(state: State, tensors: Mapping[str, Tensor], numbers: Mapping[str, An
         for name, tensor in part_of(tensors, "optimizer.").items():
             index, _, key = name.partition(".")
             optimizer.setdefault(int(index), {})[key] = tensor
+        check_memory(state.optimizer, optimizer)
         groups = state.optimizer.state_dict()["param_groups"]
         state.optimizer.load_state_dict({"state": optimizer, "param_groups": groups})
         lay_out_alike(state.optimizer)
@@ -127,6 +128,23 @@ def unpack(state: State, tensors: Mapping[str, Tensor], numbers: Mapping[str, An
         reason = str(error).splitlines()[0]
         raise RunError("The checkpoint does not fit this run's network", got=reason, fix="Train again.") from None
     return state
+
+
+def check_memory(optimizer: Optimizer, memory: Mapping[int, Mapping[str, Tensor]]) -> None:
+    """Whether what an optimizer remembers, by a parameter's number and a name, can be of this one's parameters.
+
+    Its library takes any: the averages of one weight would be used for another, if other weights were trained then.
+
+    Raises:
+        ValueError: there is no such parameter, or it has another shape.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, values in memory.items():
+        if index >= len(parameters):
+            raise ValueError(f"the optimizer had more than {len(parameters)} weights to move")
+        shape = parameters[index].shape
+        if strange := next((value.shape for value in values.values() if value.ndim and value.shape != shape), None):
+            raise ValueError(f"the optimizer moved a weight of {list(strange)} where one of {list(shape)} is now")
 
 
 def lay_out_alike(optimizer: Optimizer) -> None:
