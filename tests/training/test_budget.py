@@ -209,3 +209,5 @@ def test_a_trunk_rests_first_and_learns_in_what_time_is_left(monkeypatch: pytest
             assert bool(decisions) == ((frozen, learning) != (20, 6))
             assert not decisions or state.stopping.patience == state.plan.first_patience
     assert "in none of which the pretrained network learns, too" in decisions[0].chosen
+    at_rest, learning_ms = (f"{1000 * step_s:.2g} ms" for step_s in (0.1 / steps, (1.0 - judging_s) / steps))
+    assert f"{at_rest} here, {learning_ms} once the pretrained network learns, too" in decisions[0].why

@@ -13,7 +13,7 @@ from conftest import make_prepared
 from nudgenet.errors import SettingError
 from nudgenet.networks.capacity import choose_capacity, explain_capacity
 from nudgenet.networks.mlp import MLP
-from nudgenet.records import Shape, TextShape
+from nudgenet.records import ImageShape, Shape, TextShape
 from nudgenet.settings import Settings
 from nudgenet.training.optimizers import OPTIMIZERS, make_optimizer
 from nudgenet.training.plan import LARGEST_BATCH, choose_batch_size, make_plan
@@ -105,10 +105,19 @@ def test_biases_and_norms_are_not_decayed() -> None:
         assert decays[id(parameter)] == (0.3 if parameter.ndim > 1 else 0.0), name
 
 
-@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS.keys() - {"muon"}))
 def test_textbook_learning_rates(name: str) -> None:
     plan, _ = make_plan(Settings(network="mlp", optimizer=name), Shape(4, (), 1, 500))
-    assert plan.learning_rate == {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3, "muon": 1e-3}[name]
+    assert plan.learning_rate == {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}[name]
+
+
+@pytest.mark.parametrize("network", ["ensemble", "mlp"])
+def test_muon_is_refused_where_there_are_no_convolutions(network: str) -> None:
+    given = Settings(network=network, optimizer="muon")
+    with pytest.raises(SettingError, match=r"this network has none. .*optimizer=adamw"):
+        make_plan(given, Shape(4, (), 1, 500))
+    image = ImageShape(1, 12, 12, (0.5,), (0.25,))
+    assert make_plan(given, Shape(0, (), 2, 500, image=image))[0].learning_rate == 5e-3
 
 
 def test_wrong_names() -> None:
@@ -183,6 +192,8 @@ def test_a_pretrained_trunk_rests_and_then_learns(given: dict[str, Any], frozen:
     assert (plan.frozen_epochs, plan.epochs - plan.frozen_epochs) == (frozen, learning)
     said = next(decision.chosen for decision in decisions if decision.what == "epochs")
     assert ("too" in said) == bool(frozen and learning)
+    stopping = next(decision.chosen for decision in decisions if decision.what == "early stopping")
+    assert (stopping == "none") == (learning == 0) and ("once the pre" in stopping) == bool(frozen and learning)
     # The outputs take all of their epochs; a trunk that has brought nothing for a third of its own is left alone.
     assert plan.first_patience >= frozen
     assert plan.patience == {10: 4, 4: 2, 2: 2, 0: 3}[learning]

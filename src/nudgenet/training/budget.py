@@ -128,7 +128,10 @@ def keep_to_time(state: State, data: Prepared, seconds: float, settings: Setting
         return []
     state.plan = replace(state.plan, epochs=epochs, patience=min(plan.patience, epochs))
     state.stopping.patience = state.plan.first_patience
-    why = f"a step takes {1000 * step_s:.2g} ms here, and {max(seconds, 0.0):.2g} s of the time limit are left for them"
+    each = f"{1000 * step_s:.2g} ms here"
+    if plan.frozen_epochs:
+        each = f"{1000 * resting_s:.2g} ms here, {1000 * step_s:.2g} ms once the pretrained network learns, too"
+    why = f"a step takes {each}, and {max(seconds, 0.0):.2g} s of the time limit are left for them"
     wanted = f"the {plan.epochs} that were set" if settings.epochs else f"{plan.epochs}"
     chosen = f"{epochs} {'epoch' if epochs == 1 else 'epochs'} instead of {wanted}"
     if plan.frozen_epochs:

@@ -14,9 +14,9 @@ from nudgenet.records import Decision, Shape
 from nudgenet.settings import Settings
 from nudgenet.training.schedules import PLATEAU_CUT, SCHEDULES
 
-LEARNING_RATES = {"sgd": 1e-1, "adam": 1e-3, "adamw": 1e-3, "muon": 1e-3}  # the textbook's starting points
+LEARNING_RATES = {"sgd": 1e-1, "adam": 1e-3, "adamw": 1e-3}  # the textbook's starting points
 # An ensemble whose rate decays to zero bears far larger nudges, and needs fewer: see benchmarks/LOG.md.
-ENSEMBLE_LEARNING_RATES = {"sgd": 1e-1, "adam": 2e-2, "adamw": 2e-2, "muon": 2e-2}
+ENSEMBLE_LEARNING_RATES = {"sgd": 1e-1, "adam": 2e-2, "adamw": 2e-2}
 CONVNET_LEARNING_RATES = {"sgd": 1e-1, "adam": 3e-3, "adamw": 3e-3, "muon": 5e-3}
 CONVNET_BATCH = 128  # rows: with more, an epoch is hardly faster, and has fewer steps
 LARGEST_BATCH = 1_024
@@ -92,6 +92,11 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
         raise SettingError(
             f"There is no schedule `{settings.schedule}`", fix=did_you_mean(settings.schedule, SCHEDULES)
         )
+    if settings.optimizer == "muon" and shape.image is None:
+        raise SettingError(
+            "Muon moves the weights of convolutions, and this network has none",
+            fix="Leave `optimizer` away, or --set optimizer=adamw.",
+        )
     rows = shape.num_rows
     is_ensemble = settings.network in ENSEMBLES and settings.layers != 0
     predicts_numbers = shape.num_outputs == 1
@@ -157,18 +162,23 @@ def _explain(plan: Plan, settings: Settings, shape: Shape, *, is_averaged: bool)
             _why_rate(settings, shape),
             f"--set learning_rate={rate / 3:.2g}, --set optimizer=sgd, --set schedule=constant",
         ),
-        Decision(
-            "early stopping",
-            f"after {plan.patience} epochs without a better validation loss",
-            "training longer than that only learns the training rows by heart; the best weights are kept",
-            f"--set patience={2 * plan.patience}",
-        ),
+        _early_stopping(plan),
     ]
     if is_averaged:
         steps_kept = f"weights over the last {1 / (1 - plan.ema):,.0f} steps or so"
         why = "the average answers better than any single step's weights"
         decisions.append(Decision("averaging", steps_kept, why, "--set ema=0"))
     return decisions
+
+
+def _early_stopping(plan: Plan) -> Decision:
+    if plan.frozen_epochs >= plan.epochs:
+        why = "while the pretrained network stays as it is an epoch costs little; the best weights are kept"
+        return Decision("early stopping", "none", why, "")
+    then = ", once the pretrained network learns, too" if plan.frozen_epochs else ""
+    why = "training longer than that only learns the training rows by heart; the best weights are kept"
+    chosen = f"after {plan.patience} epochs without a better validation loss{then}"
+    return Decision("early stopping", chosen, why, f"--set patience={2 * plan.patience}")
 
 
 def _how_many(plan: Plan) -> str:
