@@ -88,3 +88,22 @@ def test_the_metric_that_counts_chooses_the_loss(metric: str | None, objective: 
     train = part_with(torch.zeros(4))
     assert make_objective("regression", train, 1, make_settings(metric=metric)).name == objective
     assert make_objective("regression", train, 1, make_settings(metric=metric, objective="poisson")).name == "poisson"
+
+
+@pytest.mark.parametrize("num_members", [0, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_two_rows_in_one_count_by_their_shares(num_members: int, weighted: bool) -> None:
+    random = torch.Generator().manual_seed(0)
+    targets, others = torch.tensor([0, 1, 2, 1]), torch.tensor([1, 1, 0, 2])
+    share, weights = torch.tensor([1.0, 0.5, 0.8, 0.25]), torch.tensor([2.0, 1.0, 0.0, 3.0])
+    outputs = torch.randn(4, max(1, num_members), 3, generator=random)
+    objective = make_objective("multiclass", part_with(targets), 3, Settings(label_smoothing=0.1))
+    expected = 0.0
+    weight = weights if weighted else torch.ones(4)
+    for member in outputs.unbind(1):
+        both = [F.cross_entropy(member, truth, reduction="none", label_smoothing=0.1) for truth in (targets, others)]
+        losses = share * both[0] + (1 - share) * both[1]
+        expected += float((losses * weight).sum() / weight.sum()) / outputs.shape[1]
+    batch = Batch({}, targets, weights if weighted else None, others, share)
+    given = outputs if num_members else outputs[:, 0]
+    assert float(objective(given, batch)) == pytest.approx(expected, rel=1e-5)

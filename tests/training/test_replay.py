@@ -36,6 +36,7 @@ CASES: dict[str, dict[str, Any]] = {
     "two phases": {"network": "mlp", "frozen": 2},
     "one step in an epoch": {"network": "mlp", "batch_size": 999},
     "varied images": {"network": "convnet", "augment": ("shift", "flip"), "epochs": 2, "precision": "bfloat16"},
+    "mixed images by muon": {"network": "convnet", "augment": ("shift", "mixup", "cutmix"), "epochs": 2, "optimizer": "muon"},
 }  # fmt: skip
 
 

@@ -41,7 +41,8 @@ class PretrainedNetwork(nn.Module):
         build_rest: a network for a table of this shape, used if there are columns that the trunk does not take in: they and
             the features.
         precision: of the trunk's matrix products while training.
-        lora: the rank of what is trained beside the trunk's own weights; 0: these themselves are.
+        lora: the rank of what is trained beside the trunk's own weights; 0: these themselves are, but for the vectors of
+            a text's words, unless the trunk is ours.
     """
 
     center: Tensor

@@ -1,8 +1,8 @@
 """Whether images may be mirrored: a letter in the mirror is another one, or none; a shirt stays a shirt.
 
 A network that sees each image and its mirror image comes near to one that cannot tell the two apart. Whether that costs
-anything a much simpler model shows, in a tenth of a second and without chance: a kernel regression on small images, once as it is
-and once with a kernel that is the same for an image and its mirror image (Haasdonk & Burkhardt, 2007, "Invariant kernel
+anything a much simpler model shows, in half a second and without chance: a kernel regression on small images, once as
+it is and once with a kernel that is the same for an image and its mirror image (Haasdonk & Burkhardt, 2007, "Invariant kernel
 functions for pattern analysis and machine learning").
 """
 
@@ -18,7 +18,7 @@ from nudgenet.training.place import Place, working_at
 
 ROWS = 2_000  # of either part, at most
 SIDE = 16  # pixels: a mirrored letter shows in a small image, too
-RIDGE = 0.05  # on the kernel's diagonal, which is 1
+RIDGE = 0.05  # on the kernel's diagonal: 1 as it is, and between a half and 1 where mirror images are alike
 REACH = 0.5  # of the median squared distance of two images: where the kernel has fallen to 1/e
 # Clothes 0.98, flowers 0.96; letters 1.11, digits 1.24, classes that are each other's mirror image 40 (benchmarks/LOG.md).
 MOST_WORSE = 0.05
