@@ -182,6 +182,8 @@ def test_a_model_for_something_else(pictures: Path, sounds: Path, tmp_path: Path
         train(sounds, model, tmp_path, sound_rate=16_000)
     with pytest.raises(SettingError, match="a size of its own"):
         train(pictures, write_image_model(tmp_path / "vit"), tmp_path, image_size=64)
+    with pytest.raises(SettingError, match="Images cannot be varied by `pitch`"):
+        train(pictures, tmp_path / "vit", tmp_path, augment="pitch")
     path = tmp_path / "vit" / "preprocessor_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"do_resize": False}))
     with pytest.raises(SettingError, match="not resized"):

@@ -128,3 +128,10 @@ def test_nothing_is_mixed_where_nothing_is_varied() -> None:
     assert augmented(given, ("cutmix",), 0, 5, 0.0).others is None
     quarter = augmented(given, ("cutmix",), 0, 5, 0.25)
     assert quarter.share is not None and int((quarter.share == 1).sum()) > 25
+
+
+def test_terms_are_left_out_of_texts_where_that_is_asked_for_alone() -> None:
+    given = Batch({"tokens": torch.ones(40, 20, dtype=torch.int32)}, torch.zeros(40))
+    kept = augmented(given, ("words",), 0, 5).inputs["tokens"].float().mean()
+    assert 0.6 < kept < 0.8
+    assert augmented(given, ("mixup",), 0, 5).inputs["tokens"].all()

@@ -24,6 +24,7 @@ COLOUR = 0.25  # how much brightness, contrast and each colour change, at most
 MIXED = 0.5  # of the pictures: into so many another one is mixed
 MIXUP_BETA, CUTMIX_BETA = 0.2, 1.0  # how much of each: nearly all or nothing, or anything
 LEFT_OUT = 0.3  # of the terms of a text
+WAYS = ("flip", "shift", "colour", "cutout", *SOUND_WAYS)  # what `vary` does with each picture by itself
 STREAM = 0xA09  # keeps these random numbers apart from those of the rows' order
 
 
@@ -41,7 +42,8 @@ def augmented(batch: Batch, ways: Sequence[str], seed: int, step: int, share: fl
         return batch
     generator = torch.Generator().manual_seed((seed * 1_000_003 + step * 4_099 + STREAM) % 2**63)
     if images is None:
-        return replace(batch, inputs={**batch.inputs, "tokens": leave_out(batch.inputs["tokens"], generator)})
+        words = {"tokens": leave_out(batch.inputs["tokens"], generator)} if "words" in ways else {}
+        return replace(batch, inputs={**batch.inputs, **words})
     if "crop" in ways:  # not a variation that may be left out: what is asked for is one window instead of all
         images, ways = crop(images, generator), [way for way in ways if way != "crop"]
     if share <= 0:
@@ -121,7 +123,7 @@ def cut_out(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def mixed(batch: Batch, kinds: Sequence[str], generator: torch.Generator, share: float = 1.0) -> Batch:
-    """The batch with the next row's picture mixed into some of its pictures, and the targets likewise.
+    """The batch with the previous row's picture mixed into some of its pictures, and the targets likewise.
 
     Args:
         kinds: of `MIXES`; of several, each batch gets one.

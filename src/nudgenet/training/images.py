@@ -8,9 +8,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from nudgenet.data.augment import MIXES, augmented
+from nudgenet.data.augment import augmented
 from nudgenet.data.batches import shuffled, take
-from nudgenet.errors import SettingError, shorten
+from nudgenet.errors import SettingError
 from nudgenet.networks import NETWORKS
 from nudgenet.networks.capacity import choose_capacity
 from nudgenet.records import Decision, Part, Prepared, Shape, TaskKind
@@ -35,7 +35,7 @@ def settle(settings: Settings, data: Prepared) -> tuple[Settings, list[Decision]
     """The settings with what suits images or sounds filled in where nothing was set; those of a table unchanged.
 
     Raises:
-        SettingError: the network that was asked for takes no images, or they cannot be varied in such a way.
+        SettingError: the network that was asked for takes no images.
     """
     if data.shape.image is None or data.shape.model:
         return settings, []
@@ -58,33 +58,18 @@ def settle(settings: Settings, data: Prepared) -> tuple[Settings, list[Decision]
             "the average answers better than any single step's weights", "--set ema=0",
         ),
     ]  # fmt: skip
+    if settings.optimizer == "muon" and "optimizer" not in given:
+        why = "with all directions of a nudge equally long, convolutions learn more from the same epochs"
+        decisions.append(
+            Decision("optimizer", "Muon for convolutions, AdamW for the rest", why, "--set optimizer=adamw")
+        )
     if settings.augment is None:
         settings, decision = (choose_augmentation if medium == "image" else vary_sounds)(settings, data)
         decisions.append(decision)
         if data.shape.text is not None:
             settings = settings.model_copy(update={"augment": (*(settings.augment or ()), *AUGMENTATIONS["text"])})
             decisions.append(varied_texts())
-    elif strange := set(settings.augment) - {
-        *AUGMENTATIONS[medium],
-        *(AUGMENTATIONS["text"] if data.shape.text else ()),
-    }:
-        raise SettingError(
-            f"{medium.capitalize()}s cannot be varied by {shorten(sorted(strange))}",
-            fix=f"Known are: {', '.join(AUGMENTATIONS[medium])}.",
-        )
-    check_mixing(settings, data.shape)
     return settings, decisions
-
-
-def check_mixing(settings: Settings, shape: Shape) -> None:
-    """Raises SettingError if images are to be mixed that stand beside cells of a table, which cannot be mixed."""
-    wanted = [way for way in MIXES if way in (settings.augment or ())]
-    if wanted and (shape.num_numbers or shape.cardinalities or shape.text):
-        raise SettingError(
-            "Images are mixed only where they stand alone: the other columns of two rows cannot be",
-            got=f"augment={','.join(settings.augment or ())}",
-            fix=f"Leave {shorten(wanted)} away.",
-        )
 
 
 def choose_ema(data: Prepared) -> float:

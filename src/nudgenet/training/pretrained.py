@@ -23,10 +23,11 @@ from nudgenet.models import OWN, ModelFolder, cached_models, find_model
 from nudgenet.networks.pretrained import PretrainedNetwork
 from nudgenet.networks.trunks import build_trunk
 from nudgenet.records import Advice, Decision, Part, Prepared, Shape
-from nudgenet.settings import AUGMENTATIONS, Settings
+from nudgenet.settings import AUGMENTATIONS, Settings, make_settings
 from nudgenet.training.loop import rows_judged
 from nudgenet.training.plan import is_small_trunk
 from nudgenet.training.state import State
+from nudgenet.training.ways import check_augment
 
 # Training rows from which on the trunk is trained, too; with 524 texts it brought nothing (LOG.md).
 FEWEST_ROWS = 2_000
@@ -45,19 +46,20 @@ def settle_pretrained(settings: Settings, data: Prepared) -> tuple[Settings, lis
     """The settings with what suits a pretrained start filled in where nothing was set; others unchanged.
 
     Raises:
-        SettingError: there is nothing that a pretrained network could take in.
+        SettingError: there is nothing that a pretrained network could take in, or rows cannot be varied in such a way.
     """
     if settings.start_from is None:
         return settings, []
     shape, model = data.shape, find_model(settings.start_from)
-    if model.medium == "table":
-        return settle_earlier(settings, model)
-    if not shape.model:
+    if model.medium != "table" and not shape.model:
         cells = {"text": "free text", "image": "images", "sound": "sounds"}[model.medium]
         raise SettingError(
             f"This pretrained start is for {model.medium}s, and there is no column of {cells}",
             fix=f"Leave --from away, or name the column: --set kinds=COLUMN:{model.medium}.",
         )
+    check_augment(settings, shape)
+    if model.medium == "table":
+        return settle_earlier(settings, model)
     rows = len(data.train)
     is_own = model.kind == OWN
     fewest = FEWEST_FOR_OWN if is_own else FEWEST_ROWS
@@ -99,10 +101,14 @@ def settle_earlier(settings: Settings, model: ModelFolder) -> tuple[Settings, li
     Raises:
         SettingError: another size was asked for, or the model's config does not say one.
     """
+    what = "The model's config.json does not describe a network"
     try:
-        sizes = {name: model.config[name] for name in OF_TABLES}
+        described = make_settings(**{name: model.config[name] for name in OF_TABLES})
     except KeyError as error:
-        raise SettingError("The model's config.json does not describe a network", got=f"no {error}") from None
+        raise SettingError(what, got=f"no {error}") from None
+    except SettingError as error:
+        raise SettingError(what, got=error.what) from None
+    sizes = {name: getattr(described, name) for name in OF_TABLES}
     for name, size in sizes.items():
         if name in settings.model_fields_set and getattr(settings, name) not in (None, size):
             raise SettingError(

@@ -8,6 +8,7 @@ from nudgenet.errors import SettingError
 from nudgenet.records import Decision, Prepared
 from nudgenet.settings import Settings
 from nudgenet.training.pretrained import settle_pretrained
+from nudgenet.training.ways import check_augment
 
 DEFAULT = "ensemble"  # the network of a table: texts put a bag of terms before it
 NETWORK_OF = {"bag": "bag", "sequence": "transformer"}  # how texts are read -> the network that reads them so
@@ -21,10 +22,11 @@ def settle_texts(settings: Settings, data: Prepared) -> tuple[Settings, list[Dec
     """The settings with what suits texts filled in where nothing was set; those of a table unchanged.
 
     Raises:
-        SettingError: the network that was asked for takes no texts.
+        SettingError: the network that was asked for takes no texts, or rows cannot be varied in such a way.
     """
     if settings.start_from is not None:
         return settle_pretrained(settings, data)
+    check_augment(settings, data.shape)
     text = data.shape.text
     if text is None or data.shape.medium != "text":  # beside images or sounds, see `images.settle`
         return settings, []
