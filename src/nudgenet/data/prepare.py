@@ -21,6 +21,7 @@ from safetensors.numpy import load_file, save
 
 from nudgenet.data.cells import parse_dates, parse_numbers
 from nudgenet.data.columns import encode_target
+from nudgenet.data.earlier import as_prepared_before
 from nudgenet.data.features import (
     SKEWED,
     CategoryFeature,
@@ -36,8 +37,8 @@ from nudgenet.data.oddities import Oddities
 from nudgenet.data.starts import MediaFeature, learn_media
 from nudgenet.data.texts import TextFeature, encode_texts, learn_text, text_shape
 from nudgenet.data.typed import BATCH_ROWS
-from nudgenet.errors import ColumnError, RunError, SettingError, shorten
-from nudgenet.models import ModelFolder, find_model
+from nudgenet.errors import ColumnError, RunError, shorten
+from nudgenet.models import find_model
 from nudgenet.records import Column, Decision, ImageShape, Part, Parts, Prepared, Raw, Shape, SoundShape, Task
 from nudgenet.settings import Settings
 
@@ -280,7 +281,7 @@ def learn(
             )
         center, scale = _target_scale(targets, is_count=settings.objective == "poisson")
         preparation = replace(preparation, target_center=center, target_scale=scale)
-    return preparation, [*_decisions(preparation), *decisions]
+    return preparation, decisions
 
 
 def _features(
@@ -288,7 +289,8 @@ def _features(
 ) -> tuple[Sequence[Feature], list[Decision]]:
     """How each used column is prepared: learned from the training rows, or as an earlier run did that is started from."""
     if settings.start_from is not None and (model := find_model(settings.start_from)).medium == "table":
-        return _as_prepared_before(raw, columns, task, model), []
+        earlier = Preparation.load(model.path).features
+        return earlier, as_prepared_before(earlier, raw, columns, task, settings)
     features: list[Feature] = []
     decisions: list[Decision] = []
     beside_files = any(column.kind in ("image", "sound") for column in columns)
@@ -311,24 +313,7 @@ def _features(
             features.append(learn_date(column, parse_dates(cells, column.format)[0].astype("datetime64[us]")))
         else:
             features.append(learn_category(column, cells))
-    return features, decisions
-
-
-def _as_prepared_before(raw: Raw, columns: Sequence[Column], task: Task, model: ModelFolder) -> Sequence[Feature]:
-    """The features of an earlier run, whose network is the start: it knows no others.
-
-    Raises:
-        SettingError: the two runs do not learn from the same columns.
-    """
-    features = Preparation.load(model.path).features
-    wanted = [feature.column for feature in features]
-    absent = [name for name in wanted if name not in raw.table.column_names or name == task.target]
-    new = [column.name for column in columns if column.used and column.name not in wanted]
-    if absent or new:
-        found = [f"{what}: {shorten(names)}" for what, names in (("not here", absent), ("new", new)) if names]
-        fix = f"Leave --from away, or --set ignore={','.join(new)}." if new and not absent else "Leave --from away."
-        raise SettingError("The run to start from learned from other columns", got="; ".join(found), fix=fix)
-    return features
+    return features, [*_decisions(features), *decisions]
 
 
 def _target_scale(targets: np.ndarray, *, is_count: bool) -> tuple[float, float]:
@@ -388,11 +373,11 @@ def prepare_batches(
     return prepared, pa.concat_tables(test_cells)
 
 
-def _decisions(preparation: Preparation) -> list[Decision]:
+def _decisions(features: Sequence[Feature]) -> list[Decision]:
     """What was chosen for the columns, in words."""
-    numbers = [feature for feature in preparation.features if isinstance(feature, NumberFeature)]
-    dates = [feature for feature in preparation.features if isinstance(feature, DateFeature)]
-    categories = [feature for feature in preparation.features if isinstance(feature, CategoryFeature)]
+    numbers = [feature for feature in features if isinstance(feature, NumberFeature)]
+    dates = [feature for feature in features if isinstance(feature, DateFeature)]
+    categories = [feature for feature in features if isinstance(feature, CategoryFeature)]
     decisions = []
     if numbers:
         why = "networks learn best from inputs of like size; outliers are pulled in so that they decide nothing"
@@ -402,7 +387,7 @@ def _decisions(preparation: Preparation) -> list[Decision]:
     if logs := [feature.column for feature in numbers if feature.unit]:
         why = f"their training values are heavily skewed (skewness above {SKEWED:g})"
         decisions.append(Decision("logarithm", shorten(logs), why, ""))
-    if missing := [feature.column for feature in preparation.features if feature.has_missing]:
+    if missing := [feature.column for feature in features if feature.has_missing]:
         why = "a number becomes the average, and an extra input says that it was missing; a category gets its own level"
         decisions.append(Decision("missing values", shorten(missing), why, ""))
     if dates:
