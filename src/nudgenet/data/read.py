@@ -104,7 +104,7 @@ def read_batches(source: Any, settings: Settings, *, columns: Sequence[str] | No
         kind = kind_of_file(file)
         parts = LARGE_READERS[kind](file, settings, columns) if file.is_large and kind in LARGE_READERS else None
         for reading in parts or [READERS[kind](file, settings, columns)]:
-            found = with_media(reading, path.parent, settings, columns)
+            found = with_media(reading, path.parent, settings, columns, is_whole=parts is None)
             yield _raw(found, Source("file", name_of(path), str(path), ""))
         return
     kind = "query" if isinstance(source, str) else "frame" if is_frame(source) else "arrays"
