@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +155,22 @@ def test_a_growing_run_is_read_once(store: Store, monkeypatch: pytest.MonkeyPatc
     assert sorted(set(asked)) == [0, 3, 4]
     store.forget_after(2, 6)  # a run that was interrupted goes back to its checkpoint
     assert histories.of(store).epochs["epoch"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("first_looked_at", [None, ["train_loss"]])
+def test_another_run_of_the_same_name_is_read_anew(tmp_path: Path, first_looked_at: list[str] | None) -> None:
+    """Deleted, and trained again for longer: that it has more epochs does not tell that it is another one."""
+    histories, old = Histories(), epochs(3)
+    new = [replace(epoch, train_loss=epoch.train_loss + 1) for epoch in epochs(6)]
+    for own in (old, new):
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+        store = Store.create(tmp_path / "run")
+        store.write_json("settings.json", {})
+        os.utime(store.path / "settings.json", ns=(len(own), len(own)))
+        for epoch in own:
+            store.add_epoch(epoch)
+        history = histories.of(store, first_looked_at)
+        assert history.epochs["train_loss"].tolist() == [epoch.train_loss for epoch in own]
 
 
 def test_what_is_not_finite_is_a_gap(store: Store) -> None:

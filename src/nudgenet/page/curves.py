@@ -125,6 +125,8 @@ class Histories:
         with self._lock:
             stamp = stamp_of(store.path)
             kept_at, history = self._kept.pop(store.path, (None, History(is_whole=False)))
+            if kept_at is not None and kept_at[0] != stamp[0]:  # another run, trained under the name of a deleted one
+                history = History(is_whole=history.is_whole)
             if kept_at != stamp or (is_whole and not history.is_whole):
                 history = grown(history, store, is_whole=is_whole or history.is_whole)
             self._kept[store.path] = (stamp, history)
