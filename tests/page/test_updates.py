@@ -1,8 +1,12 @@
-"""Every number of an update is PyTorch's, for each family of networks: by torch's own optimizer on autograd's gradients."""
+"""Every number of an update is PyTorch's, for each family of networks: by torch's own optimizer on autograd's gradients.
+
+Muon is our own: it is compared with a new one that knows one layer alone.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import shutil
 from collections.abc import Callable
@@ -19,10 +23,14 @@ import nudgenet
 from nudgenet.networks import rebuild
 from nudgenet.networks.bag import READ
 from nudgenet.networks.convnet import ConvNet
-from nudgenet.page.opened import OpenedRuns
+from nudgenet.page.opened import OpenedRun, OpenedRuns
+from nudgenet.page.updates import training_at
 from nudgenet.records import Batch
 from nudgenet.runs.store import Store
+from nudgenet.training.muon import Muon
+from nudgenet.training.place import working_at
 from nudgenet.training.plan import make_plan
+from nudgenet.training.replay import one_step
 from nudgenet.training.state import part_of
 
 ROW = {"part": "validation", "index": 2}
@@ -97,9 +105,13 @@ CASES = (
     Case("convnet-adamw", "stem", 1, "stem.weight", (1,), hooked(lambda n: n.stem)),
     Case("convnet-adamw", "stage1.second", 2, "stages.0.4.second.weight", (2,), hooked(lambda n: n.stages[0][4].second)),
     Case("convnet-adamw", "output", 0, "output.weight", (0,), hooked(lambda n: n.output)),
+    Case("convnet", "stem", 1, "stem.weight", (1,), hooked(lambda n: n.stem)),
+    Case("convnet", "stage1.second", 2, "stages.0.4.second.weight", (2,), hooked(lambda n: n.stages[0][4].second)),
+    Case("convnet", "output", 0, "output.weight", (0,), hooked(lambda n: n.output)),
     Case("sound", "straight", 1, "direct.weight", (1,), hooked(lambda n: n.direct)),
     Case("text", "output", 1, "direct.weight", (1,), hooked(lambda n: n.direct)),
 )  # fmt: skip
+REAL = [case for case in CASES if case.run in ("mlp", "mlp-sgd", "convnet-adamw", "convnet")]
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
 
@@ -128,7 +140,7 @@ def family_page(
 
 @dataclass
 class Plainly:
-    """The next step after a snapshot, on one row: plain autograd, and a new optimizer of torch's own."""
+    """The next step after a snapshot, on some rows: plain autograd, and a new optimizer of torch's own."""
 
     network: Any
     inputs: dict[str, Tensor]
@@ -141,6 +153,7 @@ class Plainly:
 
 
 def plainly(store: Store, step: int) -> Plainly:
+    """On one row."""
     opened = OpenedRuns()
     shape = opened.ask(store, lambda run: run.shape)
     table, _ = opened.ask(store, lambda run: run.origin())
@@ -156,6 +169,30 @@ def plainly(store: Store, step: int) -> Plainly:
     frozen = step < plan.frozen_epochs * plan.steps_per_epoch
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not (frozen and name.startswith("trunk.")))
+    return on_batch(network, batch, objective, tensors, plan)
+
+
+def really(store: Store, step: int) -> Plainly:
+    """On the batch that the training took, while the random numbers are those of its step."""
+    opened = OpenedRuns()
+
+    def work(run: OpenedRun) -> Plainly:
+        with working_at(run.place):
+            state, _ = training_at(run, step, "exact")
+            (held, _), _ = run.snapshot(step, "exact")
+            tensors = {name: tensor.clone() for name, tensor in held.items()}
+            found: list[Plainly] = []
+
+            def look(batch: Batch) -> None:
+                found.append(on_batch(copy.deepcopy(state.network), batch, state.objective, tensors, state.plan))
+
+            one_step(state, run.origin()[0].prepared, look)
+        return found[0]
+
+    return opened.ask(store, work)
+
+
+def on_batch(network: Any, batch: Batch, objective: Any, tensors: dict[str, Tensor], plan: Any) -> Plainly:
     loss = objective(network(batch.inputs), batch)
     learning = {name: p for name, p in network.named_parameters() if p.requires_grad}
     found = torch.autograd.grad(loss, list(learning.values()), allow_unused=True)
@@ -171,24 +208,35 @@ def stepped(plain: Plainly, name: str, step: int, order: list[str]) -> dict[str,
     before, gradient = parameter.detach().clone(), plain.raw[name]
     assert gradient is not None
     parameter.grad = gradient * plain.clipped
-    more = {"momentum": plain.plan.momentum} if plain.plan.optimizer == "sgd" else {}
-    optimizer = OPTIMIZERS[plain.plan.optimizer](
-        [parameter], lr=plain.plan.learning_rate_at(step), weight_decay=plain.plan.weight_decay, foreach=False, **more
-    )
+    plan, rate = plain.plan, plain.plan.learning_rate_at(step)
+    optimizer: torch.optim.Optimizer
+    if plan.optimizer == "muon":
+        optimizer = Muon([{"params": [parameter], "weight_decay": plan.weight_decay}], lr=rate)
+    else:
+        more = {"momentum": plan.momentum} if plan.optimizer == "sgd" else {}
+        given = {"lr": rate, "weight_decay": plan.weight_decay, "foreach": False, **more}
+        optimizer = OPTIMIZERS[plan.optimizer]([parameter], **given)
     memory = part_of(plain.state, f"optimizer.{order.index(name)}.")
     if memory:
         optimizer.state[parameter] = {key: tensor.clone() for key, tensor in memory.items()}
-    optimizer.step()
+    with torch.no_grad():
+        optimizer.step()
     kept = optimizer.state[parameter]
     first = kept["momentum_buffer"] if "momentum_buffer" in kept else kept["exp_avg"]
     found = {"before": before, "after": parameter.detach(), "gradient": gradient * plain.clipped, "first_moment": first}
     return found | ({"second_moment": kept["exp_avg_sq"]} if "exp_avg_sq" in kept else {})
 
 
-def order_of(network: nn.Module) -> list[str]:
-    """The parameters as the optimizer counts them: those that are decayed first, a trunk's by depth behind the fresh ones."""
+def order_of(network: nn.Module, optimizer: str) -> list[str]:
+    """The parameters as the optimizer counts them: those that are decayed first, a trunk's by depth behind the fresh ones.
+
+    Muon counts convolutions before the rest.
+    """
     depth = getattr(network, "depth_of", lambda name: None)
-    named = [(name, p.ndim < 2 or "bias" in name) for name, p in network.named_parameters()]
+    named = [
+        (name, (p.ndim < 2 or "bias" in name, optimizer == "muon" and p.ndim != 4))
+        for name, p in network.named_parameters()
+    ]
     ranked = [(-1 if depth(name) is None else depth(name), spared, at) for at, (name, spared) in enumerate(named)]
     return [named[at][0] for _, _, at in sorted(ranked)]
 
@@ -224,9 +272,31 @@ def test_an_update_is_torchs(family_page: Any, case: Case) -> None:
     said = printed(forward["python"])
     assert alike(said["sum"], forward["sum"]) and alike(said["fired"], forward["fired"])
 
+    assert_is_the_step(found, plain, case, step)
+    for term, back in zip(found["update"]["terms"], found["backward"]["terms"], strict=True):
+        assert term["step"] == term["after"] - term["before"]
+        if back["share"] is not None and not found["backward"]["shared_with_other_places"]:
+            pull = found["backward"]["dL_dsum"]
+            assert alike(back["share"], pull * back["input"])
+            if not found["backward"]["shared_with_other_members"] and case.layer not in ("words", "straight"):
+                assert back["share"] == pytest.approx(back["gradient"], rel=1e-4, abs=1e-7)
+    assert alike(printed(found["python"])["after"], found["update"]["terms"][0]["after"])
+
+
+@pytest.mark.parametrize("case", REAL, ids=str)
+def test_an_update_by_the_trainings_own_batch_is_torchs(family_page: Any, case: Case) -> None:
+    where = {"row": ROW, "layer": case.layer, "neuron": case.neuron, "step": STEP, "mode": "exact", "batch": "real"}
+    found = family_page.post(f"runs/{case.run}/update", where)
+    assert found["batch"] == "real" and found["at"]["step"] == STEP and found["at"]["exact"]
+    assert_is_the_step(found, really(Store(family_page.context.runs / case.run), STEP), case, STEP)
+
+
+def assert_is_the_step(found: dict[str, Any], plain: Plainly, case: Case, step: int) -> None:
+    """Loss, gradients, what the optimizer remembers and the weights, before and after."""
+    assert found["update"]["number"] == step + 1
     assert found["loss"] == pytest.approx(plain.loss, rel=1e-5)
     assert found["update"]["gradient_norm"] == pytest.approx(plain.norm, rel=1e-4)
-    moved = stepped(plain, case.parameter, step, order_of(plain.network))
+    moved = stepped(plain, case.parameter, step, order_of(plain.network, plain.plan.optimizer))
     raw = plain.raw[case.parameter]
     assert raw is not None
     entries = {key: tensor[case.index].flatten().tolist() for key, tensor in moved.items()}
@@ -235,11 +305,4 @@ def test_an_update_is_torchs(family_page: Any, case: Case) -> None:
     for term, back in zip(found["update"]["terms"], found["backward"]["terms"], strict=True):
         shown = [term[key] for key in entries] + [back["gradient"]]
         assert any(all(map(alike, shown, mine)) for mine in own), (term, back)
-        assert term["step"] == term["after"] - term["before"]
-        if back["share"] is not None and not found["backward"]["shared_with_other_places"]:
-            pull = found["backward"]["dL_dsum"]
-            assert alike(back["share"], pull * back["input"])
-            if not found["backward"]["shared_with_other_members"] and case.layer not in ("words", "straight"):
-                assert back["share"] == pytest.approx(back["gradient"], rel=1e-4, abs=1e-7)
     assert found["update"]["weight_decay"] == plain.plan.weight_decay
-    assert alike(printed(found["python"])["after"], found["update"]["terms"][0]["after"])

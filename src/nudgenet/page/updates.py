@@ -249,7 +249,7 @@ def as_json(
         for group in state.optimizer.param_groups
         if any(parameter is dict(state.network.named_parameters())[knobs.parameter] for parameter in group["params"])
     )
-    rule = rule_of(state, group, knobs)
+    rule = rule_of(state, group, knobs, at.step + 1)
     nudges = [nudge_of(state, knobs, before, after, place) for place in order]
     title = f"{layer.name} [{neuron}], the update after step {at.step}"
     return {
@@ -319,15 +319,15 @@ def backward_as_json(
     }
 
 
-def rule_of(state: State, group: dict[str, Any], knobs: Knobs) -> Rule:
-    """How the optimizer moved these weights."""
+def rule_of(state: State, group: dict[str, Any], knobs: Knobs, number: int) -> Rule:
+    """How the optimizer moved these weights, in the update of this number if it does not count those of each itself."""
     parameter = dict(state.network.named_parameters())[knobs.parameter]
     memory = state.optimizer.state.get(parameter, {})
     return Rule(
         optimizer=optimizer_of(state, memory),
         learning_rate=float(group["lr"]),
         weight_decay=float(group["weight_decay"]),
-        number=int(memory["step"]) if "step" in memory else state.step + 1,
+        number=int(memory["step"]) if "step" in memory else number,
         momentum=float(group.get("momentum", 0.0)),
         betas=tuple(group.get("betas", (0.9, 0.999))),
         eps=float(group.get("eps", 1e-8)),
