@@ -12,8 +12,10 @@ import torch
 
 import nudgenet
 from nudgenet.networks.pretrained import PretrainedNetwork
-from nudgenet.page import listing
+from nudgenet.page import listing, states
+from nudgenet.page.opened import OpenedRun, OpenedRuns
 from nudgenet.pipeline import reopen
+from nudgenet.runs.store import Store
 
 ROW = {"part": "validation", "index": 2}
 NAMES = ("text", "text-beside", "picture", "sound")
@@ -114,6 +116,38 @@ def test_what_cannot_be_shown_is_one_line(trunk_page: Any) -> None:
     assert "no weights that a person could read" in trunk_page.error("POST", "runs/sound/filters", {})
     assert "no attention maps over words" in trunk_page.error("POST", "runs/picture/attention", {"row": ROW})
     assert "no such layer" in trunk_page.error("POST", "runs/text/neuron", {"row": ROW, "layer": "layer1", "neuron": 0})
+
+
+def test_of_many_rows_some_are_looked_at_and_counted(trunk_page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "SLOW_JUDGED", 7)
+    count = nudgenet.load("text", trunk_page.context.runs).summary["rows"]["validation"]
+    assert count > 10
+    matrix = trunk_page.post("runs/text/confusion", {})
+    assert np.sum(matrix["matrix"]) == 7 and matrix["in_part"] == count
+    rows = "runs/text/rows?part=validation&count=5"
+    worst = [trunk_page.get(f"{rows}&sort=worst&from={begin}") for begin in (0, 5)]
+    assert [len(found["rows"]) for found in worst] == [5, 2]
+    assert all((found["total"], found["looked_at"]) == (7, 7) for found in worst)
+    sought = trunk_page.get(f"{rows}&find=nobody+wrote+this")
+    assert (sought["total"], sought["looked_at"]) == (0, 7)
+    ordered = trunk_page.get(f"{rows}&from=5")
+    assert len(ordered["rows"]) == 5 and (ordered["total"], ordered["looked_at"]) == (count, count)
+
+
+def test_the_pace_is_that_of_steps_without_the_reading_of_all_rows(
+    pretrained_runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as the trunk stays, the way to any step begins with what it says of every row."""
+    monkeypatch.setattr(states, "SHORTEST_S", 0.0)
+    opened, store = OpenedRuns(), Store(pretrained_runs / "text")
+
+    def pace(run: OpenedRun) -> float | None:
+        return run._states.pace
+
+    frozen = opened.ask(store, lambda run: run.frozen_steps)
+    for step, known in ((1, False), (frozen + 1, True)):
+        opened.ask(store, lambda run, step=step: run.snapshot(step, "exact"))
+        assert (opened.ask(store, pace) is not None) == known
 
 
 def test_a_trunk_that_stays_as_it_was_is_asked_once(trunk_page: Any, monkeypatch: pytest.MonkeyPatch) -> None:

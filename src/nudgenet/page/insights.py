@@ -186,13 +186,21 @@ def fired_by(
 
 
 def confusion(opened: OpenedRun, moment: Moment) -> dict[str, Any]:
-    """What was answered for what, over the validation rows: rows of the matrix are the truth; of numbers, the pairs."""
+    """What was answered for what, over the validation rows: rows of the matrix are the truth; of numbers, the pairs.
+
+    in_part: so many rows the part has; if that is more than were looked at, those are evenly spaced ones.
+    """
     part = part_of_run(opened, "validation")
     judged = opened.remembered(
         ("judged", "validation", moment.at.step, moment.at.why), lambda: judge(opened, moment, "validation")
     )
     targets = part.targets[torch.from_numpy(judged.places)]
-    shared: dict[str, Any] = {"at": at_of(moment.at), "part": "validation", "classes": opened.run.classes}
+    shared: dict[str, Any] = {
+        "at": at_of(moment.at),
+        "part": "validation",
+        "in_part": len(part),
+        "classes": opened.run.classes,
+    }
     if opened.run.task.kind == "regression":
         truth = opened.run.preparation.restore(targets.double().numpy())
         some = np.linspace(0, len(truth) - 1, min(len(truth), MOST_PAIRS)).round().astype(np.int64)

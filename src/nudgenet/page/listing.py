@@ -94,11 +94,14 @@ ALL = Sought()
 def list_rows(
     opened: OpenedRun, moment: Moment, part: str, sort: str, begin: int, count: int, sought: Sought = ALL
 ) -> dict[str, Any]:
-    """Rows of a part with cells, truth, answer and loss, in their order or the worst first."""
+    """Rows of a part with cells, truth, answer and loss, in their order or the worst first.
+
+    total: rows that can be had so. looked_at: among so many, evenly spaced ones where the part has more.
+    """
     count = max(1, min(count, MOST_ROWS))
     if part == "test":
         return list_test_rows(opened, sort, begin, count, sought)
-    total = len(part_of_run(opened, part))
+    total = among = len(part_of_run(opened, part))
     if sought != ALL:
         key = ("judged", part, moment.at.step, moment.at.why)
         judged = opened.remembered(key, lambda: judge(opened, moment, part))
@@ -106,7 +109,7 @@ def list_rows(
         truths = [truth_of(opened, target.reshape(1)) for target in targets]
         labels = [label_of(opened, answer) for answer in judged.answers]
         kept = np.flatnonzero(sought.holds(opened, part, judged.places, truths, labels))
-        total = len(kept)
+        total, among = len(kept), len(judged.places)
         if sort == "worst":
             kept = kept[np.argsort(-judged.losses[kept], kind="stable")]
         kept = kept[begin : begin + count]
@@ -114,6 +117,7 @@ def list_rows(
     elif sort == "worst":
         key = ("judged", part, moment.at.step, moment.at.why)
         judged = opened.remembered(key, lambda: judge(opened, moment, part))
+        total = among = len(judged.places)
         order = np.argsort(-judged.losses, kind="stable")[begin : begin + count]
         judged = Judged(judged.places[order], judged.answers[order], judged.losses[order])
     else:
@@ -139,7 +143,7 @@ def list_rows(
             }
         )
     columns = [name for name in shown_columns(opened) if not cells or name in cells[0]]
-    return {"columns": columns, "rows": rows, "total": total}
+    return {"columns": columns, "rows": rows, "total": total, "looked_at": among}
 
 
 def list_test_rows(opened: OpenedRun, sort: str, begin: int, count: int, sought: Sought = ALL) -> dict[str, Any]:
@@ -172,4 +176,4 @@ def list_test_rows(opened: OpenedRun, sort: str, begin: int, count: int, sought:
             {"part": "test", "index": place, "cells": cell, **shared, "wrong": not is_number and answer != truth}
         )
     columns = list(cells[0]) if cells else []
-    return {"columns": columns, "rows": rows, "total": total}
+    return {"columns": columns, "rows": rows, "total": total, "looked_at": table.num_rows}

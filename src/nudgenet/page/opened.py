@@ -316,7 +316,8 @@ class OpenedRun:
         with working_at(self.place):
             snapshot, began = own(self._load(begin)), time.perf_counter()
             replay(state, table.prepared, snapshot, step, passing=passing)
-            self._states.learn_pace(step - begin, time.perf_counter() - began)
+            if begin >= self.frozen_steps:  # before, the trunk reads all rows once, however few the steps
+                self._states.learn_pace(step - begin, time.perf_counter() - began)
             return self._states.keep(step, own(pack(state)))
 
     def _load(self, step: int) -> Snapshot:
