@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from nudgenet.errors import RunError
 from nudgenet.page import live
 from nudgenet.page.live import MOST_STEPS, Watch
 from nudgenet.records import Epoch
@@ -116,6 +117,21 @@ def test_the_end_is_told(own_page: Any, running: Store) -> None:
     (running.path / "DONE").write_text("{}")
     news = watch.news()
     assert news is not None and news["state"] == "done"
+
+
+def test_a_wish_that_comes_during_a_look_is_kept(own_page: Any, running: Store) -> None:
+    """The page hears and looks in two threads: what is told is told of the run that was looked at."""
+    feed = live.Feed(own_page.context, socket=None)  # type: ignore[arg-type]
+    wished = Watch(Store(own_page.context.runs / "multiclass"), 0, 0)
+
+    class Failing(Watch):
+        def news(self) -> None:
+            feed.watch = wished
+            raise RunError("It is gone")
+
+    feed.watch = Failing(running, 0, 0)
+    assert feed._look() == [{"run": "binary", "error": "It is gone"}] and feed.watch is wished
+    assert feed._look()[0]["run"] == "multiclass"
 
 
 def test_the_list_of_runs(own_page: Any) -> None:

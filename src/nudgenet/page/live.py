@@ -147,12 +147,14 @@ class Feed:
         if mark != self.mark:
             self.mark = mark
             messages.append({"runs": True})
-        if self.watch is not None:
+        watch = self.watch  # `_hear` may set another one meanwhile
+        if watch is not None:
             try:
-                news = self.watch.news()
+                news = watch.news()
             except RunError as error:
-                messages.append({"run": self.watch.store.path.name, "error": str(error)})
-                self.watch = None
+                messages.append({"run": watch.store.path.name, "error": str(error)})
+                if self.watch is watch:
+                    self.watch = None
             else:
                 messages += [news] if news else []
         return messages

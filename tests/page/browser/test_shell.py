@@ -405,11 +405,11 @@ def test_a_live_run_is_followed_to_its_end(page: Page, sources: Path, runs_folde
     page.get_by_label("Folder or file").fill(str(sources / "flowers.csv"))
     page.get_by_role("button", name="Open").click()
     page.get_by_role("radio", name=re.compile("^kind")).check()
-    page.get_by_label("epochs", exact=True).fill("60")
+    page.get_by_label("epochs", exact=True).fill("200")
     page.get_by_label("name", exact=True).fill("followed")
     page.get_by_text("All settings").click()
     page.get_by_text("The loop").click()
-    page.get_by_label("patience").fill("60")
+    page.get_by_label("patience").fill("200")
     page.get_by_role("button", name="Go", exact=True).click()
     expect(page.locator("h1")).to_have_text("followed", timeout=ANSWERS_MS)
     stage = page.locator(".chart .stage").first
@@ -426,15 +426,15 @@ def test_a_live_run_is_followed_to_its_end(page: Page, sources: Path, runs_folde
           tell();
         }"""
     )
-    expect(page.locator(".facts")).to_contain_text("60 epochs", timeout=ANSWERS_MS)
+    expect(page.locator(".facts")).to_contain_text("200 epochs", timeout=ANSWERS_MS)
     expect(page.locator(".badge.live")).to_have_count(0, timeout=ANSWERS_MS)
     expect(page.locator(".result .big")).to_be_visible()  # its test part was read at the end
-    expect(stage).to_have_attribute("aria-label", re.compile("at epoch 60"))
+    expect(stage).to_have_attribute("aria-label", re.compile("at epoch 200"))
     assert known == sorted(known)
     assert len(set(known)) > 2, "the curves grew while it trained"
     losses = [epoch.train_loss for epoch in run_of(runs_folder, "followed").epochs]
     page.get_by_text("The numbers", exact=True).first.click()
     rows = page.locator(".chart table").first.locator("tbody tr")
-    expect(rows).to_have_count(60)
+    expect(rows).to_have_count(200)
     shown = float(rows.last.locator("td").first.inner_text().replace("−", "-"))
     assert shown == pytest.approx(losses[-1], rel=1e-3)
