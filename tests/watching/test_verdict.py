@@ -142,13 +142,13 @@ def test_underfitting_when_a_simple_model_does_better() -> None:
 def test_a_network_for_texts_that_does_not_beat_tf_idf_says_so() -> None:
     curve = decay(60, 0.69, 0.55, 5)
     epochs = make_epochs(curve, curve + 0.01)
-    said = judge(epochs, reference_skill={"terms": 0.562}).reason
+    said = judge(epochs, reference_skill={"terms": 0.558}).reason
     assert said.endswith(
-        "TF-IDF with a linear model (a weighted sum of the terms) does as well on the same rows (0.562): "
-        "a network gains nothing here."
+        "But TF-IDF with a linear model (a weighted sum of the terms) has no higher loss on the same rows (0.558), "
+        "and is far cheaper."
     )
-    assert "TF-IDF" not in judge(epochs, reference_skill={"terms": 0.65}).reason
-    assert "gains nothing" not in judge(epochs, reference_skill={"linear": 0.562}).reason
+    for lower_here in ({"terms": 0.562}, {"terms": 0.65}, {"linear": 0.558}):  # a lead that may be chance is still one
+        assert "cheaper" not in judge(epochs, reference_skill=lower_here).reason
 
 
 def test_a_better_simple_model_is_mentioned_even_if_the_network_follows_its_rows() -> None:

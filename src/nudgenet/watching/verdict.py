@@ -259,14 +259,14 @@ def _what_others_found(facts: Facts) -> str:
 
 
 def _who_does_better(facts: Facts) -> str:
-    """The simple model that clearly does, if there is one; of texts also one that does as well, for it is far cheaper."""
+    """The simple model that clearly does, if there is one; of texts also one that does no worse, for it is far cheaper."""
     if facts.reference is None:
         return ""
     name, loss = facts.reference
     if facts.reference_is_better:
         return f" Still, {name} does better on the same rows: {loss:.3g}."
-    if name == MODEL_NAMES["terms"] and loss - facts.best.validation_loss <= CLEARLY_WORSE * facts.noise:
-        return f" But {name} does as well on the same rows ({loss:.3g}): a network gains nothing here."
+    if name == MODEL_NAMES["terms"] and loss <= facts.best.validation_loss:
+        return f" But {name} has no higher loss on the same rows ({loss:.3g}), and is far cheaper."
     return ""
 
 
