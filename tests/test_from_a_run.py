@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -119,10 +120,19 @@ def test_a_table(network: str, houses: Path, tmp_path: Path) -> None:
     assert again.metrics["test"]["r2"] > 0
     said = {decision.what: decision for decision in again.decisions}
     assert "30% of the usual" in said["learning rate"].why
+    assert str(first.path) in said["preparation of the columns"].chosen and "scaling" not in said
     shutil.rmtree(first.path)
     assert np.isfinite(
         nudgenet.load(again.path).predict({"area": 100, "age": 10, "city": "Bern", "sold": "2015-03-04"})
     ).all()
+
+
+def test_a_model_that_was_left_half_written_is_written_anew(houses: Path, tmp_path: Path) -> None:
+    given = {"target": "price", "epochs": 1, "width": 8}
+    first = train(houses, tmp_path, "first", **given)
+    (first.path / "model").mkdir()
+    (first.path / "model" / "model.safetensors").write_bytes(b"half")
+    assert train(houses, tmp_path, "second", start_from=str(first.path), **given).is_done
 
 
 def test_a_bag_of_words(tmp_path: Path) -> None:
@@ -153,6 +163,64 @@ def test_a_table_with_other_columns_or_sizes(houses: Path, tmp_path: Path) -> No
         train(houses, tmp_path, "second", target="dear", ignore="price", width=64, **start)
     with pytest.raises(SettingError, match="learned from other columns"):
         train(write_pictures(tmp_path / "pictures"), tmp_path, "second", **start)
+
+
+@pytest.mark.parametrize("setting", [{"ignore": "price,city"}, {"ignore": "price", "group": "city"}])
+def test_a_column_that_the_network_must_not_see_any_more(setting: dict[str, Any], houses: Path, tmp_path: Path) -> None:
+    first = train(houses, tmp_path, "first", target="dear", ignore="price", epochs=1)
+    with pytest.raises(SettingError, match=r"keeps from the network now \(got (ignore|group)=city\)"):
+        train(houses, tmp_path, "second", target="dear", start_from=str(first.path), epochs=1, **setting)
+
+
+def test_a_column_that_has_become_another(houses: Path, tmp_path: Path) -> None:
+    """Numbers that are letters now would all be missing, levels that are others now all unknown."""
+    first = train(houses, tmp_path, "first", target="dear", ignore="price", epochs=1)
+    given: dict[str, Any] = {"target": "dear", "ignore": "price", "start_from": str(first.path), "epochs": 1}
+    header, *lines = houses.read_text().splitlines()
+    place = header.split(",").index("area")
+
+    def with_areas(name: str, areas: list[str]) -> Path:
+        rows = [line.split(",") for line in lines]
+        for row, area in zip(rows, areas, strict=True):
+            row[place] = area
+        path = tmp_path / f"{name}.csv"
+        path.write_text("\n".join([header, *(",".join(row) for row in rows)]) + "\n")
+        return path
+
+    letters = with_areas("letters", ["SML"[number % 3] for number in range(len(lines))])
+    with pytest.raises(SettingError, match=r"another kind of column \(got number there, category here\)") as caught:
+        train(letters, tmp_path, "letters", **given)
+    assert "--set kinds=area:number" in str(caught.value)
+    farther = with_areas("farther", [f"{10_000 + number}" for number in range(len(lines))])
+    run = train(farther, tmp_path, "farther", **given)
+    assert any("Compared with the run to start from" in warning and "`area`" in warning for warning in run.warnings)
+    with pytest.raises(SettingError, match="rows of a table cannot be varied by `words`"):
+        train(houses, tmp_path, "varied", augment="words", **given)
+
+
+def test_test_rows_that_the_start_has_seen(houses: Path, tmp_path: Path) -> None:
+    first = train(houses, tmp_path, "first", target="dear", ignore="price", epochs=1, seed=3)
+    given: dict[str, Any] = {"target": "dear", "ignore": "price", "start_from": str(first.path), "epochs": 1}
+
+    def leaks(run: Run) -> list[str]:
+        return [warning for warning in run.warnings if "test score may be too good" in warning]
+
+    (warning,) = leaks(train(houses, tmp_path, "second", **given))
+    assert "--seed 3" in warning
+    assert not leaks(train(houses, tmp_path, "third", seed=3, **given))
+
+
+def test_a_damaged_description_of_a_table_is_one_line(houses: Path, tmp_path: Path) -> None:
+    first = train(houses, tmp_path, "first", target="dear", ignore="price", epochs=1)
+    export(first, tmp_path / "out", "transformers")
+    path = tmp_path / "out" / "config.json"
+    for width, found in ((["wide"], "width"), (None, "no 'width'")):
+        config = json.loads(path.read_text())
+        del config["width"]
+        path.write_text(json.dumps(config if width is None else config | {"width": width}))
+        with pytest.raises(SettingError, match="does not describe a network") as caught:
+            train(houses, tmp_path, "second", target="dear", ignore="price", start_from=str(tmp_path / "out"))
+        assert found in str(caught.value)
 
 
 def test_a_start_from_a_table_goes_on_bit_for_bit(houses: Path, tmp_path: Path) -> None:

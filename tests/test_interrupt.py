@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +19,9 @@ import torch
 import nudgenet
 from conftest import StopAt, train_until
 from nudgenet.errors import Interrupted
+from nudgenet.observer import Silent
 from nudgenet.runs.checkpoint import load_checkpoint
+from nudgenet.training.stopping import StopSignal
 
 pytestmark = pytest.mark.filterwarnings("ignore::nudgenet.errors.DataWarning")
 SETTINGS: dict[str, Any] = {"epochs": 12, "batch_size": 8, "baselines": False, "patience": 99}
@@ -178,6 +181,30 @@ def test_ctrl_c_before_anything_began(table: Path, tmp_path: Path, after_s: floa
     assert "Traceback" not in err or "__main__.py" not in err
     if (tmp_path / "r" / "settings.json").exists():
         assert np.isfinite(nudgenet.load("r", tmp_path).predict(table)).all()
+
+
+class AskedSoon(Silent):
+    """Ctrl-C half a second after the reading has begun."""
+
+    def stage(self, name: str) -> None:
+        if name.startswith("Reading"):
+            threading.Timer(0.5, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)).start()
+
+
+def test_ctrl_c_amid_a_query(tmp_path: Path) -> None:
+    """The database makes an error of its own of it."""
+    query = "SELECT sum(range % 7) AS a FROM range(1_000_000_000_000)"
+    with pytest.raises(Interrupted, match="before the training") as ended:
+        nudgenet.train(query, "a", runs=tmp_path, observer=AskedSoon())
+    assert ended.value.exit_code == 130
+
+
+def test_asked_before_anything_is_read(tmp_path: Path) -> None:
+    """As while torch is being imported: not even that there is no such file is found out."""
+    stop = StopSignal()
+    stop.request("Ctrl-C")
+    with pytest.raises(Interrupted, match="before the training"):
+        nudgenet.train(tmp_path / "none.csv", "a", runs=tmp_path, stop=stop)
 
 
 def test_a_second_ctrl_c_stops_at_once(table: Path, tmp_path: Path) -> None:

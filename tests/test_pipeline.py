@@ -24,14 +24,13 @@ import nudgenet
 from conftest import train_until, write_houses
 from nudgenet import bookkeeping, pipeline
 from nudgenet.data.given_test import read_with_test
-from nudgenet.errors import Interrupted, RunError, SettingError, UserError
+from nudgenet.errors import RunError, SettingError, UserError
 from nudgenet.job import Log, Table
 from nudgenet.networks.encoding import learn_pieces
 from nudgenet.observer import Silent
 from nudgenet.runs.checkpoint import load_checkpoint
 from nudgenet.settings import make_settings
 from nudgenet.training.loop import fit
-from nudgenet.training.stopping import StopSignal
 
 pytestmark = pytest.mark.filterwarnings("ignore::nudgenet.errors.DataWarning")  # tests/test_run.py is about them
 QUICK: dict[str, Any] = {"epochs": 3, "batch_size": 32, "baselines": False}
@@ -396,19 +395,12 @@ def test_the_same_thing_is_said_once(tmp_path: Path) -> None:
     ]
 
 
-def stop_in_first_epoch() -> StopSignal:
-    stop = StopSignal()
-    stop.request("a test")
-    return stop
-
-
 def test_a_copied_source_with_given_test_rows_goes_on(tmp_path: Path) -> None:
     """The copy in the run holds the test rows already: they are not put below it a second time."""
     train, test = write_houses(tmp_path / "train.csv"), write_houses(tmp_path / "test.csv", 60, seed=1)
     frame = pd.read_csv(train)
     options = {"test": str(test), "epochs": 3, "baselines": False, "runs": tmp_path}
-    with pytest.raises(Interrupted):
-        nudgenet.train(frame, "price", name="cut", stop=stop_in_first_epoch(), **options)
+    train_until(1, frame, "price", name="cut", **options)
     whole = nudgenet.train(frame, "price", name="whole", **options)
     resumed = nudgenet.resume(tmp_path / "cut")
     assert resumed.metrics == whole.metrics
@@ -422,8 +414,7 @@ def test_a_copied_array_of_text_goes_on(tmp_path: Path) -> None:
         [random.choice(["a", "b"], 80), random.normal(size=80).round(3).astype(str), np.arange(80).astype(str)], 1
     )
     y = random.normal(size=80)
-    with pytest.raises(Interrupted):
-        nudgenet.train((X, y), epochs=2, runs=tmp_path, name="cut", baselines=False, stop=stop_in_first_epoch())
+    train_until(1, (X, y), epochs=2, runs=tmp_path, name="cut", baselines=False)
     assert nudgenet.resume(tmp_path / "cut").is_done
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import signal
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 import nudgenet
 from conftest import FILLING, KIND, UNKIND, train_in_two
-from nudgenet.errors import RunError, SettingError
+from nudgenet.errors import Interrupted, RunError, SettingError
 from nudgenet.observer import Silent
 from nudgenet.pipeline import reopen
 from nudgenet.run import Run
@@ -142,6 +143,31 @@ def test_resumed_is_as_uninterrupted(shared: Path, whole: Run, tmp_path: Path, s
         stop_at, shared / "reviews.csv", "liked", runs=tmp_path, start_from=str(shared / "model"),
         unfreeze=True, ignore="minutes,seat,stars", baselines=False, patience=9, **QUICK,
     )  # fmt: skip
+    assert_same(whole, halved)
+
+
+class AskedWhileReading(Silent):
+    """Ctrl-C while the trunk reads all rows, which takes minutes."""
+
+    def stage(self, name: str) -> None:
+        if "with the pretrained network" in name:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_while_the_trunk_reads_ends_at_once(shared: Path, whole: Run, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted, match=r"after epoch 0 of 6.*nudge resume"):
+        nudgenet.train(
+            shared / "reviews.csv", "liked", runs=tmp_path, name="cut", start_from=str(shared / "model"), unfreeze=True,
+            ignore="minutes,seat,stars", baselines=False, patience=9, observer=AskedWhileReading(), **QUICK,
+        )  # fmt: skip
+    assert nudgenet.load("cut", tmp_path).predict({"review": "a splendid film"}).shape == (1,)
+    with pytest.raises(Interrupted, match=r"after epoch 0 of 6.*nudge resume"):
+        nudgenet.resume("cut", runs=tmp_path, observer=AskedWhileReading())
+    assert_same(whole, nudgenet.resume("cut", runs=tmp_path, observer=Silent()))
+
+
+def assert_same(whole: Run, halved: Run) -> None:
+    """Bit for bit."""
     states = [load_checkpoint(run.path / "checkpoints/state.safetensors") for run in (whole, halved)]
     for name, tensor in states[0][0].items():
         assert np.array_equal(tensor.numpy(), states[1][0][name].numpy()), name

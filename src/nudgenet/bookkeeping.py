@@ -7,7 +7,8 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
@@ -20,7 +21,7 @@ from nudgenet.data.given_test import read_with_test
 from nudgenet.data.read import read
 from nudgenet.errors import Interrupted, RunError, SettingError
 from nudgenet.job import Job, Log, Table
-from nudgenet.models import find_model
+from nudgenet.models import find_model, is_run
 from nudgenet.networks.capacity import Capacity
 from nudgenet.records import Decision, Parts, Raw, Source
 from nudgenet.runs.checkpoint import load_checkpoint, save_checkpoint
@@ -243,6 +244,22 @@ def check_start(store: Store, settings: Settings) -> None:
         )  # fmt: skip
 
 
+def seen_before(table: Table, settings: Settings) -> list[str]:
+    """A warning if the run that is started from may have learned from test rows: it split the same source otherwise."""
+    if settings.start_from is None or not is_run(Path(settings.start_from)) or table.num_given_test_rows:
+        return []  # given test rows were kept apart in both
+    earlier = Store.open(settings.start_from)
+    data, content = earlier.read_json("data.json"), earlier.read_json("settings.json")
+    is_same_source = data["source"]["fingerprint"] == table.raw.source.fingerprint
+    if not is_same_source or data["split"]["sha256"] == split_record(table.parts)["sha256"]:
+        return []
+    seed = content["settings"].get("seed", Settings.model_fields["seed"].default)
+    return [
+        "The run to start from split this source otherwise, so it learned from rows that are test rows here: the test score "
+        f"may be too good. Use --seed {seed} with the same target and shares, or test rows of their own: --test"
+    ]
+
+
 def read_again(store: Store, settings: Settings) -> tuple[Raw, int]:
     """The rows that a run began with, and how many of them are given test rows: from the file, or the run's copy."""
     data = store.read_json("data.json")
@@ -302,6 +319,26 @@ def save(store: Store, recorder: Recorder, state: State) -> None:
     """Checkpoint the whole state of the loop, and before it what was recorded on the way there."""
     recorder.flush()
     save_checkpoint(store.checkpoint, *pack(state))
+
+
+@contextmanager
+def nothing_to_save_in(job: Job, store: Store, state: State) -> Iterator[None]:
+    """Around minutes of work that a resumed run does again: a signal ends it at once, and the run can go on.
+
+    Raises:
+        Interrupted: somebody asked to stop; a new run has its first checkpoint then.
+    """
+    job.stop.has_work = False
+    try:
+        job.stop.leave_early()
+        yield
+    except Exception:
+        if job.stop.reason and not store.checkpoint.exists():
+            save_checkpoint(store.checkpoint, *pack(state))
+        leave_if_stopped(job, store, state)
+        raise
+    finally:
+        job.stop.has_work = True
 
 
 def warn_of_the_clock(state: State, log: Log) -> None:

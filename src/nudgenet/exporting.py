@@ -64,7 +64,7 @@ def ready_to_start(settings: Settings) -> None:
     if settings.start_from is None or not is_run(Path(settings.start_from)):
         return
     folder = Path(settings.start_from) / RUN_AS_MODEL
-    if not folder.is_dir():
+    if not (folder / "config.json").is_file():  # it is written last: without it the folder is the half of one
         _write(folder, as_trunk(load(settings.start_from)))
 
 

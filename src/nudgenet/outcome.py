@@ -107,11 +107,7 @@ def conclude(
         for baseline in baselines
     }
     log.decide(ours.explain(targets["validation"], table, settings))
-    if state.out_of_time:
-        done = f"in epoch {min(state.epoch + 1, state.plan.epochs)} of {state.plan.epochs}"
-        log.warn(
-            [f"The time limit ended the training {done}; the command that makes this run again trains all of them"]
-        )
+    bookkeeping.warn_of_the_clock(state, log)
     bookkeeping.write_decisions(store, log)
     store.save_answer_rule(asdict(ours.rule))
     epochs = store.epochs()
@@ -304,7 +300,7 @@ def judge(
                 is_number = table.task.kind == "regression"
                 pair = (targets / unit, baseline.validation / unit) if is_number else (targets, baseline.validation)
                 losses = row_losses(table.task.kind, *pair)
-                on_terms = baseline.name == "linear" and data.shape.text is not None
+                on_terms = baseline.name == "linear" and data.shape.medium == "text"  # none on pixels, too
                 reference["terms" if on_terms else baseline.name] = float(losses.mean())
     judged = verdict(
         epochs,

@@ -18,6 +18,7 @@ from nudgenet import bookkeeping
 from nudgenet.bookkeeping import Wanted
 from nudgenet.data.check import check
 from nudgenet.data.columns import choose_task, describe, encode_target
+from nudgenet.data.earlier import is_from_table, unlike_before
 from nudgenet.data.given_test import read_with_test
 from nudgenet.data.memory import give_back
 from nudgenet.data.prepare import learn, prepare_batches
@@ -126,6 +127,7 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
     """From a source to a finished run: a new one, or (source None) one that goes on from where it was interrupted."""
     began = time.perf_counter()
     job.stop.has_work = False
+    job.stop.leave_early()  # importing torch takes seconds
     ready_to_start(settings)
     job.observer.stage(f"Reading {source}" if isinstance(source, str | Path) else "Reading the data")
     if isinstance(where, Wanted):
@@ -135,6 +137,7 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
         log = Log(Silent())
         rows = partial(bookkeeping.read_again, where, settings)
     table = prepare_table(rows, settings, log)
+    log.warn(bookkeeping.seen_before(table, settings))
     data = table.prepared
     wished = settings
     settings, suited = settle(settings, data)
@@ -167,7 +170,8 @@ def work(source: Any, settings: Settings, job: Job, where: Wanted | Store) -> Ru
             bookkeeping.recall(store, log)
         with store.held(), store.writing():
             bookkeeping.catch_up(store, table, state)
-            data, learning_epoch_s = read_ahead_aloud(state, data, job.observer.stage)
+            with bookkeeping.nothing_to_save_in(job, store, state):
+                data, learning_epoch_s = read_ahead_aloud(state, data, job.observer.stage)
             seconds = {"prepare": time.perf_counter() - began}
             best = best_epoch(store.epochs())
             limit = time_for_training(settings.time_limit, time.perf_counter() - job.stop.began)
@@ -301,6 +305,8 @@ def prepare_table(read_rows: Callable[[], tuple[Raw, int]], settings: Settings, 
     log.warn(warnings)
     preparation, decisions = learn(raw, parts, columns, task, settings)
     log.decide(decisions)
+    if is_from_table(settings):
+        log.warn(unlike_before(preparation.features, raw, parts.train))
     log.warn(check(raw, parts, columns, task, preparation.shape(len(parts.train))))
     targets = encode_target(raw.table.column(task.target), task)[0]
     give_back()  # here most is in memory: all cells, and soon the first tensors

@@ -65,6 +65,12 @@ class StopSignal:
         if not self.reason:
             self.reason, self.exit_code = reason, exit_code
 
+    def leave_early(self) -> None:
+        """While there is nothing to save: raises Interrupted if somebody has asked to stop."""
+        if self.reason and not self.has_work:
+            what = f"Stopped by {self.reason} before the training; nothing is lost"
+            raise Interrupted(what, exit_code=self.exit_code) from None
+
 
 @contextmanager
 def stop_on_signals(stop: StopSignal, on_request: Callable[[], None] = lambda: None) -> Iterator[None]:
@@ -83,15 +89,17 @@ def stop_on_signals(stop: StopSignal, on_request: Callable[[], None] = lambda: N
         if stop.reason:
             raise KeyboardInterrupt
         stop.request("Ctrl-C" if number == signal.SIGINT else "a request to terminate", exit_code=128 + number)
-        if not stop.has_work:
-            raise Interrupted(
-                f"Stopped by {stop.reason} before the training; nothing is lost", exit_code=stop.exit_code
-            )
+        stop.leave_early()
         on_request()
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
+    except Interrupted:
+        raise
+    except Exception:
+        stop.leave_early()  # libraries make errors of their own of what a signal handler raises amid their work
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
