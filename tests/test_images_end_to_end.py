@@ -43,6 +43,7 @@ def test_a_folder_is_learned_and_explained(run: Run) -> None:
     assert chosen["size of images"] == "16 x 16 pixels, in colour"
     assert any("notes.txt" in text for text in chosen.values())
     assert run.settings.network == "convnet" and run.settings.augment == ("shift",)
+    assert chosen["optimizer"] == "Muon for convolutions, AdamW for the rest"
 
 
 def test_the_report_shows_pictures(run: Run) -> None:
@@ -109,6 +110,28 @@ def test_an_interrupted_run_goes_on_bit_for_bit(run: Run, shapes: Path, tmp_path
     resumed = train_in_two((3, 2), shapes, runs=tmp_path, **QUICK)
     assert_same_weights(run, resumed)
     assert resumed.metrics == run.metrics
+
+
+def test_mixed_in_pairs_it_goes_on_bit_for_bit(shapes: Path, tmp_path: Path) -> None:
+    given = QUICK | {"augment": "shift,mixup,cutmix", "epochs": 4}
+    run = train(shapes, tmp_path, "mixed", **given)
+    resumed = train_in_two((3, 1), shapes, runs=tmp_path, **given)
+    assert_same_weights(run, resumed)
+    assert resumed.metrics == run.metrics
+    page = run.report.read_text()
+    assert "then varied (shift), anew each time it is seen; some are mixed in pairs, too (mixup, cutmix)" in page
+
+
+def test_pictures_beside_numbers_are_not_mixed(shapes: Path, tmp_path: Path) -> None:
+    table = shapes.parent / "amounts.csv"
+    lines = [
+        f"shapes/{name}/{number:03}.png,{number / 7:.3f},{name}" for name in ("disc", "square") for number in range(30)
+    ]
+    table.write_text("\n".join(["file,amount,kind", *lines]) + "\n")
+    with pytest.raises(
+        SettingError, match=r"mixed only where they stand alone.*got augment=shift,mixup.*Leave `mixup`"
+    ):
+        train(table, tmp_path, "amounts", target="kind", augment="shift,mixup")
 
 
 def test_pictures_beside_numbers_and_categories(shapes: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nudgenet.data.audio import as_mp3, decode_sound
-from nudgenet.data.augment import vary
+from nudgenet.data.augment import MIXES, WAYS, vary
 from nudgenet.data.decoding import as_jpeg
 from nudgenet.data.media import Undecodable, media_paths
 from nudgenet.data.waves import WaveFeature
@@ -109,7 +109,8 @@ def as_seen(table: Table, settings: Settings) -> Gallery:
     medium = medium_of(table)
     rows = torch.linspace(0, len(part) - 1, min(NUM_SAMPLES, len(part))).round().long()
     inputs = {name: part.inputs[name][rows] for name in ("images", "waves") if name in part.inputs}
-    ways = settings.augment or () if "images" in inputs else ()
+    given = settings.augment or () if "images" in inputs else ()
+    ways, mixes = [way for way in given if way in WAYS], [way for way in given if way in MIXES]
     generator = torch.Generator().manual_seed(settings.seed)
     variants = [vary(inputs["images"], ways, generator) for _ in range(VARIANTS if ways else 0)]
     plain = inputs["images"] if "images" in inputs else pictures_of(inputs, table)
@@ -119,6 +120,7 @@ def as_seen(table: Table, settings: Settings) -> Gallery:
         for place in range(len(rows))
     ]
     how = f"then varied ({', '.join(ways)}), anew each time it is seen" if ways else "they are not varied"
+    how += f"; some are mixed in pairs, too ({', '.join(mixes)})" if mixes else ""
     return Gallery("As the network sees them", f"Training {medium}s: first as each is, {how}.", tuple(exhibits))
 
 

@@ -123,12 +123,16 @@ class Settings(BaseModel):
     )
 
     # The loop
-    optimizer: str = Field("adamw", description="how a gradient becomes a nudge (see training.OPTIMIZERS)")
+    optimizer: str = Field(
+        "adamw", description="how a gradient becomes a nudge (see training.OPTIMIZERS); images learn by muon"
+    )
     learning_rate: float | None = Field(None, gt=0, description="the size of the nudge")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD: how much of the last nudge is kept")
     weight_decay: float | None = Field(None, ge=0, description="how strongly weights are pulled to zero")
     schedule: str = Field("cosine", description="the learning rate over time (see training.SCHEDULES)")
-    warmup: float = Field(0.05, ge=0, le=1, description="share of the training in which the learning rate rises")
+    warmup: float = Field(
+        0.05, ge=0, le=1, description="share of the training in which the learning rate rises; 0.01 for images, 0.02 for sounds"
+    )  # fmt: skip
     clip: float | None = Field(1.0, gt=0, description="longest gradient that is let through; none: no limit")
     epochs: int | None = Field(None, ge=1, description="passes over the training rows, at most")
     batch_size: int | None = Field(None, ge=1, description="rows in one step")
