@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import nudgenet
 from conftest import FILLING, KIND, UNKIND, assert_same_weights, train_in_two, write_pictures
+from nudgenet import outcome
 from nudgenet.data.spans import input_positions
 from nudgenet.networks.attribution import weighs_terms
 from nudgenet.networks.convnet import ConvNet
 from nudgenet.observer import Silent
+from nudgenet.pipeline import reopen
+from nudgenet.records import Verdict
 from nudgenet.run import Run
+from nudgenet.scoring.baselines import Baseline
+from nudgenet.watching.verdict import verdict
 from tiny_model import write_image_model
 
 QUICK = {
@@ -61,6 +67,24 @@ def test_both_are_needed_and_used(run: Run) -> None:
     said = {decision.what: decision.chosen for decision in run.decisions}
     assert said["text `caption`"].startswith("a bag of")
     assert "linear" in run.baselines
+
+
+def test_the_linear_model_sees_pixels_too_and_is_not_called_one_on_terms(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, state = reopen(run)
+    probabilities = np.full((len(table.prepared.validation), 6), 1 / 6)
+    linear = Baseline("linear", "", 0.0, probabilities, probabilities)
+    judged: list[dict[str, float]] = []
+
+    def heard(*given: Any, **named: Any) -> Verdict:
+        judged.append(named["reference_skill"])
+        return verdict(*given, **named)
+
+    monkeypatch.setattr(outcome, "verdict", heard)
+    targets = outcome.true_values(table, table.prepared.validation)
+    outcome.judge(run.epochs, table, state, run.settings, [linear], targets)
+    assert judged == [{"linear": pytest.approx(np.log(6))}]
 
 
 def test_words_and_pictures_are_explained(run: Run, album: Path, tmp_path: Path) -> None:
