@@ -6,7 +6,7 @@ all modules and styles, with the two that no browser asks for.
 
 from __future__ import annotations
 
-from nudgenet.page.server import STATIC
+from nudgenet.bundle import STATIC
 
 MOST = 250 * 1024  # bytes
 ELSEWHERE = {

@@ -11,7 +11,6 @@ from nudgenet.bundle import STATIC, NotOurDialect, bundle
 
 _STYLE = re.compile(r'<link rel="stylesheet" href="([\w.-]+)">\n?')
 _SCRIPT = re.compile(r'<script type="module" src="([\w.-]+)"></script>\n?')
-_PRELOAD = re.compile(r'<link rel="modulepreload" href="[\w.-]+">\n?')
 _ICON = re.compile(r'<link rel="icon" href="([\w.-]+)"[^>]*>')
 _TITLE = re.compile(r"<title>.*?</title>")
 _OUTSIDE = re.compile(r'\b(?:src|href)="(?!#|data:)[^"]*"')
@@ -33,7 +32,7 @@ def compose(name: str, content: bytes) -> str:
     # A JSON text may hold whatever a column is called: without `<` it cannot end its element.
     data = content.decode().replace("<", "\\u003c")
     page = _STYLE.sub("", page)
-    page = _PRELOAD.sub("", _SCRIPT.sub("", page))
+    page = _SCRIPT.sub("", page)
     page = _ICON.sub(f'<link rel="icon" href="data:image/svg+xml;base64,{icon}">', page)
     if outside := _OUTSIDE.search(page):
         raise NotOurDialect(f"the page needs another file: {outside[0]}")

@@ -25,6 +25,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from nudgenet.bundle import STATIC, bundle
 from nudgenet.errors import SettingError, UserError
 from nudgenet.page import compare, curves, detail, jobs, live, openings, runs, schema, sources
 from nudgenet.page.context import LARGEST_BODY, Context, NoSuchRun, answer
@@ -34,7 +35,7 @@ from nudgenet.training.stopping import StopSignal, stop_on_signals
 # Every module of the page that has routes: `routes(context) -> list[BaseRoute]`.
 ROUTES: list[ModuleType] = [runs, detail, curves, compare, live, sources, schema, jobs, openings]
 
-STATIC = Path(__file__).parent / "static"
+ENTRY = "main.js"
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 DEFAULT_PORT, PORTS_TO_TRY = 8721, 50
 NICENESS = 10  # of the page beside a training
@@ -65,14 +66,14 @@ def create_app(context: Context, trust: Trust) -> ASGIApp:
 
 
 def files() -> Route:
-    """Our own files, index.html at "/". They are held in memory: a page asks for forty of them at once when it opens.
+    """Our own files, index.html at "/", held in memory; the entry comes with every module that it needs, in one answer.
 
     The browser asks each time whether they have changed, so that an upgrade is seen at once.
     """
     held = {}
     for path in STATIC.iterdir():
         if path.suffix in KINDS:
-            content = path.read_bytes()
+            content = bundle(path.name).encode() if path.name == ENTRY else path.read_bytes()
             held[path.name] = content, f'"{hashlib.sha256(content).hexdigest()[:32]}"', KINDS[path.suffix]
 
     async def give(request: Request) -> Response:
