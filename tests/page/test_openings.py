@@ -168,7 +168,8 @@ def test_an_update_on_a_row_is_torchs_to_the_last_bit(page: Any, kind: str) -> N
             optimizer.state[parameter] = {name: tensor.clone() for name, tensor in memory.items()}
     before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
     batch = Batch(inputs, part.targets[5:6])
-    loss = objective(network(inputs), batch)
+    outputs = network(inputs)
+    loss = objective(outputs, batch)
     raw = torch.autograd.grad(loss, list(network.parameters()))
     for parameter, gradient in zip(network.parameters(), raw, strict=True):
         parameter.grad = torch.empty_like(parameter).copy_(gradient)  # the fused step walks through both side by side
@@ -185,6 +186,13 @@ def test_an_update_on_a_row_is_torchs_to_the_last_bit(page: Any, kind: str) -> N
         found = asked(page, kind, "update", step=step, layer=layer, neuron=neuron, member=member)
         assert found["at"] == {"step": step, "exact": True, "why": "a snapshot"}
         assert found["loss"] == found["loss_before"] == loss.item()
+        assert found["said"]["members"] == outputs.shape[1]
+        if run.task.kind == "regression":
+            assert found["said"]["own"] is None and found["said"]["value"] is not None
+        else:  # at the step before the update, of the network that is trained
+            truth = int(part.targets[5])
+            assert found["said"]["truth"] == run.classes[truth]
+            assert found["said"]["own"] == pytest.approx(outputs[0, member].softmax(0)[truth].item(), rel=1e-5)
         with torch.no_grad():
             assert found["loss_after"] == float(objective(network(inputs), batch))
         update, backward = found["update"], found["backward"]

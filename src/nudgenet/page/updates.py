@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from nudgenet.errors import RunError
 from nudgenet.networks import rebuild
-from nudgenet.networks.anatomy import trained_alike, watch
+from nudgenet.networks.anatomy import num_members, trained_alike, watch
 from nudgenet.networks.pretrained import PretrainedNetwork
 from nudgenet.networks.watched import Knobs, Layer
+from nudgenet.page.answers import answers, truth_of
 from nudgenet.page.context import BadRequest
 from nudgenet.page.neurons import View, neuron_as_json, neuron_of, terms_of, view
 from nudgenet.page.opened import At, Mode, Moment, OpenedRun, own
@@ -104,9 +105,26 @@ def open_updates(
         with raw_gradients(state.network, {name for one in kept for name in one}) as raw:
             done = one_row(state, row, member, opened) if batch == "row" else real(state, opened)
         after = [entries_of(state, *one) for one in chosen]
+    said = said_of(opened, before)
     return [
-        as_json(before, *one, state, at, raw, old, new, done) for one, old, new in zip(chosen, kept, after, strict=True)
+        as_json(before, *one, state, at, raw, old, new, done) | {"said": said}
+        for one, old, new in zip(chosen, kept, after, strict=True)
     ]
+
+
+def said_of(opened: OpenedRun, found: View) -> dict[str, Any]:
+    """What the network that is trained answers on the row before the update, beside the truth.
+
+    value: the number of a regression; own, together: what this member, and the ensemble, give the true class; else None.
+    """
+    answer, target = answers(opened, found.outputs)[0], found.row.target
+    said = {"truth": truth_of(opened, target), "members": num_members(found.outputs)}
+    if opened.run.task.kind == "regression":
+        return said | {"value": float(answer), "own": None, "together": None}
+    if target is None:
+        return said | {"value": None, "own": None, "together": None}
+    truth, own = int(target[0]), found.layers[-1].fired.value[0].double().softmax(dim=0)
+    return said | {"value": None, "own": float(own[truth]), "together": float(answer[truth])}
 
 
 def entries_of(state: State, layer: Layer, neuron: int) -> dict[str, Entries]:
@@ -233,7 +251,7 @@ def as_json(
     after: dict[str, Entries],
     done: Done,
 ) -> dict[str, Any]:
-    """See `open_update`.
+    """See `open_update`, which adds what `said_of` finds.
 
     averaged: a running average of the weights that are trained is what answers, so `forward`, the neuron in the network
         that is trained, is not quite the one that `open_neuron` shows.

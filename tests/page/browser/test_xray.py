@@ -357,6 +357,8 @@ def test_one_update_on_your_own_row_is_pytorchs(page: Page, flowers: Opened) -> 
     panel.get_by_role("button", name="2 Loss").click()
     settled(page)
     assert values(panel.locator(".big"))[0] == pytest.approx(float(loss), rel=1e-5)
+    own = network(flowers.inputs)[0, 0].softmax(0)[int(flowers.target)].detach()
+    assert values(panel.locator("p", has_text="Your row alone"))[0] == pytest.approx(float(own), rel=1e-5)
     panel.get_by_role("button", name="3 Backward").click()
     expect(panel.locator(".links")).to_contain_text("dL/dz")
     pull, slope, through = values(panel.locator(".links"))
@@ -442,6 +444,23 @@ def test_words_differ_for_practitioners_and_numbers_do_not(page: Page) -> None:
     assert values(panel.locator("table.terms")) == numbers
 
 
+def test_choosing_a_neuron_keeps_the_focus(page: Page) -> None:
+    open_run(page, "flowers")
+    panel = page.locator("section.neuron")
+    place = page.locator(".timebar .place").inner_text()
+    panel.get_by_label("Layer", exact=True).focus()
+    page.keyboard.press("ArrowUp")
+    expect(panel.locator("h2")).to_have_text(re.compile(r"Neuron layer 1 \[0\]"))
+    expect(panel.get_by_label("Layer", exact=True)).to_be_focused()
+    panel.get_by_label("Neuron", exact=True).focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowUp")
+    expect(panel.locator("h2")).to_have_text(re.compile(r"Neuron layer 1 \[2\]"))
+    expect(panel.get_by_label("Neuron", exact=True)).to_be_focused()
+    settled(page)
+    assert page.locator(".timebar .place").inner_text() == place, "the arrows moved no time"
+
+
 # Your row.
 
 
@@ -465,6 +484,7 @@ def test_an_edited_row_is_answered_as_by_predict(page: Page, flowers: Opened) ->
     np.testing.assert_allclose(values(panel.locator(".shares")), np.sort(expected)[::-1], rtol=1e-5)
     for line in panel.locator(".diverging li").all():
         assert line.locator("small").inner_text().strip()
+        expect(line.locator("> data")).to_have_text(re.compile(r"^([+−][\d.]+|0) points$"))
     panel.get_by_role("button", name="Undo changes").click()
     expect(panel.get_by_label("size")).to_have_value(re.compile(re.escape(own["size"].rstrip("0"))))
     assert page.evaluate("window.hacked") is None

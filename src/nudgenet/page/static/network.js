@@ -49,7 +49,6 @@ export function mountNetwork(view) {
 		latest = found;
 		members.show(found);
 		tellLayers(store, found);
-		store.set({said: found});
 		drawing.show(found, store.state);
 		replace(answer, answerWords(found));
 		replace(put(closed, {hidden: !found.closed}), found.closed);

@@ -1,6 +1,6 @@
 // One neuron opened: its sum, its kink, and a real update walked through in four steps.
 
-import {append, button, choice, copyable, folded, frame, h, labelled, prefersStill, replace, select} from "./dom.js";
+import {append, button, choice, copyable, folded, frame, h, labelled, prefersStill, put, replace, select} from "./dom.js";
 import {capital, layerName, number, plural, signed} from "./format.js";
 import {term} from "./glossary.js";
 import {kinkName, kinkPlot} from "./kink.js";
@@ -51,7 +51,7 @@ export function mountNeuron(view) {
 		draw();
 	};
 	const showUpdate = (found, state) => {
-		steps.show(found, store.state);
+		steps.show(found);
 		walked = {found, state};
 		if (answered) draw();
 	};
@@ -68,14 +68,19 @@ export function mountNeuron(view) {
 function neuronChooser(store, cleanup) {
 	const element = h("div.controls");
 	const index = h("input", {type: "number", min: 0, step: 1, on: {change: () => store.set({neuron: Number(index.value)})}});
+	let [built, choose] = [];
+	const build = layers => {
+		built = layers;
+		const options = layers.map(({name, neurons}) => [name, `${layerName(name)} (${plural(neurons, "neuron")})`]);
+		choose = select(options, null, name => store.set({layer: name, neuron: 0}));
+		replace(element, labelled("Layer", choose), labelled("Neuron", index));
+	};
 	const show = ({layers, layer, neuron}) => {
 		if (!layers) return;
+		if (layers !== built) build(layers); // else what has the focus keeps it
 		const chosen = layers.find(({name}) => name === layer) ?? layers.at(-1);
-		index.max = chosen.neurons - 1;
-		index.value = neuron ?? 0;
-		const options = layers.map(({name, neurons}) => [name, `${layerName(name)} (${plural(neurons, "neuron")})`]);
-		const choose = select(options, chosen.name, name => store.set({layer: name, neuron: 0}));
-		replace(element, labelled("Layer", choose), labelled("Neuron", index));
+		choose.value = chosen.name;
+		put(index, {max: chosen.neurons - 1, value: neuron ?? 0});
 	};
 	cleanup.on(store, ["layers", "layer", "neuron"], show);
 	show(store.state);
@@ -179,12 +184,13 @@ function stepsView(store) {
 	const code = copyable("", "Copy arithmetic");
 	update.append(folded("The update in Python", code));
 
-	function show(found, state) {
-		const mine = state.batch === "row";
-		for (const view of [backward, update]) view.querySelector(`[value=${state.batch}]`).checked = true;
-		replace(loss, lossWords(found, mine, state.said));
+	function show(found) {
+		const {batch: chosen} = store.state;
+		const mine = chosen === "row";
+		for (const view of [backward, update]) view.querySelector(`[value=${chosen}]`).checked = true;
+		replace(loss, lossWords(found, mine));
 		showBackward(found, mine);
-		showUpdate(found, mine, state);
+		showUpdate(found, mine);
 		code.set(found.python);
 	}
 
@@ -196,14 +202,14 @@ function stepsView(store) {
 		gradients.fill([...rows, bias]);
 	}
 
-	function showUpdate(found, mine, state) {
+	function showUpdate(found, mine) {
 		const {update: nudge} = found;
 		const row = (name, t) => [
 			...[name, {value: t.before, digits: 5}, {value: t.gradient}],
 			...[optional(t.first_moment), optional(t.second_moment), {value: t.step}, {value: t.after, digits: 5}],
 		];
 		changes.fill([...nudge.terms.map(t => row(inWords(t.name), t)), ...(nudge.bias ? [row("bias", nudge.bias)] : [])]);
-		const here = (state.step ?? state.best_step) === found.at.step;
+		const here = (store.state.step ?? store.state.best_step) === found.at.step;
 		replace(how, updateWords(found, mine), !here && h("p.about", `Step ${number(found.at.step)}: ${found.at.why}.`));
 	}
 
@@ -214,7 +220,7 @@ function optional(value) {
 	return value == null ? "" : {value};
 }
 
-function lossWords(found, mine, said) {
+function lossWords(found, mine) {
 	const about = both(
 		["The ", term("loss"), " says how wrong the answer is: 0 would be perfect. Everything that follows makes it smaller."],
 		"L, as the training minimises it: with label smoothing, class weights and all.",
@@ -222,21 +228,16 @@ function lossWords(found, mine, said) {
 	return [
 		h("p.about", about),
 		h("p.big", "loss ", data(found.loss, 4)),
-		h("p", mine ? rowWords(said, found.averaged) : "The mean over the rows of the batch that the training took next."),
+		h("p", mine ? rowWords(found.said) : "The mean over the rows of the batch that the training took next."),
 	];
 }
 
-function rowWords(said, averaged) {
-	if (said?.truth == null) return "Your row alone.";
-	const {truth, outputs, answer, members} = said;
-	const network = averaged ? "The running average of this network" : "This network";
-	const own = outputs.find(({name}) => name === String(truth))?.probability;
-	if (own == null) return ["Your row alone: the truth is ", data(truth), ", the answer ", data(answer.value), "."];
-	const whole = answer.probabilities?.find(one => one.class === truth)?.probability;
+function rowWords({truth, value, own, members, together}) {
+	if (own == null) return ["Your row alone: the truth is ", data(truth), ", the answer ", data(value), "."];
 	return [
-		`Your row alone: the truth is ${truth}. ${network} gives it `,
+		`Your row alone: the truth is ${truth}. This network gives it `,
 		data(own),
-		members > 1 && whole !== undefined && [`, all ${number(members)} together `, data(whole)],
+		members > 1 && [`, all ${number(members)} together `, data(together)],
 		both(". Being sure and right costs nothing, being sure and wrong costs much.", ". −ln p of the true class, averaged over the networks."),
 	];
 }

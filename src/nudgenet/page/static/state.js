@@ -11,7 +11,7 @@
  *   member      of the ensemble, from 0       layer, neuron  the one that is opened, or null
  *   stage, batch   of the walk through an update                    detail "beginner" | "practitioner"
  *   gone        whether the run's rows cannot be read any more
- *   at          of the last answer            said, layers   the network's last answer, what can be opened
+ *   at          of the last answer            layers         what can be opened
  */
 export function createStore(initial) {
 	const listeners = new Set();
