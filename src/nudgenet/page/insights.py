@@ -328,7 +328,7 @@ def attention(opened: OpenedRun, moment: Moment, row: Row) -> dict[str, Any]:
     words, note = words_looked_at(opened, network, row, len(maps[0][0]))
     most = int((MOST_LOOKS / sum(len(heads) for heads in maps)) ** 0.5)
     if len(words) > most:
-        note = f"{note} The first {most:,} of {len(words):,} are shown.".strip()
+        note = f"{note} The first {most:,} of {len(words):,} words are shown.".strip()
         words, maps = words[:most], [heads[:, :most, :most] for heads in maps]
     return {
         "at": at_of(moment.at),

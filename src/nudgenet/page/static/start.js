@@ -7,7 +7,7 @@ import {explained} from "./glossary.js";
 import {createCleanup} from "./state.js";
 
 const LOOK_AGAIN_MS = 400;
-const OVER = new Set(["failed", "stopped"]);
+const OVER = new Set(["done", "failed", "stopped"]);
 
 export async function mountStart(container, app) {
 	const cleanup = createCleanup();
@@ -110,7 +110,10 @@ async function drawTarget(container, wish, changed) {
 	container.hidden = false;
 	const show = (...content) => replace(container, h("h2", "2. What is to be predicted?"), content);
 	show(h("p.soft", "Reading …"));
-	const answer = await get(withQuery("peek", {path: wish.source})).catch(problem);
+	const path = wish.source;
+	wish.target = null;
+	const answer = await get(withQuery("peek", {path})).catch(problem);
+	if (path !== wish.source) return; // another file was chosen meanwhile
 	if (answer instanceof Node) return show(answer);
 	wish.target = answer.target_guess ?? null;
 	const choose = name => {
@@ -135,9 +138,8 @@ async function drawForm(container, wish, changed, app, cleanup) {
 		else wish.settings[name] = value;
 		changed();
 	};
-	const hidden = new Set(["target"]); // asked above
 	const fields = wanted => wanted.map(one => settingField(one, value => set(one.name, value)));
-	const asked = groups.map(group => ({...group, fields: group.fields.filter(({name}) => !hidden.has(name))}));
+	const asked = groups.map(group => ({...group, fields: group.fields.filter(({name}) => name !== "target")})); // asked above
 	const basic = asked.flatMap(group => group.fields).filter(one => one.basic);
 	const rest = asked.map(({title, fields: all}) => [title, all.filter(one => !one.basic)]).filter(([, all]) => all.length);
 	const name = h("input", {type: "text", on: {input: () => ((wish.name = name.value.trim()), changed())}});
@@ -189,7 +191,7 @@ function numeric({minimum, maximum}, step, standard, set) {
 
 function drawGo(container, {wish, line, wrong, app, cleanup}) {
 	const state = h("p.soft", {role: "status"});
-	const start = explained(button("Go", begin, {class: "primary large"}), "Starts the training in a process of its own; it goes on when this page is closed.");
+	const start = explained(button("Go", begin, {class: "primary large"}), "It is trained until “nudge page” ends, whether this tab is open or closed.");
 	append(container, h("h2", "4. Go"), h("p.note", "This line in a terminal does the same:"), line, wrong.element, start, state);
 
 	async function begin() {
@@ -210,7 +212,7 @@ function drawGo(container, {wish, line, wrong, app, cleanup}) {
 		while (!cleanup.ended) {
 			const answer = await get(`jobs/${piece(job)}`);
 			if (answer.run) return app.open(`#/run/${piece(answer.run)}`);
-			if (OVER.has(answer.state) || answer.state === "done") {
+			if (OVER.has(answer.state)) {
 				start.disabled = false;
 				replace(state, problem(answer.line || `It ${answer.state}.`));
 				return null;
