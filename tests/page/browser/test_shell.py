@@ -260,6 +260,12 @@ def test_runs_are_compared(page: Page) -> None:
     expect(page.get_by_role("heading", name="2 runs side by side")).to_be_visible()
     stage = page.locator(".chart .stage")
     expect(stage).to_have_attribute("aria-label", re.compile("flowers-wide: from"))
+    stage.focus()
+    page.keyboard.press("+")
+    expect(page.get_by_role("button", name="Show all")).to_be_visible()
+    page.get_by_label("Show", exact=True).select_option("accuracy")  # finer points of the losses are none of it
+    expect(stage).to_have_attribute("aria-label", re.compile("accuracy"))
+    expect(page.get_by_role("button", name="Show all")).to_be_hidden()
     differences = page.get_by_role("table", name="Settings that differ")
     expect(differences.get_by_role("row", name=re.compile("^width"))).to_contain_text("64")
     expect(page.locator(".tests")).to_contain_text("95% interval")

@@ -70,7 +70,7 @@ async function ask(method, path, body, signal = null) {
 }
 
 /** A WebSocket under /api/ that speaks JSON: `socket(path, {open, message, close})` -> {send(object), close()}. */
-export function socket(path, {open = () => {}, message = () => {}, close = () => {}} = {}) {
+export function socket(path, {open, message, close}) {
 	const connection = new WebSocket(address(path).replace(/^http/, "ws"));
 	Object.assign(connection, {onopen: open, onclose: close, onmessage: event => message(JSON.parse(event.data))});
 	return {

@@ -20,7 +20,7 @@ export function mountBoundary(view) {
 	};
 	let latest = null;
 	const drawing = picture("Decision boundary", 320, (context, width, height) => latest && paintMap(context, width, height, {...latest, own: own()}), cleanup);
-	const own = () => [chosen.x, chosen.y].map(name => Number.parseFloat(store.state.cells?.[name]));
+	const own = () => [chosen.x, chosen.y].map(name => parseFloat(store.state.cells?.[name]));
 	const axes = {x: h("p.axis-name"), y: h("p.axis-name")};
 	const words = h("p.small.soft");
 	const numbers = lazily("The same as a table", () => latest && coarse(latest, chosen));

@@ -22,7 +22,7 @@ const EMPTY = {series: [], levels: [], marks: [], regions: [], cursor: null, kin
  *   cursor   step or null      kind   "linear" | "log"     smoothing  0 to below 1
  *   unit     {name: "epoch", divide: steps per epoch}: x is always in steps
  */
-export function createChart({title, low = false, finer = null, onPick = null, format = number}) {
+export function createChart({title, low, finer, onPick}) {
 	const base = h("canvas", {"aria-hidden": "true"});
 	const overlay = h("canvas", {"aria-hidden": "true"});
 	const readout = h("div.readout", {hidden: true, "aria-hidden": "true"});
@@ -31,7 +31,7 @@ export function createChart({title, low = false, finer = null, onPick = null, fo
 	const legend = h("ul.legend");
 	const thinned = h("span");
 	const reset = button("Show all", () => setWindow(null), {class: "link", hidden: true});
-	const numbers = lazily("The numbers", () => numbersTable(`${title}, each ${model.unit.name}`, shown, model.unit, format));
+	const numbers = lazily("The numbers", () => numbersTable(`${title}, each ${model.unit.name}`, shown, model.unit));
 	const element = h(low ? "div.chart.low" : "div.chart", legend, stage, help, h("div.below", thinned, reset), numbers.element);
 
 	let model = EMPTY;
@@ -63,8 +63,8 @@ export function createChart({title, low = false, finer = null, onPick = null, fo
 		const coarse = model.series.filter(({total, x}) => total > x.length);
 		if (!part || !finer || !coarse.length) return;
 		const [from, to, asked] = [Math.floor(part[0]), Math.ceil(part[1]), part];
-		const found = await finer(coarse, from, to);
-		if (part !== asked) return; // it was moved on meanwhile
+		const found = await finer(coarse, from, to).catch(error => replace(thinned, error.message) && null);
+		if (!found || part !== asked) return; // it was moved on meanwhile
 		fine = {from, to, found};
 		arrange();
 		paintSoon();
@@ -77,7 +77,7 @@ export function createChart({title, low = false, finer = null, onPick = null, fo
 			const points = more ? mergeWindow(one, more, fine.from, fine.to) : one;
 			const smoothed = one.smoothed !== false && model.smoothing > 0;
 			const counts = {total: (more ?? one).total, given: (more ?? one).x.length};
-			return {width: 2, dash: [], ...one, ...points, ...counts, smooth: smoothed && smooth(points.x, points.y, model.smoothing)};
+			return {width: 2, dash: [], format: number, ...one, ...points, ...counts, smooth: smoothed && smooth(points.x, points.y, model.smoothing)};
 		});
 		describe();
 	}
@@ -143,8 +143,7 @@ export function createChart({title, low = false, finer = null, onPick = null, fo
 		readout.hidden = hovered === null || found.length === 0 || drag !== null;
 		if (readout.hidden) return;
 		const ordered = shown.map(one => found.find(reading => reading.one === one)).filter(Boolean);
-		const line = ({one, y}) =>
-			h("span", h("i", {style: {color: "inherit"}}, swatch(one, paint.of(one.colour), 16), ` ${one.label}`), (one.format ?? format)(y));
+		const line = ({one, y}) => h("span", h("i", {style: {color: "inherit"}}, swatch(one, paint.of(one.colour), 16), ` ${one.label}`), one.format(y));
 		const hidden = ordered.length - LISTED;
 		replace(readout, h("b", position(at)), ordered.slice(0, LISTED).map(line), hidden > 0 && h("span", `and ${hidden} more`));
 		const wide = readout.offsetWidth;
@@ -165,7 +164,7 @@ export function createChart({title, low = false, finer = null, onPick = null, fo
 	}
 
 	function describe() {
-		stage.setAttribute("aria-label", summary(title, {...model, series: shown}, format));
+		stage.setAttribute("aria-label", summary(title, {...model, series: shown}));
 		const keys = shown.map(one => h("li", swatch(one, `var(${one.colour})`), one.label));
 		replace(legend, keys);
 		const [most] = shown.filter(({total, given}) => total > given).sort((a, b) => b.total - a.total);
@@ -227,7 +226,7 @@ export function createChart({title, low = false, finer = null, onPick = null, fo
 		const index = nearest(places, hovered ?? model.cursor ?? from) + direction;
 		hovered = places[Math.min(places.length - 1, Math.max(0, index))];
 		paintOver();
-		const said = readings(hovered).map(({one, y}) => `${one.label} ${(one.format ?? format)(y)}`);
+		const said = readings(hovered).map(({one, y}) => `${one.label} ${one.format(y)}`);
 		announce(`${position(hovered)}: ${said.join(", ")}`);
 	}
 
@@ -296,28 +295,27 @@ export function swatch(one, colour, width = 26) {
 	return s("svg", {width, height: 12, "aria-hidden": "true"}, line);
 }
 
-/** What a chart shows, in words. Pure. */
-export function summary(title, model, format = number) {
+/** What a chart shows, in words. */
+function summary(title, model) {
 	const {name, divide} = model.unit;
 	const at = step => `${name} ${number(step / divide)}`;
 	const lines = model.series.map(one => {
-		const say = one.format ?? format;
 		const known = one.y.map((y, index) => [one.x[index], y]).filter(([, y]) => Number.isFinite(y));
 		if (!known.length) return `${one.label}: nothing yet`;
-		const place = ([step, value]) => `${say(value)} at ${at(step)}`;
+		const place = ([step, value]) => `${one.format(value)} at ${at(step)}`;
 		const lowest = known.reduce((a, b) => (b[1] < a[1] ? b : a));
 		const highest = known.reduce((a, b) => (b[1] > a[1] ? b : a));
 		return `${one.label}: from ${place(known[0])} to ${place(known.at(-1))}; lowest ${place(lowest)}, highest ${place(highest)}`;
 	});
-	const levels = model.levels.map(({label, y}) => `${label}: ${format(y)}`);
+	const levels = model.levels.map(({label, y}) => `${label}: ${number(y)}`);
 	const places = [...model.marks.map(({label, x}) => `${label} at ${at(x)}`), ...model.regions.map(({label}) => label)];
 	return [`${title} by ${name}`, ...lines, ...places, ...levels].join(". ");
 }
 
-function numbersTable(caption, series, unit, format) {
+function numbersTable(caption, series, unit) {
 	const kept = series.map(one => thin(one, ROWS));
 	const places = [...new Set(kept.flatMap(({x}) => x))].sort((a, b) => a - b).slice(0, ROWS * 2);
-	const columns = kept.map(({x, y}, at) => new Map(x.map((step, index) => [step, (series[at].format ?? format)(y[index])])));
+	const columns = kept.map(({x, y}, at) => new Map(x.map((step, index) => [step, series[at].format(y[index])])));
 	const rows = places.map(x => [number(x / unit.divide), ...columns.map(column => column.get(x) ?? "")]);
 	return table(caption, [unit.name, ...series.map(({label}) => label)], rows, {numeric: [...Array(series.length + 1).keys()]});
 }

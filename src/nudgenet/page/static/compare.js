@@ -2,7 +2,7 @@
 
 import {get, ofRun, piece} from "./api.js";
 import {createChart, swatch} from "./chart.js";
-import {append, frame, h, labelled, problem, replace, s, select, shareSlider, table, tick} from "./dom.js";
+import {append, complaint, frame, h, labelled, problem, replace, s, select, shareSlider, table, tick} from "./dom.js";
 import {ABSENT, METRICS, metricLabel, number, plural, score, settingText} from "./format.js";
 import {term} from "./glossary.js";
 import {verdictBadge} from "./runs.js";
@@ -10,6 +10,7 @@ import {makeScale, padded} from "./scales.js";
 import {createCleanup} from "./state.js";
 
 const POINTS = 800;
+const NOTHING = {x: [], y: [], total: 0};
 // Kinds of lines: told apart by their dashes, too.
 const LOOKS = [
 	{colour: "--line-1", dash: []},
@@ -46,7 +47,8 @@ async function curvesPanel(panel, runs, app, cleanup) {
 	const metrics = [...new Set(runs.map(run => run.metric?.name).filter(Boolean))];
 	const controls = h("div.controls");
 	const chart = createChart({title: "Validation loss", finer});
-	append(panel, controls, chart.element);
+	const wrong = complaint();
+	append(panel, controls, wrong.element, chart.element);
 	cleanup.add(chart.destroy);
 	cleanup.on(app.preferences, ["dark"], chart.redraw);
 	const held = new Map(); // run's name and line -> promise of its points
@@ -54,8 +56,9 @@ async function curvesPanel(panel, runs, app, cleanup) {
 
 	/** A line of a run over epochs, so that runs of unlike batch sizes lie over each other. */
 	async function fetchLine(run, from = null, to = null) {
-		const {series} = await get(ofRun(run, "series", {names: line(), x: "epoch", points: POINTS, from, to}));
-		return series[line()] ?? {x: [], y: [], total: 0};
+		const name = line();
+		const {series} = await get(ofRun(run, "series", {names: name, x: "epoch", points: POINTS, from, to}));
+		return series[name] ?? NOTHING;
 	}
 
 	async function finer(lines, from, to) {
@@ -64,10 +67,16 @@ async function curvesPanel(panel, runs, app, cleanup) {
 
 	async function draw() {
 		const shown = line();
+		wrong.say();
 		const wanted = runs.map(({name}) => {
 			const key = `${name}/${shown}`;
 			if (!held.has(key)) held.set(key, fetchLine(name));
-			return held.get(key);
+			return held.get(key).catch(error => {
+				if (error.status === 400) return NOTHING; // it has no such line
+				held.delete(key);
+				wrong.say(error.message);
+				return NOTHING;
+			});
 		});
 		const lines = await Promise.all(wanted);
 		if (shown !== line() || cleanup.ended) return;
@@ -79,6 +88,7 @@ async function curvesPanel(panel, runs, app, cleanup) {
 
 	const set = values => {
 		Object.assign(view, values);
+		if (values.metric || values.part) chart.setWindow(null); // its finer points are of the line before
 		draw();
 	};
 	const choices = [["loss", "Loss"], ...metrics.map(name => [name, metricLabel(name)])];

@@ -109,7 +109,7 @@ export function mountCurves(container, run, store, cleanup, toTries) {
 	function levels() {
 		const {metric, key} = subject() ?? {};
 		const wanted = metric ?? (key === "loss" && lossIsLogLoss(run) ? "log_loss" : null);
-		return Object.entries(known.baselines ?? {})
+		return Object.entries(known.baselines)
 			.filter(([, scores]) => Number.isFinite(scores?.[wanted]))
 			.map(([model, scores]) => ({label: `${MODELS[model] ?? model} ${score(wanted, scores[wanted])}`, y: scores[wanted]}));
 	}

@@ -97,7 +97,7 @@ export function lazily(title, make) {
 }
 
 export function button(label, onClick, attributes = {}) {
-	return h("button", {type: "button", ...attributes, on: {click: onClick, ...attributes.on}}, label);
+	return h("button", {type: "button", ...attributes, on: {click: onClick}}, label);
 }
 
 let nextId = 0;
@@ -150,7 +150,7 @@ export function shareSlider(words, value, onInput) {
  * A short message at the bottom of the page; with `label` and `action` also a button, such as Undo.
  * It stays while the mouse or the focus is on it. Returns a function that takes it away.
  */
-export function toast(text, {label = "", action = null, seconds = 8, bad = false} = {}) {
+export function toast(text, {label, action, seconds = 8, bad} = {}) {
 	const holder = document.getElementById("toasts");
 	let timer = 0;
 	const stay = () => clearTimeout(timer);

@@ -2,10 +2,10 @@
 // answer, and the training items that excite a neuron most.
 
 import {get, isExported, itemAddress, ofRun} from "./api.js";
-import {button, frame, h, prefersStill, put, replace, s} from "./dom.js";
+import {append, button, frame, h, prefersStill, put, replace, s} from "./dom.js";
 import {layerName, number, percent, plural, shortened} from "./format.js";
 import {ask, data, panel} from "./panel.js";
-import {rowName, rowsTable, shareBar} from "./row.js";
+import {cellText, rowName, rowsTable, shareBar} from "./row.js";
 
 const WORST = 10;
 
@@ -22,7 +22,7 @@ function mountMistakes(view) {
 	let cell = null; // {truth, answer} of the chosen cell
 	const {element, follow} = panel(view, "Errors", "wide errors", h("div.two", matrix, h("div", heading, back, list)));
 
-	view.cleanup.on(view.store, ["gone"], ({gone}) => (element.hidden = Boolean(gone))); // without rows there are none to tell
+	view.cleanup.on(view.store, ["gone"], ({gone}) => (element.hidden = gone)); // without rows there are none to tell
 	const narrow = chosen => {
 		cell = chosen;
 		back.hidden = !cell;
@@ -54,10 +54,9 @@ function goTo(name) {
 	place.scrollIntoView({block: "start", behavior: prefersStill() ? "auto" : "smooth"});
 }
 
-function showMatrix(place, {classes, matrix, part}, chosen, narrow) {
+function showMatrix(place, {classes, matrix, part, in_part: all}, chosen, narrow) {
 	const most = Math.max(1, ...matrix.flat());
-	const built = place.firstElementChild?.dataset.classes;
-	if (built !== JSON.stringify(classes)) buildMatrix(place, classes, part, narrow);
+	if (!place.firstChild) buildMatrix(place, classes, part, narrow);
 	const buttons = [...place.querySelectorAll("td button")];
 	matrix.flat().forEach((count, index) => {
 		const [truth, answer] = [classes[Math.floor(index / classes.length)], classes[index % classes.length]];
@@ -72,7 +71,8 @@ function showMatrix(place, {classes, matrix, part}, chosen, narrow) {
 	const sum = counts => counts.reduce((all, count) => all + count, 0);
 	const [total, right] = [sum(matrix.flat()), sum(matrix.map((row, index) => row[index]))];
 	const share = percent(total ? right / total : null);
-	replace(place.lastElementChild, `${number(right)} of ${plural(total, `${part} row`)} right (${share}). A cell lists its rows.`);
+	const rows = plural(total, `${all > total ? "evenly chosen " : ""}${part} row`);
+	replace(place.lastElementChild, `${number(right)} of ${rows} right (${share}). A cell lists its rows.`);
 }
 
 function buildMatrix(place, classes, part, narrow) {
@@ -85,7 +85,7 @@ function buildMatrix(place, classes, part, narrow) {
 	const heads = classes.map(name => h("th", {scope: "col"}, shortened(name, 12)));
 	const head = h("tr", h("th.corner", {scope: "col"}, "truth ↓ answer →"), heads);
 	const grid = h("table.confusion", h("caption.unseen", `Confusion matrix of the ${part} part`), h("thead", head), h("tbody", body));
-	replace(place, put(frame("Confusion matrix", grid), {data: {classes: JSON.stringify(classes)}}), h("p.small.soft"));
+	append(place, frame("Confusion matrix", grid), h("p.small.soft"));
 }
 
 /** Of a regression: truth against answer, the diagonal being right. */
@@ -147,7 +147,7 @@ function itemCard(run, {index, fired, cells, truth, part}, choose) {
 		isText ? "article.item.words" : "article.item",
 		media,
 		h("p", isExported() ? name : button(name, () => choose({part, index}), {class: "link"}), " fires ", data(fired)),
-		truth != null && h("p.small.soft", `truth: ${typeof truth === "number" ? number(truth) : shortened(truth, 30)}`),
+		truth != null && h("p.small.soft", `truth: ${cellText(truth)}`),
 		run.media !== "image" && h("dl", pairs),
 	);
 }

@@ -34,9 +34,10 @@ export function mountForks(container, run, curves, cleanup) {
 	}
 
 	async function fork(setting, value, label) {
-		const one = {label, name: null, state: "starting", line: ""};
+		const one = {label, name: null, state: "starting", line: "", missed: 0};
 		forks.push(one);
 		draw();
+		container.firstChild.focus(); // its button cannot be pressed any more
 		try {
 			Object.assign(one, await post(ofRun(run.name, "fork"), {setting, value}));
 			follow(one);
@@ -48,20 +49,19 @@ export function mountForks(container, run, curves, cleanup) {
 	}
 
 	async function follow(one) {
+		const again = () => setTimeout(() => cleanup.ended || follow(one), LOOK_AGAIN_MS);
 		try {
+			if (document.hidden) return again();
 			const {state, line} = await get(`jobs/${piece(one.job)}`);
 			Object.assign(one, {state, line});
 			await look(one);
 		} catch (error) {
 			one.line = error.message;
-			one.missed = (one.missed ?? 0) + 1;
+			one.missed += 1;
 		}
 		if (cleanup.ended) return;
 		drawForks();
-		if (!OVER.has(one.state) && (one.missed ?? 0) < 10) {
-			const timer = setTimeout(() => follow(one), LOOK_AGAIN_MS);
-			cleanup.add(() => clearTimeout(timer));
-		}
+		if (!OVER.has(one.state) && one.missed < 10) again();
 	}
 
 	/** Its curve by now; its folder comes a moment after its process. */
@@ -84,7 +84,10 @@ export function mountForks(container, run, curves, cleanup) {
 			return h("li", h("strong", label), " ", far, name && links, state === "failed" && h("p.small", line));
 		});
 		const note = h("li.note", "These are ", term("fork", "forks"), ": judge them by their validation curves above. Their test rows stay unread.");
+		const all = () => [...list.querySelectorAll("a")];
+		const at = all().indexOf(document.activeElement);
 		replace(list, items, items.length > 0 && note);
+		all()[at]?.focus();
 	}
 
 	draw();

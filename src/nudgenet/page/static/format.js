@@ -1,16 +1,16 @@
 // How numbers, times, scores and verdicts are said: the page's twin of report/wording.py. Pure: no DOM.
 
 export const ABSENT = "–";
-const MINUS = "−";
+const DAY = {day: "numeric", month: "long", year: "numeric"};
 
 export const METRICS = {
-	accuracy: {label: "accuracy", higher: true, share: true},
-	auc: {label: "AUC", higher: true, decimals: 3},
-	f1: {label: "F1", higher: true, decimals: 3},
-	log_loss: {label: "log loss", higher: false},
-	rmse: {label: "RMSE", higher: false},
-	mae: {label: "mean error", higher: false},
-	r2: {label: "R²", higher: true, decimals: 3},
+	accuracy: {label: "accuracy", share: true},
+	auc: {label: "AUC", decimals: 3},
+	f1: {label: "F1", decimals: 3},
+	log_loss: {label: "log loss", lower: true}, // is better
+	rmse: {label: "RMSE", lower: true},
+	mae: {label: "mean error", lower: true},
+	r2: {label: "R²", decimals: 3},
 };
 
 /** state -> sign, words and tone of a verdict; sign and words say it without colour. */
@@ -50,14 +50,14 @@ export function local(value, decimals) {
 	return value.toLocaleString("en-GB", {minimumFractionDigits: decimals, maximumFractionDigits: decimals});
 }
 
-function fixed(value, decimals = 3) {
+function fixed(value, decimals) {
 	if (!Number.isFinite(value)) return number(value);
 	const text = local(value, decimals);
 	return minus(/[1-9]/.test(text) ? text : text.replace("-", ""));
 }
 
-export function signed(value, digits = 3) {
-	const text = number(value, digits);
+export function signed(value) {
+	const text = number(value);
 	return value > 0 && value < Infinity ? `+${text}` : text;
 }
 
@@ -99,17 +99,17 @@ export function ago(moment, now = Date.now()) {
 	if (seconds < 3570) return `${plural(Math.max(1, Math.round(seconds / 60)), "minute")} ago`;
 	if (seconds < 86_000) return `${plural(Math.round(seconds / 3600), "hour")} ago`;
 	if (seconds < 30 * 86_400) return `${plural(Math.round(seconds / 86_400), "day")} ago`;
-	return new Date(time).toLocaleDateString("en-GB", {day: "numeric", month: "long", year: "numeric"});
+	return new Date(time).toLocaleDateString("en-GB", DAY);
 }
 
 export function when(moment) {
 	const time = Date.parse(moment);
 	if (Number.isNaN(time)) return String(moment ?? ABSENT);
-	return new Date(time).toLocaleString("en-GB", {day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit"});
+	return new Date(time).toLocaleString("en-GB", {...DAY, hour: "2-digit", minute: "2-digit"});
 }
 
-export function plural(count, one, many = `${one}s`) {
-	return `${number(count)} ${count === 1 ? one : many}`;
+export function plural(count, one) {
+	return `${number(count)} ${one}${count === 1 ? "" : "s"}`;
 }
 
 export function bytes(size) {
@@ -158,5 +158,5 @@ export function capital(text) {
 }
 
 function minus(text) {
-	return String(text).replace(/-/g, MINUS);
+	return String(text).replaceAll("-", "−");
 }

@@ -11,18 +11,20 @@ export function mountHealth(container, run, store, cleanup) {
 	const place = h("div.health", h("p.soft", "Looking …"));
 	const trends = new Map(); // layer -> [[step, update ratio]]
 	let latest = null;
+	let turn = 0; // only the last question's answer is shown
 	container.append(place);
 
 	const lookAt = step => get(ofRun(run.name, "health", {step}));
 
 	async function refresh() {
+		const mine = (turn += 1);
 		try {
 			const answer = await lookAt(store.state.step);
-			if (cleanup.ended) return;
+			if (cleanup.ended || mine !== turn) return;
 			show(answer);
 			await fetchTrend(answer.steps ?? []);
 		} catch (error) {
-			if (!cleanup.ended) replace(place, h("p.soft", error.message));
+			if (!cleanup.ended && mine === turn) replace(place, h("p.soft", error.message));
 		}
 	}
 
@@ -66,7 +68,7 @@ export function mountHealth(container, run, store, cleanup) {
 			place,
 			words,
 			store.state.detail === "beginner" && !ill.length
-				? put(folded("The figures of each layer", figures, at), {open: place.querySelector("details")?.open ?? false})
+				? put(folded("The figures of each layer", figures, at), {open: place.querySelector("details")?.open})
 				: [figures, at],
 		);
 	}

@@ -1,9 +1,9 @@
 // What a network looks for: its first layer's filters, and a transformer's attention.
 
-import {button, h, lazily, put, replace, select, table} from "./dom.js";
+import {append, button, h, lazily, prose, put, replace, select, table} from "./dom.js";
 import {number, plural, shortened} from "./format.js";
 import {heatMap, paintFilter} from "./maps.js";
-import {data, onTheme, panel} from "./panel.js";
+import {ask, data, onTheme, panel} from "./panel.js";
 
 const MOST_FILTERS = 64;
 
@@ -12,10 +12,15 @@ export function mountFilters(view) {
 	let latest = null;
 	const numbers = lazily("The numbers as a table", () => latest && numbersOf(latest));
 	const about = ["What each neuron of the first layer listens to: ", h("b", "blue adds"), ", ", h("b", "orange takes away"), ", pale is ignored."];
-	const {follow} = panel(view, "First-layer filters", "filters", h("p.about", about), place, numbers.element);
+	const {element, follow} = panel(view, "First-layer filters", "filters", h("p.about", about), place, numbers.element);
 	const open = (layer, neuron) => view.store.set({layer, neuron});
 	const paint = () => latest && (latest.kind === "images" ? showImages : showColumns)(place, latest, open);
-	follow(["step", "mode", "member"], "filters", found => {
+	const question = (state, signal) =>
+		ask("filters", state, signal).catch(error => {
+			element.hidden = error.message.includes("no weights"); // at any step: it hears waves
+			throw error;
+		});
+	follow(["step", "mode", "member"], question, found => {
 		latest = found;
 		paint();
 		numbers.changed();
@@ -32,17 +37,20 @@ function showColumns(place, {filters, layer}, open) {
 		place.dataset.shape = `${columns} ${shown.length}`;
 		const height = `${Math.max(90, Math.min(360, 9 * shown.length))}px`;
 		const names = columns.map((name, at) => h("span", {style: {"flex-grow": shown[0].values[at].length ?? 1}}, shortened(name, 16)));
-		replace(place, h("canvas.heat", {role: "img", style: {height}, on: {click: choose}}), h("div.heat-names", {"aria-hidden": "true"}, names));
+		replace(place, h("canvas.heat", {role: "img", style: {height}}), h("div.heat-names", {"aria-hidden": "true"}, names));
 	}
 	const words = `Heat map: ${plural(shown.length, "neuron")} of layer 1 by ${plural(columns.length, "column")}. The table below has the numbers.`;
 	const values = shown.map(filter => filter.values.flat());
-	heatMap(put(place.firstElementChild, {"aria-label": words}), values);
+	const canvas = put(place.firstElementChild, {"aria-label": words});
+	canvas.onclick = choose; // among the neurons that it shows now
+	heatMap(canvas, values);
 }
 
 function showImages(place, {filters, layer}, open) {
 	const shown = filters.slice(0, MOST_FILTERS);
-	if (place.dataset.shape !== `${shown.length}`) {
-		place.dataset.shape = shown.length;
+	const shape = shown.map(({index}) => index).join();
+	if (place.dataset.shape !== shape) {
+		place.dataset.shape = shape;
 		const filter = ({index}) => {
 			const words = {"aria-label": `Filter ${index}`}; // inside a pretrained network no neuron is opened
 			return layer ? button(h("canvas"), () => open(layer, index), {class: "quiet", ...words}) : h("canvas", {role: "img", ...words});
@@ -96,8 +104,8 @@ export function mountAttention(view) {
 	};
 	follow(["step", "mode", "row", "member"], "attention", found => {
 		latest = found;
-		replace(note, found.note);
-		replace(controls, pick("layer", found.layers), pick("head", found.layers[0]?.heads ?? []));
+		replace(note, prose(found.note));
+		if (!controls.firstChild) append(controls, pick("layer", found.layers), pick("head", found.layers[0]?.heads ?? [])); // once: they keep the focus
 		for (const place of [words, down]) {
 			const spans = found.words.map(word => h("span", shortened(word, 14)));
 			replace(place, spans);

@@ -50,12 +50,11 @@ async function start() {
 	let first = true;
 
 	async function show() {
-		turn += 1;
-		const mine = turn;
+		const mine = (turn += 1);
 		const asked = parseAddress(location.hash);
 		const {view, names} = only === null || asked.view === "words" ? asked : {view: "run", names: [only]};
 		const known = VIEWS[view] ?? VIEWS[""];
-		if (end) end();
+		end?.();
 		end = null;
 		showNavigation(asked.view);
 		document.title = `${names.join(", ") || known.title} · nudgenet`;

@@ -60,7 +60,7 @@ function imageOf(rows, columns, pixelOf) {
  * grid: rows from low to high y; of two classes the probability of the second, of more a list, else a number.
  * x, y: their ranges, from the first to the last of each. points: [{x, y, truth, part}]; own: [x, y] or null.
  */
-export function paintMap(context, width, height, {grid, classes, x, y, points, own = null}) {
+export function paintMap(context, width, height, {grid, classes, x, y, points, own}) {
 	const [rows, columns] = [grid.length, grid[0].length];
 	const values = classes ? [0, 1] : grid.flat().filter(value => value !== null);
 	const [low, high] = [Math.min(...values), Math.max(...values)];
@@ -185,8 +185,8 @@ function drawCross(context, x, y) {
 }
 
 /** A heat map of signed values on a canvas element: blue above zero, orange below, paper at zero. */
-export function heatMap(canvas, values, most = null) {
-	const largest = most ?? Math.max(1e-12, ...values.map(row => Math.max(...row.map(Math.abs))));
+export function heatMap(canvas, values) {
+	const largest = Math.max(1e-12, ...values.map(row => Math.max(...row.map(Math.abs))));
 	const [paper, up, down] = ["--raised", "--positive", "--negative"].map(rgb);
 	show(canvas, values, value => blend(paper, value < 0 ? down : up, Math.min(1, Math.abs(value) / largest)));
 }

@@ -24,7 +24,7 @@ export function data(value, digits = 3) {
 	return setData(h("data"), value, digits);
 }
 
-export function setData(element, value, digits = 3) {
+function setData(element, value, digits = 3) {
 	const text = number(value === 0 ? 0 : value, digits); // −0 is 0 to people
 	if (element.textContent !== text) element.textContent = text;
 	const full = typeof value === "number" ? value : ABSENT; // as text it tells a float from its neighbours

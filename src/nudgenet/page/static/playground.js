@@ -7,7 +7,7 @@ import {number, plural, shortened} from "./format.js";
 import {term} from "./glossary.js";
 import {kinkName} from "./kink.js";
 import {axisChoices, mapWords, numberColumns, paintMap, picture} from "./maps.js";
-import {data} from "./panel.js";
+import {data, onTheme} from "./panel.js";
 import {createCleanup} from "./state.js";
 
 const SOURCES = Object.entries({spirals: "Spirals", circles: "Circles", moons: "Moons", blobs: "Blobs", run: "Two columns of a run…"});
@@ -223,6 +223,8 @@ function createScreen(wanted, cleanup) {
 	const paint = (context, width, height) => latest && paintMap(context, width, height, {...about, grid: latest.grid});
 	const surface = picture("Decision boundary", 380, paint, cleanup);
 	const chart = createChart({title: "Loss", low: true});
+	cleanup.add(chart.destroy);
+	onTheme(chart.redraw, cleanup);
 	const network = createNetwork();
 	const key = h("p.small.soft");
 	const numbers = lazily("The weights as a table", () => latest && weights(latest));

@@ -14,7 +14,7 @@ export function paints(element) {
 
 /** A canvas of this size in CSS pixels, sharp on dense screens, wiped; its context. */
 export function prepared(canvas, width, height) {
-	const dense = window.devicePixelRatio || 1;
+	const dense = devicePixelRatio || 1;
 	const [wide, high] = [Math.round(width * dense), Math.round(height * dense)];
 	if (canvas.width !== wide || canvas.height !== high) Object.assign(canvas, {width: wide, height: high});
 	const context = canvas.getContext("2d");
@@ -90,7 +90,7 @@ export function paintRegionLabel(context, {left, right, top, sx}, {label, from, 
 }
 
 /** A line with gaps where a value is missing; a point without neighbours is a dot, as a line it would not be seen. */
-export function paintLine(context, {left, right, top, bottom, sx, sy}, {x, y, colour, dash = [], width = 2, alpha = 1}) {
+export function paintLine(context, {left, right, top, bottom, sx, sy}, {x, y, colour, dash, width, alpha}) {
 	const heights = Array.from(y, value => (Number.isFinite(value) ? sy(value) : NaN));
 	const isThere = index => Number.isFinite(heights[index]);
 	const there = [...heights.keys()].filter(isThere);

@@ -35,16 +35,15 @@ export function rowName(row) {
 function rowPicker({run, store, cleanup}) {
 	const parts = PARTS.filter(part => run.parts?.[part] && (part !== "test" || run.state === "done"));
 	const wanted = {part: "validation", sort: "order", from: 0, find: ""};
+	let turn = 0; // only the last question's answer is shown
 	const index = h("input", {type: "number", min: 0, step: 1, value: 0, on: {change: () => pick(Number(index.value))}});
 	const list = h("div.frame");
 	const find = h("input", {type: "search", placeholder: "any text in a cell", on: {input: debounce(() => set({find: find.value, from: 0}), 250)}});
 	const count = () => run.parts?.[wanted.part] ?? 0;
 	const pick = at => store.set({row: {part: wanted.part, index: Math.max(0, Math.min(count() - 1, Math.round(at) || 0))}});
 	const choosePart = part => {
-		Object.assign(wanted, {part, from: 0});
-		index.max = count() - 1;
+		set({part, from: 0});
 		pick(0);
-		load();
 	};
 	const set = change => {
 		Object.assign(wanted, change);
@@ -62,22 +61,26 @@ function rowPicker({run, store, cleanup}) {
 
 	async function load() {
 		if (!more.open || cleanup.ended) return;
-		const asked = {...wanted};
-		const query = {part: asked.part, sort: asked.sort, from: asked.from, count: PER_PAGE, find: asked.find || null, step: store.state.step};
-		try {
-			const found = await get(ofRun(run.name, "rows", query));
-			if (Object.keys(asked).every(key => asked[key] === wanted[key])) showList(found);
-		} catch (error) {
-			replace(list, problem(error));
-		}
+		const mine = (turn += 1);
+		const {step, mode} = store.state;
+		const found = await get(ofRun(run.name, "rows", {...wanted, find: wanted.find || null, count: PER_PAGE, step, mode})).catch(problem);
+		if (mine !== turn) return;
+		if (found instanceof Node) replace(list, found);
+		else showList(found);
 	}
 
 	function showList(found) {
+		const among = found.looked_at < count() ? ` of ${number(found.looked_at)} evenly chosen` : "";
 		const page = (words, from) => button(words, () => set({from}), {disabled: from < 0 || from >= found.total});
 		replace(
 			list,
 			rowsTable(found, row => store.set({row})),
-			h("div.controls", page("‹ Earlier", wanted.from - PER_PAGE), page("Later ›", wanted.from + PER_PAGE), h("span.soft", plural(found.total, "row"))),
+			h(
+				"div.controls",
+				page("‹ Earlier", wanted.from - PER_PAGE),
+				page("Later ›", wanted.from + PER_PAGE),
+				h("span.soft", `${plural(found.total, "row")}${among}`),
+			),
 		);
 	}
 
@@ -90,6 +93,7 @@ function rowPicker({run, store, cleanup}) {
 		index.value = origin.index;
 	};
 	cleanup.on(store, ["row"], showRow);
+	cleanup.on(store, ["step", "mode"], debounce(load, 250));
 	cleanup.on(store, ["gone"], state => {
 		put(rows, {hidden: state.gone});
 		put(gone, {hidden: !state.gone});
@@ -134,7 +138,7 @@ export function rowsTable(found, choose) {
 	return table("Rows", head, rows, {numeric: certain ? [3, 4] : [3], className: "rows"});
 }
 
-function cellText(value) {
+export function cellText(value) {
 	return typeof value === "number" ? number(value) : shortened(value ?? ABSENT, 24);
 }
 
@@ -270,7 +274,7 @@ export function shareBar(share) {
 function inPoints(change) {
 	const points = 100 * change;
 	const text = local(Math.abs(points), Math.abs(points) < 1 ? 2 : 1);
-	return Number(text) ? `${points < 0 ? "−" : "+"}${text}%` : "0%";
+	return Number(text) ? `${points < 0 ? "−" : "+"}${text} points` : "0 points";
 }
 
 /** Which columns made the answer what it is: how much it would change if one column were as usual. */

@@ -8,6 +8,7 @@ import {decisionsPart, baselinesPart, columnsPart, settingsPart, warningsPart} f
 import {mountForks} from "./forks.js";
 import {term} from "./glossary.js";
 import {mountHealth} from "./health.js";
+import {both} from "./panel.js";
 import {verdictBadge} from "./runs.js";
 import {createCleanup, createStore} from "./state.js";
 
@@ -35,12 +36,13 @@ export async function mountRun(container, app, [name]) {
 		best_step: run.best?.step ?? null,
 		live: run.state === "live",
 	});
-	cleanup.add(app.preferences.subscribe(state => store.set({detail: state.detail, dark: state.dark})));
+	cleanup.add(app.preferences.subscribe(now => store.set({detail: now.detail, dark: now.dark})));
 
 	const head = h("div.head");
 	const timeSlot = h("div.time-slot");
-	const curvesPanel = panel("Curves", "How it learned", store);
-	const healthPanel = panel("Health", "Is every layer well?", store);
+	const titled = (...words) => h("section.panel", h("h2", both(...words)));
+	const curvesPanel = titled("How it learned", "Curves");
+	const healthPanel = titled("Is every layer well?", "Health");
 	const tries = h("section.panel.wide", {hidden: true});
 	const xray = h("div.wide.xray");
 	const facts = h("section.panel.wide");
@@ -53,8 +55,7 @@ export async function mountRun(container, app, [name]) {
 	});
 	const health = mountHealth(healthPanel, run, store, cleanup);
 	const forks = mountForks(tries, run, curves, cleanup);
-	drawFacts(facts, run, store);
-	cleanup.on(store, ["detail"], state => drawFacts(facts, state.run, store));
+	drawFacts(facts, run);
 
 	openXray(xray, xrayModule, run, store, cleanup);
 	await curves.refresh().catch(oops);
@@ -63,30 +64,24 @@ export async function mountRun(container, app, [name]) {
 	return cleanup.end;
 }
 
-function panel(practitioner, beginner, store) {
-	const heading = h("h2");
-	const show = () => replace(heading, store.state.detail === "beginner" ? beginner : practitioner);
-	store.subscribe(show);
-	show();
-	return h("section.panel", heading);
-}
-
 /** What is live is followed: curves grow, health changes; when it ends, the whole run is read again. */
 function follow({app, run, store, cleanup, curves, health, forks, head, facts}) {
 	let state = run.state;
-	const reload = debounce(async () => {
+	const read = async () => {
 		if (cleanup.ended) return;
 		Object.assign(run, await get(ofRun(run.name)));
 		store.set({live: run.state === "live", run: {...run}, best_step: run.best?.step ?? null});
 		drawHead(head, run, app);
-		drawFacts(facts, run, store);
+		drawFacts(facts, run);
 		forks.draw();
 		await Promise.all([curves.refresh(), health.refresh()]);
 		announce(`The training of ${run.name} ${run.state === "live" ? "goes on" : "has ended"}`);
-	}, 300);
+	};
+	const reload = debounce(() => read().catch(oops), 300);
 	const every = atMost(() => cleanup.ended || curves.refresh().catch(() => {}), 5000); // the server's word on overfitting and on what is thinned
 	const onMessage = message => {
 		if (message.run !== run.name) return;
+		if (message.error) oops({message: message.error});
 		if (message.epochs?.length || message.batches?.step?.length) {
 			curves.grow(message);
 			const last = message.epochs?.at(-1);
@@ -159,13 +154,12 @@ function headLinks(run, app) {
 	];
 }
 
-function drawFacts(place, run, store) {
+function drawFacts(place, run) {
 	const folds = [...place.querySelectorAll("details")].filter(({open}) => open).map(({dataset}) => dataset.part);
-	const beginner = store.state.detail === "beginner";
 	const parts = [
-		["warnings", beginner ? "Worth a look" : "Warnings", warningsPart(run)],
-		["baselines", beginner ? "Was a network worth it?" : "Baselines", baselinesPart(run)],
-		["decisions", beginner ? "What was chosen for you, and why" : "Decisions", decisionsPart(run)],
+		["warnings", both("Worth a look", "Warnings"), warningsPart(run)],
+		["baselines", both("Was a network worth it?", "Baselines"), baselinesPart(run)],
+		["decisions", both("What was chosen for you, and why", "Decisions"), decisionsPart(run)],
 		["settings", "Settings", settingsPart(run)],
 		["columns", "Columns", columnsPart(run)],
 	].filter(([, , content]) => content);
@@ -173,7 +167,7 @@ function drawFacts(place, run, store) {
 	const knobs = run.summary?.parameters;
 	replace(
 		place,
-		h("h2", beginner ? "Everything else" : "Record"),
+		h("h2", both("Everything else", "Record")),
 		parts.map(([part, title, content]) => put(folded(title, content), {data: {part}, open: folds.includes(part)})),
 		run.command && [h("h3", "Do it again"), h("p.note", again), copyable(run.command)],
 		h("p.small.soft", `Run ${run.name}`, run.created && `, ${when(run.created)}`, ". ", knobs && `${number(knobs)} knobs.`),

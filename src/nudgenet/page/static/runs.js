@@ -34,7 +34,7 @@ function amount(key, head) {
 function goodness(run, part) {
 	const value = run.metric?.[part];
 	if (typeof value !== "number") return -Infinity;
-	return METRICS[run.metric.name]?.higher === false ? -value : value;
+	return METRICS[run.metric.name]?.lower ? -value : value;
 }
 
 /** The runs that hold every word of `wanted` in their name, target, source, note or verdict; "star" asks for stars. */

@@ -16,6 +16,11 @@ export function linearTicks(low, high, count = 5) {
 	return ticks;
 }
 
+/** Its power of ten. */
+function magnitude(value) {
+	return Math.floor(Math.log10(Math.abs(value)) + 1e-9);
+}
+
 function niceStep(rough) {
 	const power = 10 ** Math.floor(Math.log10(rough));
 	const lead = rough / power;
@@ -35,8 +40,8 @@ export function logTicks(low, high, count = 5) {
 	const every = Math.max(1, Math.ceil(decades / count));
 	const leads = decades <= count / 2 ? [1, 2, 5] : [1];
 	const ticks = [];
-	const last = Math.floor(Math.log10(high) + 1e-9);
-	for (let power = Math.floor(Math.log10(low) + 1e-9); power <= last; power += 1) {
+	const last = magnitude(high);
+	for (let power = magnitude(low); power <= last; power += 1) {
 		if (power % every !== 0) continue;
 		for (const lead of leads) {
 			const value = Number(`${lead}e${power}`);
@@ -57,12 +62,10 @@ export function tickText(value, ticks) {
 	const size = Math.max(...ticks.map(Math.abs), Math.abs(value));
 	let text;
 	if (value !== 0 && (size >= 1e6 || size < 1e-3)) {
-		text = value
-			.toExponential(Math.min(6, Math.max(0, Math.floor(Math.log10(Math.abs(value)) + 1e-9) - Math.floor(Math.log10(step) + 1e-9))))
-			.replace("e+", "e");
+		text = value.toExponential(Math.min(6, Math.max(0, magnitude(value) - magnitude(step)))).replace("e+", "e");
 	} else {
-		const here = ticks.length > 1 && isSpread(ticks) ? Math.abs(value) || 1 : step; // log ticks: each its own decimals
-		const decimals = Math.max(0, -Math.floor(Math.log10(here) + 1e-9));
+		const here = ticks.length > 1 && isSpread(ticks) ? value || 1 : step; // log ticks: each its own decimals
+		const decimals = Math.max(0, -magnitude(here));
 		text = local(value, decimals);
 	}
 	return text.replaceAll("-", "−");
@@ -82,7 +85,6 @@ export function makeScale(low, high, from, to, kind = "linear") {
 	const span = end - start || 1;
 	const scale = value => (log && value <= 0 ? NaN : from + ((forward(value) - start) / span) * (to - from));
 	scale.invert = pixel => back(start + ((pixel - from) / (to - from || 1)) * span);
-	scale.log = log;
 	return scale;
 }
 
@@ -101,12 +103,12 @@ export function extent(columns, {from = -Infinity, to = Infinity, positive = fal
 }
 
 /** A range a little wider, so that lines do not lie on the frame; never of zero width. */
-export function padded([low, high], kind = "linear", share = 0.06) {
+export function padded([low, high], kind = "linear") {
 	if (kind === "log" && low > 0) {
-		const factor = high > low ? (high / low) ** share : 2;
+		const factor = high > low ? (high / low) ** 0.06 : 2;
 		return [low / factor, high * factor];
 	}
-	const room = high > low ? share * (high - low) : Math.abs(low) * 0.1 || 1;
+	const room = high > low ? 0.06 * (high - low) : Math.abs(low) * 0.1 || 1;
 	return [low - room, high + room];
 }
 

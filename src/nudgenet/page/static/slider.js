@@ -47,6 +47,7 @@ export function mountSlider(container, run, store, cleanup) {
 
 	/** Without animation it goes from snapshot to snapshot, a second each. */
 	function advance(still) {
+		if (document.hidden) return; // it waits for who looks
 		const stride = Math.max(1, Math.round((time.last_step * FRAME_MS) / (PLAY_SECONDS * 1000)));
 		const next = still ? (time.snapshots.find(step => step > here()) ?? time.last_step) : here() + stride;
 		to(next);
@@ -91,7 +92,7 @@ export function mountSlider(container, run, store, cleanup) {
 		show();
 	}
 
-	const later = debounce(refresh, 2000); // the training goes on: new snapshots, perhaps a new best
+	const later = atMost(refresh, 5000); // the training goes on: new snapshots, perhaps a new best
 	const grow = () => {
 		const {last_step} = store.state;
 		if (cleanup.ended || last_step <= time.last_step) return;
