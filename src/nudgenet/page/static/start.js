@@ -191,7 +191,7 @@ function numeric({minimum, maximum}, step, standard, set) {
 
 function drawGo(container, {wish, line, wrong, app, cleanup}) {
 	const state = h("p.soft", {role: "status"});
-	const start = explained(button("Go", begin, {class: "primary large"}), "It is trained until “nudge page” ends, whether this tab is open or closed.");
+	const start = explained(button("Go", begin, {class: "primary large"}), "It goes on when this tab is closed; ending “nudge page” stops it.");
 	append(container, h("h2", "4. Go"), h("p.note", "This line in a terminal does the same:"), line, wrong.element, start, state);
 
 	async function begin() {
