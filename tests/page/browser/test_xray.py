@@ -29,6 +29,9 @@ NASTY = '<img src=x onerror="window.hacked=1">'
 def open_run(page: Page, name: str) -> None:
     """The run's view, with its network drawn and a neuron opened."""
     page.goto(re.sub(r"[?#].*", "", page.url) + f"#/run/{name}")
+    expect(page.locator(".health")).not_to_contain_text(
+        "Looking"
+    )  # what comes late above pushes the network out of sight
     page.locator("section.network").scroll_into_view_if_needed()
     expect(page.locator("section.network .slot.output")).not_to_have_count(0)
     settled(page)
