@@ -58,6 +58,11 @@ async function start() {
 		end = null;
 		showNavigation(asked.view);
 		document.title = `${names.join(", ") || known.title} · nudgenet`;
+		if (!first) {
+			main.focus({preventScroll: true}); // where a reader or a keyboard goes on
+			scrollTo(0, 0);
+		}
+		first = false;
 		const container = h("div.view");
 		try {
 			const mount = await known.load();
@@ -70,11 +75,6 @@ async function start() {
 			if (mine !== turn) return;
 			replace(main, problem(`This view could not be shown: ${error.message}`));
 		}
-		if (!first) {
-			main.focus({preventScroll: true}); // where a reader or a keyboard goes on
-			scrollTo(0, 0);
-		}
-		first = false;
 	}
 
 	addEventListener("hashchange", show);
