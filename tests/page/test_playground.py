@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,21 @@ from hypothesis import strategies as st
 
 import nudgenet
 from nudgenet.errors import SettingError, UserError
-from nudgenet.page.playground import RESOLUTION, Game
+from nudgenet.page.playground import RESOLUTION, THREAD, Game
 from nudgenet.page.toys import TOYS, toy
 from nudgenet.training.loop import fit
 from nudgenet.training.place import working_at
 
 SMALL = {"rows": 120, "noise": 0.1, "layers": 1, "neurons": 6, "seed": 3, "batch_size": 32, "learning_rate": 0.05}
+
+
+@pytest.fixture(autouse=True)
+def _every_training_ends_with_its_socket() -> Iterator[None]:
+    """Else it would draw from torch's random numbers beside whatever the process computes next."""
+    yield
+    for thread in [one for one in threading.enumerate() if one.name == THREAD]:
+        thread.join(timeout=30)
+        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("name", TOYS)

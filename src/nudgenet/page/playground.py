@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 EPOCHS = 2_000
 FRAME_S = 0.1  # between two frames, at least
 STEPS_PER_S = 400  # so that an eye can follow
+THREAD = "nudgenet-playground"
 RESOLUTION = 60
 MOST_POINTS = 600
 MOST_LAYERS, MOST_NEURONS = 12, 256
@@ -255,7 +256,8 @@ class Session:
         if what == "start":
             self.close()
             self._stop, self._may_run, self._steps = StopSignal(), True, 0
-            self._thread = threading.Thread(target=self._run, args=(dict(message), self._stop), daemon=True)
+            wish = (dict(message), self._stop)
+            self._thread = threading.Thread(target=self._run, args=wish, name=THREAD, daemon=True)
             self._thread.start()
         elif what == "stop":
             self.close()
@@ -271,11 +273,15 @@ class Session:
         """End the training that is under way, if there is one."""
         if self._thread is None:
             return
+        self.end()
+        self._thread.join()
+        self._thread = None
+
+    def end(self) -> None:
+        """As `close`, without waiting: the training ends before its next step."""
         with self._changed:
             self._stop.request("the playground was closed")
             self._changed.notify_all()
-        self._thread.join()
-        self._thread = None
 
     def _run(self, wanted: dict[str, Any], stop: StopSignal) -> None:
         give_way()
@@ -377,6 +383,6 @@ def route(context: Context, workshop: Workshop) -> WebSocketRoute:
             pass
         finally:
             sending.cancel()
-            await asyncio.to_thread(session.close)
+            session.end()  # here and now: in a thread it would be cancelled with the socket, perhaps before it began
 
     return WebSocketRoute("/api/playground", play)
