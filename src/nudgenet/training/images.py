@@ -16,7 +16,7 @@ from nudgenet.networks.capacity import choose_capacity
 from nudgenet.records import Decision, Part, Prepared, Shape, TaskKind
 from nudgenet.settings import AUGMENTATIONS, Settings
 from nudgenet.training.loop import evaluate, step
-from nudgenet.training.mirrored import first_rows, may_be_mirrored
+from nudgenet.training.mirrored import does_no_harm, first_rows, may_be_mirrored
 from nudgenet.training.objectives import make_objective
 from nudgenet.training.optimizers import make_optimizer
 from nudgenet.training.place import Place, working_at
@@ -28,7 +28,6 @@ PROBE_MOMENTS = 32  # of the picture of a sound; it keeps all its pitches
 PROBE_STEPS = 100
 PROBE_BATCH = 64
 MOST_WORSE = 0.10  # varied sounds are more to learn, so a short training always suffers a little
-BEYOND_CHANCE = 2.0  # standard errors
 
 
 def settle(settings: Settings, data: Prepared) -> tuple[Settings, list[Decision]]:
@@ -120,16 +119,13 @@ def probe(settings: Settings, data: Prepared) -> tuple[bool, str]:
             update={"augment": ways, "width": 16, "precision": None, "ema": 0.0, "batch_size": PROBE_BATCH}
         )
         losses.append(_short_training(trial, shape, data.task.kind, train, validation))
-    difference = (losses[1] - losses[0]).double()
-    error = float(difference.std() / max(1, len(difference)) ** 0.5)
-    plain, varied = (float(loss.mean()) for loss in losses)
-    harmless = varied - plain <= max(MOST_WORSE * plain, BEYOND_CHANCE * error)
+    harmless, (plain, varied), chance = does_no_harm(losses[0], losses[1], MOST_WORSE)
     figures = (
         f"a short training with sounds of changed pitch has a validation loss of {varied:.3f}, without of {plain:.3f}"
     )
     return (
         harmless,
-        f"{figures} (their difference is known to ± {error:.3f}), so they {'do no harm' if harmless else 'do harm'}",
+        f"{figures} (their difference is known to ± {chance:.3f}), so they {'do no harm' if harmless else 'do harm'}",
     )
 
 

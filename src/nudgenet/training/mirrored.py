@@ -30,10 +30,7 @@ def may_be_mirrored(data: Prepared, seed: int) -> tuple[bool, str]:
     with working_at(Place(threads=1)):  # the same sums, and so the same answer, wherever it runs
         train, validation = (first_rows(part, ROWS, seed) for part in (data.train, data.validation))
         errors = squared_errors(train, validation, data.shape.num_outputs)
-    plain, mirrored = (float(error.mean()) for error in errors)
-    difference = errors[1] - errors[0]
-    chance = float(difference.std()) / len(difference) ** 0.5 if len(difference) > 1 else 0.0
-    harmless = mirrored - plain <= max(MOST_WORSE * plain, BEYOND_CHANCE * chance)
+    harmless, (plain, mirrored), chance = does_no_harm(errors[0], errors[1], MOST_WORSE)
     figures = (
         f"a simple model that cannot tell an image from its mirror image errs by {mirrored:.3f}, else by {plain:.3f}"
     )
@@ -41,6 +38,21 @@ def may_be_mirrored(data: Prepared, seed: int) -> tuple[bool, str]:
         harmless,
         f"{figures} (their difference is known to ± {chance:.3f}), so flips {'do no harm' if harmless else 'do harm'}",
     )
+
+
+def does_no_harm(plain: Tensor, varied: Tensor, most_worse: float) -> tuple[bool, tuple[float, float], float]:
+    """Whether the errors of rows are hardly larger when varied: by that share, or by no more than chance explains.
+
+    Args:
+        plain, varied: of the same rows, (rows,).
+
+    Returns:
+        The answer, both means, and the standard error of their difference.
+    """
+    difference = (varied - plain).double()
+    chance = float(difference.std()) / len(difference) ** 0.5 if len(difference) > 1 else 0.0
+    means = float(plain.mean()), float(varied.mean())
+    return means[1] - means[0] <= max(most_worse * means[0], BEYOND_CHANCE * chance), means, chance
 
 
 def squared_errors(train: Part, validation: Part, num_outputs: int) -> tuple[Tensor, Tensor]:
