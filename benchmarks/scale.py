@@ -73,7 +73,7 @@ def train(path: Path, runs: Path, epochs: int) -> dict[str, float]:
     class Watch(nudgenet.pipeline.Silent):
         """The processor time at each epoch's end."""
 
-        def start(self, epochs: int, steps_per_epoch: int) -> None:
+        def start(self, *numbers: float) -> None:
             ends.append(time.process_time())
 
         def epoch(self, epoch: object, best: object) -> None:

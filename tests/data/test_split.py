@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nudgenet.data.split import assign_units, split
-from nudgenet.data.units import numbered, row_hashes
+from nudgenet.data.units import num_distinct, numbered, row_hashes
 from nudgenet.errors import ColumnError, SettingError, SourceError
 from nudgenet.records import Parts, Raw, Source, Task
 from nudgenet.settings import make_settings
@@ -335,3 +335,9 @@ def test_units_are_numbered_in_the_order_of_their_first_row() -> None:
     assert numbered(keys).tolist() == [0, 1, 0, 2, 1, 3]
     assert numbered(keys[[3, 0, 5]]).tolist() == [0, 1, 2]  # all different: a shorter way
     assert numbered(keys[:0]).tolist() == []
+
+
+@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 3), max_size=30))
+def test_distinct_keys_are_counted_as_numpy_counts_them(keys: list[int]) -> None:
+    hashes = np.array(keys, np.uint64)
+    assert num_distinct(hashes) == len(np.unique(hashes))

@@ -14,7 +14,7 @@ from nudgenet.data.cells import parse_dates, parse_numbers
 from nudgenet.data.columns import bad_cells, encode_target
 from nudgenet.data.features import read_levels
 from nudgenet.data.media import same_files
-from nudgenet.data.units import row_hashes
+from nudgenet.data.units import num_distinct, row_hashes
 from nudgenet.errors import shorten
 from nudgenet.records import Column, Parts, Raw, Shape, Task
 
@@ -89,7 +89,7 @@ def _duplicates(raw: Raw, parts: Parts, used: Sequence[Column], task: Task, targ
         return []
     rows = np.sort(np.concatenate([parts.train, parts.validation, parts.test]))
     features = row_hashes(raw.table, [column.name for column in used])[rows]
-    if len(np.unique(features)) == len(features):  # the usual case, which for millions of rows must take little memory
+    if num_distinct(features) == len(features):  # the usual case, which for millions of rows must take little memory
         return []
     unit = np.unique(features, return_inverse=True)[1]
     answer = np.unique(targets[rows], return_inverse=True)[1]

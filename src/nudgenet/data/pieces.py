@@ -200,7 +200,7 @@ def _read(
                 cells[j].clear()
         if number % JOINED == JOINED - 1:
             for j in set(wanted) - doubtful:
-                cells[j][-JOINED:] = [pa.concat_arrays(cells[j][-JOINED:])]
+                cells[j][-JOINED:] = [pa.concat_arrays(cells[j][-JOINED:], pa.system_memory_pool())]
     doubtful |= {j for j in set(wanted) - texts if not sights[j].as_numbers}
     return cells, sorted(doubtful)
 

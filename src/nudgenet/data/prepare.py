@@ -33,6 +33,7 @@ from nudgenet.data.features import (
     learn_number,
 )
 from nudgenet.data.media import light, light_table
+from nudgenet.data.memory import give_back
 from nudgenet.data.oddities import Oddities
 from nudgenet.data.starts import MediaFeature, learn_media
 from nudgenet.data.texts import TextFeature, encode_texts, learn_text, text_shape
@@ -362,7 +363,7 @@ def prepare_batches(
         test_cells.append(light_table(table).take(parts.test[begin:end] - first))
         first += table.num_rows
         del table, inputs
-        pa.default_memory_pool().release_unused()  # else the memory of cells that are gone stays reserved
+        give_back()  # else the memory of cells that are gone stays reserved
     ready = [
         Part(space, torch.from_numpy(standardised[rows]), rows) for rows, space in zip(all_rows, spaces, strict=True)
     ]

@@ -63,6 +63,7 @@ def split(
     rows = np.flatnonzero(usable & intact(raw.table))
     own, given = rows[rows < num_own], rows[rows >= first_test]
     given_validation = rows[(rows >= num_own) & (rows < first_test)]
+    del rows  # of millions, each such array counts: here most of a large table is in memory
     _check_enough(own, given, targets, task, num_given_test_rows)
 
     held_out = (
@@ -108,8 +109,8 @@ def _deal_by_unit(
         dealt = _deal_by_unit(table, task, rows, targets, (held_out[1], 0.0), rng, settings)
         return replace(dealt, part_of=np.where(dealt.part_of == VALIDATION, TEST, dealt.part_of))
     warnings: list[str] = []
-    content = content_keys(table, task, settings)[rows]
     if settings.group is not None:
+        content = content_keys(table, task, settings)[rows]
         units = numbered(group_keys(table.column(settings.group).take(rows), content))
         num_parts = 3 if held_out[1] else 2
         if units.max() + 1 < num_parts:
@@ -120,7 +121,7 @@ def _deal_by_unit(
             )
         why = f"no `{settings.group}` is in two parts ({units.max() + 1:,} groups)"
     else:
-        units = numbered(content)
+        units = numbered(content_keys(table, task, settings)[rows])
         num_units = int(units.max()) + 1
         why = "identical rows stay together" if num_units < len(rows) else "no two rows are identical"
         if num_units < MIN_ROWS:
@@ -155,12 +156,12 @@ def assign_units(
 
     Args:
         sizes: int64 (units,), rows in each unit.
-        strata: int64 (units,), the stratum of each unit, 0 ... S-1.
+        strata: int32 or int64 (units,), the stratum of each unit, 0 ... S-1.
         held_out: the shares of validation and test; 0.0 where there is no such part.
         spread: a stratum is a class: even a small one should be seen in every part.
 
     Returns:
-        int64 (units,): TRAIN, VALIDATION or TEST.
+        int8 (units,): TRAIN, VALIDATION or TEST.
     """
     num_strata = int(strata.max()) + 1
     rows_in = np.bincount(strata, weights=sizes, minlength=num_strata)
@@ -169,9 +170,9 @@ def assign_units(
 
     # Units so large that they would upset a held-out part come first, and the first go to train.
     small_share = min(share for share in held_out if share)
-    large = np.where(sizes > max(1.0, 0.25 * small_share * sizes.sum()), sizes, 0)
-    order = np.lexsort((rng.permutation(len(sizes)), -large, strata))
-    del large
+    largest_first = np.where(sizes > max(1.0, 0.25 * small_share * sizes.sum()), -sizes, 0)
+    order = np.lexsort((rng.permutation(len(sizes)), largest_first, strata))
+    del largest_first
     stratum, size = strata[order], sizes[order]
     first = np.searchsorted(stratum, np.arange(num_strata))
     last = np.searchsorted(stratum, np.arange(num_strata), side="right") - 1
@@ -185,7 +186,7 @@ def assign_units(
     train_end = np.maximum(rows_in - validation - test, size[np.minimum(first, len(size) - 1)])
     rest = (rows_in - train_end) / np.maximum(validation + test, 1)
     validation_end = train_end + rest * validation
-    part = np.full(len(size), TEST)
+    part = np.full(len(size), TEST, np.int8)
     part[middle <= validation_end[stratum]] = VALIDATION
     part[middle <= train_end[stratum]] = TRAIN
     del middle
@@ -261,7 +262,7 @@ def _strata(units: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarray:
             unit, label = pairs // len(task.classes), pairs % len(task.classes)
             order = np.lexsort((-label, counts, unit))  # the last of each unit is its commonest class
             strata[unit[order]] = label[order]
-        numbers: np.ndarray = np.cumsum(np.bincount(strata) > 0) - 1
+        numbers: np.ndarray = np.cumsum(np.bincount(strata) > 0, dtype=np.int32) - 1
         return numbers[strata]
     means = np.bincount(units, weights=targets) / np.bincount(units)
     num_bins = max(1, min(10, num_units // 20))

@@ -61,11 +61,17 @@ def row_hashes(table: pa.Table, names: Sequence[str]) -> np.ndarray:
 def content_keys(table: pa.Table, task: Task, settings: Settings) -> np.ndarray:
     """A key per row: equal where all features are equal."""
     keys = row_hashes(table, feature_names(table, task, settings))
-    if len(np.unique(keys)) >= 0.5 * len(keys):
+    if num_distinct(keys) >= 0.5 * len(keys):
         return keys
     # Most rows are alike: then what looks like an identifier is perhaps all that tells them apart.
     ignored = {task.target, *settings.ignore}
     return row_hashes(table, [name for name in table.column_names if name not in ignored])
+
+
+def num_distinct(keys: np.ndarray) -> int:
+    """As `len(np.unique(keys))`, which puts each key into a hash table of forty bytes or more."""
+    ascending = np.sort(keys)
+    return int(np.count_nonzero(ascending[1:] != ascending[:-1])) + min(1, len(keys))
 
 
 def group_keys(cells: pa.ChunkedArray, content: np.ndarray) -> np.ndarray:
@@ -78,9 +84,7 @@ def group_keys(cells: pa.ChunkedArray, content: np.ndarray) -> np.ndarray:
 
 def numbered(keys: np.ndarray) -> np.ndarray:
     """Keys -> unit numbers 0 ... U-1, in the order of first appearance (so that no hash decides anything)."""
-    if len(np.unique(keys)) == len(
-        keys
-    ):  # the usual case, and for millions of rows the one that must take little memory
+    if num_distinct(keys) == len(keys):  # the usual case, and for millions of rows one that must take little memory
         return np.arange(len(keys))
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     rank = np.empty(len(first), np.int64)
