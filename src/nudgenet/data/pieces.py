@@ -200,6 +200,7 @@ def _read(
                 cells[j].clear()
         if number % JOINED == JOINED - 1:
             for j in set(wanted) - doubtful:
+                # The system's pool: Arrow's own rounds such sizes up, by a tenth of all cells.
                 cells[j][-JOINED:] = [pa.concat_arrays(cells[j][-JOINED:], pa.system_memory_pool())]
     doubtful |= {j for j in set(wanted) - texts if not sights[j].as_numbers}
     return cells, sorted(doubtful)
