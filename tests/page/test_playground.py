@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 import nudgenet
 from nudgenet.errors import SettingError, UserError
-from nudgenet.page.playground import RESOLUTION, THREAD, Game
+from nudgenet.page.opened import Workshop
+from nudgenet.page.playground import RESOLUTION, THREAD, Game, Session
 from nudgenet.page.toys import TOYS, toy
 from nudgenet.training.loop import fit
 from nudgenet.training.place import working_at
@@ -194,3 +195,12 @@ def test_a_mistake_of_ours_reaches_the_page_as_one_line(page: Any, monkeypatch: 
         monkeypatch.undo()
         socket.send_json({"do": "start", **SMALL, "data": "moons"})
         assert socket.receive_json()["points"], "and it can be started again"
+
+
+def test_nothing_begins_once_the_socket_has_ended(page: Any) -> None:
+    """A wish may still be carried out by its thread when whoever sent it is gone."""
+    session = Session(page.context, Workshop(), lambda frame: None)
+    session.do({"do": "start", **SMALL, "data": "moons"})
+    session.end()
+    session.do({"do": "start", **SMALL, "data": "moons"})
+    assert not [thread for thread in threading.enumerate() if thread.name == THREAD]

@@ -249,16 +249,20 @@ class Session:
         self._stop = StopSignal()
         self._changed = threading.Condition()
         self._may_run, self._steps = True, 0  # running, or so many single steps
+        self._is_over = False
 
     def do(self, message: Mapping[str, Any]) -> None:
         """Start (again), pause, go, step or stop. Raises BadRequest for anything else."""
         what = message.get("do")
         if what == "start":
             self.close()
-            self._stop, self._may_run, self._steps = StopSignal(), True, 0
-            wish = (dict(message), self._stop)
-            self._thread = threading.Thread(target=self._run, args=wish, name=THREAD, daemon=True)
-            self._thread.start()
+            with self._changed:
+                if self._is_over:  # whoever asked has left while the training before this one came to its end
+                    return
+                self._stop, self._may_run, self._steps = StopSignal(), True, 0
+                wish = (dict(message), self._stop)
+                self._thread = threading.Thread(target=self._run, args=wish, name=THREAD, daemon=True)
+                self._thread.start()
         elif what == "stop":
             self.close()
         elif what in ("pause", "go", "step"):
@@ -273,12 +277,16 @@ class Session:
         """End the training that is under way, if there is one."""
         if self._thread is None:
             return
-        self.end()
+        self._ask_to_stop()
         self._thread.join()
         self._thread = None
 
     def end(self) -> None:
-        """As `close`, without waiting: the training ends before its next step."""
+        """Once and for all, without waiting: the training ends before its next step, and none begins any more."""
+        self._is_over = True
+        self._ask_to_stop()
+
+    def _ask_to_stop(self) -> None:
         with self._changed:
             self._stop.request("the playground was closed")
             self._changed.notify_all()
