@@ -198,3 +198,8 @@ def test_a_pretrained_trunk_rests_and_then_learns(given: dict[str, Any], frozen:
     assert plan.first_patience >= frozen
     assert plan.patience == {10: 4, 4: 2, 2: 2, 0: 3}[learning]
     assert make_plan(Settings(network="pretrained", patience=5, **given), TEXTS)[0].patience == 5
+
+
+def test_what_stands_beside_a_trunk_learns_faster_than_the_trunk_would() -> None:
+    trunk, beside = (make_plan(Settings(network="pretrained", unfreeze=True, lora=rank), TEXTS)[0] for rank in (0, 8))
+    assert beside.trunk_rate == 5 * trunk.trunk_rate

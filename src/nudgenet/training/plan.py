@@ -24,6 +24,7 @@ PRETRAINED_BATCH = 32
 PRETRAINED_LEARNING_RATES = {"sgd": 1e-1, "adam": 2e-3, "adamw": 2e-3, "muon": 2e-3}  # of the fresh knobs on top
 SECOND_RATE = 0.25  # of it, once the trunk learns, too: by then the outputs are nearly right
 TRUNK_RATE = 0.05  # of the learning rate of fresh knobs: what a pretrained trunk knows is nearly right
+LORA_RATE = 0.25  # of what stands beside the trunk's own knobs: it begins at nothing, and knows nothing
 OWN_TRUNK_RATE = 0.3  # of a small network of ours: it knows less, and what it learns next is much like what it learned
 TRUNK_WARMUP = 0.15  # share of the trunk's turn in which its rate rises
 EFFORTS = {"quick": 0.4, "default": 1.0, "best": 1.5}  # times the usual number of epochs
@@ -211,10 +212,17 @@ def _in_two_phases(plan: Plan, settings: Settings, *, is_small: bool) -> Plan:
         plan,
         epochs=outputs + passes,
         frozen_epochs=outputs,
-        trunk_rate=OWN_TRUNK_RATE if is_small else TRUNK_RATE,
+        trunk_rate=_trunk_rate(settings, is_small=is_small),
         second_rate=1.0 if is_small else SECOND_RATE,
         patience=settings.patience or usual_patience,
     )
+
+
+def _trunk_rate(settings: Settings, *, is_small: bool) -> float:
+    """The learning rate of a pretrained network's last layer, as a share of that of fresh knobs."""
+    if settings.lora:
+        return LORA_RATE
+    return OWN_TRUNK_RATE if is_small else TRUNK_RATE
 
 
 def is_small_trunk(shape: Shape) -> bool:
@@ -250,7 +258,8 @@ def _why_rate(settings: Settings, shape: Shape) -> str:
     if settings.learning_rate:
         return "as set"
     if shape.model:
-        share = OWN_TRUNK_RATE if is_small_trunk(shape) else SECOND_RATE * TRUNK_RATE
+        is_small = is_small_trunk(shape)
+        share = _trunk_rate(settings, is_small=is_small) * (1.0 if is_small else SECOND_RATE)
         return f"for the outputs; {share:.0%} of it for the pretrained network's last layer, less for deeper ones"
     if settings.start_from is not None:
         return f"{OWN_TRUNK_RATE:.0%} of the usual: most of what it starts from is nearly right"
