@@ -1,6 +1,5 @@
-// The page's only way to data: requests under /api/, one WebSocket for what is live, or an exported file's answers.
+// The page's only way to data: requests and sockets under /api/, or an exported file's answers.
 
-/** A request that was answered with a line of what is wrong. */
 export class ApiError extends Error {
 	constructor(message, status = 0) {
 		super(message);
@@ -15,7 +14,7 @@ export function useSource(other) {
 	source = other;
 }
 
-/** Whether this is an exported file: nothing can be started, stopped or changed. */
+/** Then nothing can be started, stopped or changed. */
 export function isExported() {
 	return source !== null;
 }
@@ -30,7 +29,7 @@ export function withQuery(path, query) {
 	return text ? `${path}?${text}` : path;
 }
 
-/** The path of a run, or of something under it: `ofRun("a b", "rows", {part: "test"})`. */
+/** The path of a run or of something under it: `ofRun("a b", "rows", {part: "test"})`. */
 export function ofRun(name, part = "", query = {}) {
 	return withQuery(`runs/${piece(name)}${part && "/"}${part}`, query);
 }
@@ -43,13 +42,17 @@ export function itemAddress(run, part, index) {
 	return source ? source.picture(part, index) : address(ofRun(run, "item", {part, index}));
 }
 
-/** The JSON answer; raises ApiError with one plain line. `signal` of an AbortController ends it. */
+/** The JSON answer; raises ApiError with one plain line. */
 export function get(path, signal = null) {
 	return source ? source.get(path) : ask("GET", path, undefined, signal);
 }
 
 export function post(path, body = {}, signal = null) {
 	return source ? source.post(path, body) : ask("POST", path, body, signal);
+}
+
+export function isOver({state}) {
+	return ["done", "failed", "stopped"].includes(state);
 }
 
 export function remove(path) {
@@ -69,7 +72,7 @@ async function ask(method, path, body, signal = null) {
 	return content;
 }
 
-/** A WebSocket under /api/ that speaks JSON: `socket(path, {open, message, close})` -> {send(object), close()}. */
+/** A WebSocket of JSON: `socket(path, {open, message, close})` -> {send(object), close()}. */
 export function socket(path, {open, message, close}) {
 	const connection = new WebSocket(address(path).replace(/^http/, "ws"));
 	Object.assign(connection, {onopen: open, onclose: close, onmessage: event => message(JSON.parse(event.data))});
@@ -84,9 +87,7 @@ export function socket(path, {open, message, close}) {
 const [FIRST_WAIT, LONGEST_WAIT] = [500, 8000]; // ms before a new try: doubled from the one up to the other
 
 /**
- * The live feed: one WebSocket for the whole page, which comes back quietly when it was lost. A page that nobody sees
- * asks for nothing: a training should not wait for pictures that are not looked at.
- *
+ * The live feed, which comes back when it was lost. A page that nobody sees asks for nothing: no training waits for it.
  * subscribe(fn) -> end: `fn(message)` for the server's messages, and {connected: bool} when that changes.
  * watch(name, known): the run whose news after {epoch, step} are wanted; null: only the list of runs.
  */

@@ -1,11 +1,11 @@
-// Where the answer turns: a run's answers over two of its columns, the others held at your row's values.
+// Where the answer turns: answers over two columns, the others held at your row's values.
 
 import {h, lazily, replace, table} from "./dom.js";
 import {number, percent} from "./format.js";
 import {answerAt, axisChoices, mapWords, numberColumns, paintMap, picture} from "./maps.js";
-import {ask, panel} from "./panel.js";
+import {ANSWER, ask, panel} from "./panel.js";
 
-const DRAGGED = 40; // points a side while the slider moves
+const DRAGGED = 40;
 const RESTING = 80;
 
 export function mountBoundary(view) {
@@ -14,20 +14,16 @@ export function mountBoundary(view) {
 	if (numeric.length < 2 || (run.exported && !run.exported.axes)) return;
 	const chosen = {};
 	const controls = h("div.controls", {hidden: Boolean(run.exported)});
-	const choose = ([x, y]) => {
-		const axes = axisChoices(numeric, Object.assign(chosen, {x, y}), () => refresh());
-		replace(controls, axes);
-	};
+	const choose = ([x, y]) => replace(controls, axisChoices(numeric, Object.assign(chosen, {x, y}), () => refresh()));
 	let latest = null;
 	const drawing = picture("Decision boundary", 320, (context, width, height) => latest && paintMap(context, width, height, {...latest, own: own()}), cleanup);
 	const own = () => [chosen.x, chosen.y].map(name => parseFloat(store.state.cells?.[name]));
 	const axes = {x: h("p.axis-name"), y: h("p.axis-name")};
 	const words = h("p.small.soft");
-	const numbers = lazily("The same as a table", () => latest && coarse(latest, chosen));
+	const numbers = lazily("The same as a table", () => coarse(latest, chosen));
 	const turns = run.task?.kind === "regression" ? "Square points are high, round ones low." : "The line is where the answer turns.";
 	const about = `The answer for every pair of values; the other columns stay as in your row (the cross). ${turns}`;
-	const content = [controls, axes.y, drawing.canvas, axes.x, words, numbers.element];
-	const {follow} = panel(view, "Decision boundary", "boundary", h("p.about", about), content);
+	const {follow} = panel(view, "Decision boundary", "boundary", h("p.about", about), [controls, axes.y, drawing.canvas, axes.x, words, numbers.element]);
 
 	/** The first time: the two columns that change the answer on your row most. */
 	async function telling(state, signal) {
@@ -41,7 +37,7 @@ export function mountBoundary(view) {
 		const wanted = () => ask("boundary", state, signal, {...chosen, resolution: state.mode === "nearest" ? DRAGGED : RESTING});
 		return chosen.x ? wanted() : telling(state, signal).then(wanted);
 	};
-	const refresh = follow(["step", "mode", "row", "member"], question, found => {
+	const refresh = follow(ANSWER, question, found => {
 		latest = {...found, classes: found.classes?.length ? found.classes : null};
 		drawing.draw();
 		const ends = values => `${number(values[0])} to ${number(values.at(-1))}`;

@@ -1,8 +1,8 @@
-// Runs side by side: curves over each other, what was set differently, scores with their intervals.
+// Runs side by side: their curves, scores with intervals, what was set differently.
 
 import {get, ofRun, piece} from "./api.js";
-import {createChart, swatch} from "./chart.js";
-import {append, complaint, frame, h, labelled, problem, replace, s, select, shareSlider, table, tick} from "./dom.js";
+import {LOOKS, createChart, swatch} from "./chart.js";
+import {append, complaint, framedTable, h, labelled, problem, replace, s, select, shareSlider, tick} from "./dom.js";
 import {ABSENT, METRICS, metricLabel, number, plural, score, settingText} from "./format.js";
 import {term} from "./glossary.js";
 import {verdictBadge} from "./runs.js";
@@ -11,15 +11,8 @@ import {createCleanup} from "./state.js";
 
 const POINTS = 800;
 const NOTHING = {x: [], y: [], total: 0};
-// Kinds of lines: told apart by their dashes, too.
-const LOOKS = [
-	{colour: "--line-1", dash: []},
-	{colour: "--line-2", dash: [7, 4]},
-	{colour: "--line-3", dash: [2, 3]},
-	{colour: "--line-4", dash: [11, 3, 2, 3]},
-	{colour: "--line-5", dash: [4, 2]},
-	{colour: "--line-6", dash: [1, 2, 6, 2]},
-];
+const looksOf = index => LOOKS[index % LOOKS.length];
+const colourOf = index => `var(${looksOf(index).colour})`;
 
 export async function mountCompare(container, app, names) {
 	const cleanup = createCleanup();
@@ -35,26 +28,27 @@ export async function mountCompare(container, app, names) {
 		const answer = await get(`compare?${names.map(name => `runs=${piece(name)}`).join("&")}`);
 		const chartPanel = h("section.panel", h("h2", "Curves"));
 		replace(place, chartPanel, scoresPanel(answer), differencesPanel(answer));
-		await curvesPanel(chartPanel, answer.runs, app, cleanup);
+		await curvesPanel(chartPanel, answer.runs, cleanup);
 	} catch (error) {
 		replace(place, problem(error));
 	}
 	return cleanup.end;
 }
 
-async function curvesPanel(panel, runs, app, cleanup) {
+function metricsOf(runs) {
+	return [...new Set(runs.map(run => run.metric?.name).filter(Boolean))];
+}
+
+async function curvesPanel(panel, runs, cleanup) {
 	const view = {metric: "loss", part: "validation", kind: "linear", smoothing: 0};
-	const metrics = [...new Set(runs.map(run => run.metric?.name).filter(Boolean))];
 	const controls = h("div.controls");
-	const chart = createChart({title: "Validation loss", finer});
+	const chart = createChart({title: "Validation loss", finer, cleanup});
 	const wrong = complaint();
 	append(panel, controls, wrong.element, chart.element);
-	cleanup.add(chart.destroy);
-	cleanup.on(app.preferences, ["dark"], chart.redraw);
-	const held = new Map(); // run's name and line -> promise of its points
+	const held = new Map();
 	const line = () => `${view.part}_${view.metric}`;
 
-	/** A line of a run over epochs, so that runs of unlike batch sizes lie over each other. */
+	/** Over epochs, so that runs of unlike batch sizes lie over each other. */
 	async function fetchLine(run, from = null, to = null) {
 		const name = line();
 		const {series} = await get(ofRun(run, "series", {names: name, x: "epoch", points: POINTS, from, to}));
@@ -74,16 +68,16 @@ async function curvesPanel(panel, runs, app, cleanup) {
 			return held.get(key).catch(error => {
 				if (error.status === 400) return NOTHING; // it has no such line
 				held.delete(key);
-				wrong.say(error.message);
+				wrong.say(error);
 				return NOTHING;
 			});
 		});
 		const lines = await Promise.all(wanted);
 		if (shown !== line() || cleanup.ended) return;
 		const format = view.metric === "loss" ? value => number(value, 4) : value => score(view.metric, value);
-		const series = runs.map(({name}, index) => ({name, label: name, format, ...LOOKS[index % LOOKS.length], ...lines[index]}));
-		chart.setTitle(`${view.part === "train" ? "Training" : "Validation"} ${metricLabel(view.metric)}`);
-		chart.update({series, kind: view.kind, smoothing: view.smoothing, unit: {name: "epoch", divide: 1}});
+		const series = runs.map(({name}, index) => ({name, label: name, format, ...looksOf(index), ...lines[index]}));
+		const title = `${view.part === "train" ? "Training" : "Validation"} ${metricLabel(view.metric)}`;
+		chart.update({title, series, kind: view.kind, smoothing: view.smoothing, unit: {name: "epoch", divide: 1}});
 	}
 
 	const set = values => {
@@ -91,7 +85,7 @@ async function curvesPanel(panel, runs, app, cleanup) {
 		if (values.metric || values.part) chart.setWindow(null); // its finer points are of the line before
 		draw();
 	};
-	const choices = [["loss", "Loss"], ...metrics.map(name => [name, metricLabel(name)])];
+	const choices = [["loss", "Loss"], ...metricsOf(runs).map(name => [name, metricLabel(name)])];
 	const parts = Object.entries({validation: "validation rows", train: "training rows"});
 	const ofMetric = select(choices, "loss", metric => set({metric}));
 	const onPart = select(parts, "validation", part => set({part}));
@@ -106,14 +100,14 @@ async function curvesPanel(panel, runs, app, cleanup) {
 }
 
 function scoresPanel({runs, tests}) {
-	const names = [...new Set(runs.map(run => run.metric?.name).filter(Boolean))];
+	const names = metricsOf(runs);
 	const rows = runs.map((run, index) => {
 		const {name: metric, validation, test, low, high} = run.metric ?? {};
 		const link = h("a", {href: `#/run/${piece(run.name)}`}, run.name);
 		const [read, known] = [test, low].map(Number.isFinite);
 		const between = known ? `${score(metric, low)} to ${score(metric, high)}` : ABSENT;
 		return [
-			h("span", lineKey(index), " ", link),
+			h("span", swatch(looksOf(index), colourOf(index)), " ", link),
 			verdictBadge(run),
 			metric ? score(metric, validation) : ABSENT,
 			read ? score(metric, test) : "unread",
@@ -127,17 +121,11 @@ function scoresPanel({runs, tests}) {
 		"section.panel",
 		h("h2", "Scores"),
 		names.length === 1 && whiskers(runs, names[0]),
-		frame("Scores", table("Scores of the runs", head, rows, {numeric: [2, 3, 4], className: "stacked"})),
+		framedTable("Scores of the runs", head, rows, {numeric: [2], className: "stacked"}),
 		pairs.length ? h("ul.tests", pairs) : h("p.note", untold),
 	);
 }
 
-function lineKey(index) {
-	const look = LOOKS[index % LOOKS.length];
-	return swatch(look, `var(${look.colour})`);
-}
-
-/** Test scores with their intervals as dots with whiskers; the table below says the same in numbers. */
 function whiskers(runs, name) {
 	const known = runs.map((run, index) => ({...run.metric, index})).filter(({test, low}) => [test, low].every(Number.isFinite));
 	if (!known.length) return null;
@@ -145,7 +133,7 @@ function whiskers(runs, name) {
 	const [low, high] = METRICS[name]?.share ? [Math.max(0, room[0]), Math.min(1, room[1])] : room;
 	const x = makeScale(low, high, 0, 100);
 	const lines = known.map(({test, low: from, high: to, index}, row) => {
-		const colour = `var(${LOOKS[index % LOOKS.length].colour})`;
+		const colour = colourOf(index);
 		const y = 14 + 24 * row;
 		const whisker = s("line", {x1: `${x(from)}%`, x2: `${x(to)}%`, y1: y, y2: y, "stroke-width": 2, style: {stroke: colour}});
 		return [whisker, s("circle", {cx: `${x(test)}%`, cy: y, r: 5, style: {fill: colour}})];
@@ -161,6 +149,5 @@ function whiskers(runs, name) {
 function differencesPanel({runs, differences}) {
 	const rows = (differences ?? []).map(({setting, values}) => [h("code", setting), ...values.map(settingText)]);
 	const [words, head] = ["Settings that differ", ["setting", ...runs.map(({name}) => name)]];
-	const content = rows.length ? frame(words, table(words, head, rows)) : h("p.soft", "Nothing: they have the same settings.");
-	return h("section.panel", h("h2", "What was set differently"), content);
+	return h("section.panel", h("h2", "What was set differently"), rows.length ? framedTable(words, head, rows) : h("p.soft", "Nothing: they have the same settings."));
 }

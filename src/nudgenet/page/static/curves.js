@@ -1,25 +1,19 @@
-// The curves of a run: which are shown, fetched as finely as the window needs, grown while it trains.
+// The curves of a run, fetched as finely as the window needs, grown while it trains.
 
 import {get, ofRun} from "./api.js";
-import {createChart} from "./chart.js";
-import {append, button, folded, h, labelled, problem, replace, select, shareSlider, tick} from "./dom.js";
+import {LOOKS, createChart, epochAt, landmarks} from "./chart.js";
+import {append, button, folded, h, isNewState, labelled, problem, replace, select, shareSlider, tick} from "./dom.js";
 import {MODELS, METRICS, capital, metricLabel, number, score} from "./format.js";
 import {term} from "./glossary.js";
 import {appended, thin} from "./scales.js";
 
 const POINTS = 800;
-const MOST_HELD = 4000; // points of one line that grew while it was watched; then it is thinned again
+const MOST_HELD = 4000; // points of a line that grows; then it is thinned
 const TRAIN = {colour: "--train", dash: []};
 const VALIDATION = {colour: "--validation", dash: [7, 4]};
 const BATCH = {colour: "--batch", dash: [], width: 1, quiet: true, smoothed: true};
-// Forks lie over the run they came from: each with a colour and a pattern of its own.
-const FORKS = [
-	{colour: "--line-3", dash: [7, 4]},
-	{colour: "--line-4", dash: [2, 3]},
-	{colour: "--line-5", dash: [10, 3, 2, 3]},
-];
+const FORKS = LOOKS.slice(2);
 
-/** What can be chosen to be shown, from the names that a run has. */
 function subjects(available, detail) {
 	const has = new Set(available.map(({name}) => name));
 	const metrics = [...has].filter(name => name.startsWith("validation_") && name !== "validation_loss").map(name => name.slice(11));
@@ -32,28 +26,31 @@ function subjects(available, detail) {
 	return found.map(one => ({...one, lines: one.lines.filter(name => has.has(name)), batch: has.has(one.batch) ? one.batch : null}));
 }
 
-/** Whether the loss of a run is the log loss, so that the baselines' scores have a place beside it. */
+/** Whether the loss is the log loss, as the baselines' scores beside it are. */
 function lossIsLogLoss({task, settings = {}}) {
 	const usual = [null, undefined, "cross_entropy"].includes(settings.objective);
 	return task?.kind !== "regression" && usual && !settings.label_smoothing && settings.class_weights !== "balanced";
 }
 
 function lineOf(name, detail) {
-	const plain = detail === "beginner";
-	if (name.startsWith("batch_")) return {...BATCH, label: plain ? "each step, on its batch" : `${metricLabel(name.slice(6))} of each batch`};
-	if (name.startsWith("validation_")) return {...VALIDATION, label: plain ? "on validation rows" : `validation ${metricLabel(name.slice(11))}`};
-	if (name.startsWith("train_")) return {...TRAIN, label: plain ? "on training rows" : `training ${metricLabel(name.slice(6))}`};
-	return {...TRAIN, label: `${metricLabel(name)}, per epoch`};
+	const [, part, rest] = /^(batch|validation|train)_(.*)$/.exec(name) ?? [];
+	const metric = metricLabel(rest ?? name);
+	const [looks, plain, exact] = {
+		batch: [BATCH, "each step, on its batch", `${metric} of each batch`],
+		validation: [VALIDATION, "on validation rows", `validation ${metric}`],
+		train: [TRAIN, "on training rows", `training ${metric}`],
+	}[part] ?? [TRAIN, `${metric}, per epoch`, `${metric}, per epoch`];
+	return {...looks, label: detail === "beginner" ? plain : exact};
 }
 
-/** The panel with a run's curves: {grow(message of the live feed), overlay({name, label} of a fork), refresh()}. */
+/** The curves: {grow(message of the live feed), overlay({name, label} of a fork), refresh()}. */
 export function mountCurves(container, run, store, cleanup, toTries) {
 	const view = {subject: "loss", kind: "linear", smoothing: 0, unit: "epoch", batches: false};
 	const known = {available: [], series: new Map(), best_step: null, overfit_from_step: null, steps_per_epoch: run.plan?.steps_per_epoch || 1, baselines: {}};
-	const forks = new Map(); // name -> {label, series: {name: points}}
+	const forks = new Map();
 	const controls = h("div.controls");
 	const overfit = h("div.overfit-words", {"aria-live": "polite"});
-	const chart = createChart({title: "Loss", finer, onPick: step => step !== undefined && store.set({step: Math.round(step), mode: "exact"})});
+	const chart = createChart({title: "Loss", cleanup, finer, onPick: step => step !== undefined && store.set({step: Math.round(step), mode: "exact"})});
 	append(container, controls, chart.element, overfit);
 
 	const subject = () => {
@@ -75,22 +72,16 @@ export function mountCurves(container, run, store, cleanup, toTries) {
 		return (await fetchSeries(run.name, wanted, {from, to})).series;
 	}
 
-	function take(answer, into) {
-		for (const [name, series] of Object.entries(answer.series ?? {})) {
-			const grown = appended(series, into.get(name) ?? {x: []}); // the live feed may be ahead of this answer
-			into.set(name, {...series, ...grown, total: series.total + grown.x.length - series.x.length});
-		}
-		for (const key of ["available", "best_step", "overfit_from_step", "steps_per_epoch", "baselines"]) {
-			if (answer[key] != null) known[key] = answer[key];
-		}
-	}
-
 	async function refresh() {
 		const wanted = known.available.length ? names() : ["train_loss", "validation_loss"];
-		const answer = await fetchSeries(run.name, wanted);
+		const {series, ...answer} = await fetchSeries(run.name, wanted);
 		if (cleanup.ended) return;
+		for (const [name, fetched] of Object.entries(series)) {
+			const grown = appended(fetched, known.series.get(name) ?? {x: []}); // the live feed may be ahead of this answer
+			known.series.set(name, {...fetched, ...grown, total: fetched.total + grown.x.length - fetched.x.length});
+		}
 		known.overfit_from_step = null;
-		take(answer, known.series);
+		for (const key of ["available", "best_step", "overfit_from_step", "steps_per_epoch", "baselines"]) known[key] = answer[key] ?? known[key];
 		drawControls();
 		draw();
 	}
@@ -114,21 +105,18 @@ export function mountCurves(container, run, store, cleanup, toTries) {
 			.map(([model, scores]) => ({label: `${MODELS[model] ?? model} ${score(wanted, scores[wanted])}`, y: scores[wanted]}));
 	}
 
-	const epochOf = step => number(Math.round(step / (known.steps_per_epoch || 1)));
+	const epochOf = step => epochAt(step, known.steps_per_epoch);
 
 	function draw() {
 		const own = lines();
 		const divide = view.unit === "epoch" ? known.steps_per_epoch || 1 : 1;
-		const {key} = subject() ?? {};
-		const validation = own.find(({colour, quiet}) => colour === VALIDATION.colour && !quiet);
-		const best = known.best_step;
-		const last = Math.max(0, ...own.map(({x}) => x.at(-1) ?? 0));
-		const marks = best && validation ? [{x: best, y: validation.y[validation.x.indexOf(best)] ?? NaN, label: `best, epoch ${epochOf(best)}`}] : [];
-		const from = known.overfit_from_step;
-		const regions = from && ["loss", "log_loss"].includes(key) ? [{from, to: Math.max(last, from), label: `overfitting since epoch ${epochOf(from)}`}] : [];
+		const {key, label = "Loss"} = subject() ?? {};
+		const {marks, regions} = landmarks(known, own.find(({colour, quiet}) => colour === VALIDATION.colour && !quiet), own);
+		const told = ["loss", "log_loss"].includes(key) ? regions : [];
 		const {kind, smoothing, unit} = view;
-		chart.update({series: own, levels: levels(), marks, regions, kind, smoothing, unit: {name: unit, divide}, cursor: store.state.step});
-		drawOverfit(from);
+		const asked = {kind, smoothing, unit: {name: unit, divide}, cursor: store.state.step};
+		chart.update({title: label, series: own, levels: levels(), marks, regions: told, ...asked});
+		drawOverfit(known.overfit_from_step);
 	}
 
 	function valueAt(name, step) {
@@ -140,9 +128,7 @@ export function mountCurves(container, run, store, cleanup, toTries) {
 	function drawOverfit(from) {
 		overfit.hidden = !from;
 		const last = known.series.get("validation_loss")?.x.at(-1);
-		const state = [from, known.best_step, last].join();
-		if (!from || overfit.dataset.state === state) return;
-		overfit.dataset.state = state;
+		if (!from || !isNewState(overfit, [from, known.best_step, last])) return;
 		const best = epochOf(known.best_step);
 		const since = h("strong", term("overfitting", "Overfitting"), ` since epoch ${epochOf(from)}.`);
 		const said = step => `training ${number(valueAt("train_loss", step))}, validation ${number(valueAt("validation_loss", step))}`;
@@ -153,16 +139,14 @@ export function mountCurves(container, run, store, cleanup, toTries) {
 		replace(
 			overfit,
 			h("p", since, " The weights of the ", term("best epoch"), `, ${best}, are the ones that are kept.`),
-			folded("Why? The evidence", h("p", evidence[0]), h("p", evidence[1])),
+			folded("Why? The evidence", evidence.map(line => h("p", line))),
 			run.advice?.length > 0 && button("What to try", toTries, {class: "link"}),
 		);
 	}
 
 	function drawControls() {
 		const options = subjects(known.available, store.state.detail);
-		const state = JSON.stringify([options, view.subject, store.state.detail]);
-		if (controls.dataset.state === state) return; // what has the focus keeps it
-		controls.dataset.state = state;
+		if (!isNewState(controls, [options, view.subject, store.state.detail])) return;
 		const {batch, key: chosen} = subject() ?? {};
 		const choices = options.map(({key, label}) => [key, label]);
 		replace(
@@ -183,7 +167,6 @@ export function mountCurves(container, run, store, cleanup, toTries) {
 
 	function choose(key) {
 		view.subject = key;
-		chart.setTitle(subject().label);
 		chart.setWindow(null);
 		refreshQuietly();
 		for (const [name, {label}] of forks) overlay({name, label});
@@ -212,7 +195,7 @@ export function mountCurves(container, run, store, cleanup, toTries) {
 			if (Number.isFinite(epoch.validation_loss) && !(best <= epoch.validation_loss && best !== null)) known.best_step = epoch.step;
 		}
 		if (!known.available.length && epochs.length) refreshQuietly();
-		else if (epochs.length || view.batches) draw(); // else nothing that is shown has changed
+		else if (epochs.length || view.batches) draw();
 	}
 
 	async function overlay({name, label}) {
@@ -223,12 +206,7 @@ export function mountCurves(container, run, store, cleanup, toTries) {
 		draw();
 	}
 
-	cleanup.add(chart.destroy);
 	cleanup.on(store, ["step"], ({step}) => chart.update({cursor: step}));
-	cleanup.on(store, ["dark"], chart.redraw);
-	cleanup.on(store, ["detail"], () => {
-		drawControls();
-		draw();
-	});
+	cleanup.on(store, ["detail"], () => (drawControls(), draw()));
 	return {grow, overlay, refresh};
 }

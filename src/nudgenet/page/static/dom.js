@@ -1,36 +1,32 @@
-// Building the page: elements, text and nothing that is parsed.
-//
-// Every string from the data (names of columns, classes, files, runs) becomes a text node or an attribute's value, so
-// it can never be markup. Styles are set through the CSSOM: the page's policy forbids style attributes in markup.
+// Elements and text nodes: nothing is parsed, so no name from the data can be markup.
 
-const SVG = "http://www.w3.org/2000/svg";
 const PROPERTIES = new Set(["value", "checked", "selected", "disabled", "open", "hidden", "indeterminate", "readOnly"]);
 
 /**
- * An element: `h("p.soft.small", {title: "x"}, children ...)`; the attributes may be left out.
- *
- * attributes: `style`: {"--share": 0.5, width: "3px"}; `data`: {name: text}; `on`: {click: listener}; a boolean
- * property (`checked`, `hidden` ...) is set as a property; null and false leave an attribute out, true gives an empty one.
+ * An element: `h("p.soft.small", {title: "x"}, children ...)`; the attributes may be left out, see `put`.
  * children: nodes, strings, numbers, arrays of them; null, undefined and booleans are left out.
  */
 export function h(kind, ...content) {
-	return build(tag => document.createElement(tag), kind, content);
+	return build("http://www.w3.org/1999/xhtml", kind, content);
 }
 
 export function s(kind, ...content) {
-	return build(tag => document.createElementNS(SVG, tag), kind, content);
+	return build("http://www.w3.org/2000/svg", kind, content);
 }
 
-function build(create, kind, [first, ...rest]) {
+function build(language, kind, [first, ...rest]) {
 	const [tag, ...classes] = kind.split(".");
 	const isChild = first == null || typeof first !== "object" || first instanceof Node || Array.isArray(first);
-	const element = create(tag);
+	const element = document.createElementNS(language, tag);
 	if (classes.length) element.setAttribute("class", classes.join(" "));
-	append(element, isChild ? first : null, rest); // first: the value of a <select> must find its options
+	append(element, isChild && first, rest); // first: the value of a <select> must find its options
 	return isChild ? element : put(element, first);
 }
 
-/** The element with these attributes; see `h`. */
+/**
+ * The element with these attributes. `style`: {"--share": 0.5}, through the CSSOM: the policy forbids it in markup;
+ * `data`: {name: text}; `on`: {click: listener}; null and false leave an attribute out, true gives an empty one.
+ */
 export function put(element, attributes) {
 	for (const [name, value] of Object.entries(attributes)) {
 		if (name === "on") for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
@@ -59,41 +55,50 @@ export function prose(text) {
 		.map((piece, index) => (index % 2 ? h("code", piece) : piece));
 }
 
-/** A table: `head` of texts or nodes, `rows` of arrays of them; `numeric`: indices of columns of numbers. */
-export function table(caption, head, rows, {numeric = [], className = null, hideCaption = true} = {}) {
-	const kind = index => (numeric.includes(index) ? "number" : null);
+/** A table: `head` of texts or nodes, `rows` of arrays of them; `numeric`: [from, to] of the columns of numbers. */
+export function table(caption, head, rows, {numeric: [from, to = Infinity] = [Infinity], className = null, hideCaption = true} = {}) {
+	const kind = index => index >= from && index < to && "number";
 	const cellOf = (cell, index) =>
-		index ? h("td", {class: kind(index), data: {label: head[index]?.textContent ?? head[index]}}, cell) : h("th", {scope: "row", class: kind(index)}, cell);
+		index ? h("td", {class: kind(index), data: {label: head[index]?.textContent ?? head[index]}}, cell) : h("th", {scope: "row", class: kind(0)}, cell);
 	const heads = head.map((cell, index) => h("th", {scope: "col", class: kind(index)}, cell));
 	const body = rows.map(row => h("tr", row.map(cellOf)));
-	return h("table", {class: className}, h("caption", {class: hideCaption ? "unseen" : null}, caption), h("thead", h("tr", heads)), h("tbody", body));
+	return h("table", {class: className}, h("caption", {class: hideCaption && "unseen"}, caption), h("thead", h("tr", heads)), h("tbody", body));
 }
 
-/** What may be wider than the page scrolls inside its own frame, by keyboard, too. */
+/** What may be wider than the page scrolls in a frame, by keyboard, too. */
 export function frame(label, ...content) {
 	return h("div.frame", {tabindex: "0", role: "group", "aria-label": label}, content);
+}
+
+export function framedTable(caption, ...content) {
+	return frame(caption, table(caption, ...content));
 }
 
 export function folded(title, ...content) {
 	return h("details", h("summary", title), content);
 }
 
-/** Folded content that is made only while it is open: tables of many numbers cost nothing while nobody reads them. */
+/** Folded content, made after `changed()` and while it is open: numbers cost nothing while nobody reads them. */
 export function lazily(title, make) {
 	const body = frame(title);
-	const element = h("details", {on: {toggle: refresh}}, h("summary", title), body);
-	let stale = true;
-	function refresh() {
+	let stale = false;
+	const refresh = () => {
 		if (element.open && stale) replace(body, make());
 		stale &&= !element.open;
-	}
-	return {
-		element,
-		changed() {
-			stale = true;
-			refresh();
-		},
 	};
+	const element = put(folded(title, body), {on: {toggle: refresh}});
+	const changed = () => {
+		stale = true;
+		refresh();
+	};
+	return {element, changed};
+}
+
+/** Whether a place must be built anew for this state: else what has the focus keeps it. */
+export function isNewState(place, state) {
+	const [before, now] = [place.dataset.state, JSON.stringify(state)];
+	place.dataset.state = now;
+	return before !== now;
 }
 
 export function button(label, onClick, attributes = {}) {
@@ -112,15 +117,15 @@ export function announce(text) {
 	if (region) region.textContent = text;
 }
 
-/** A line that says what is wrong: an Error, or words. */
+/** A line with what is wrong: an Error, or words. */
 export function problem(what) {
 	return h("p.problem", {role: "alert"}, what.message ?? what);
 }
 
-/** A place for such a line: `say(words)` shows them, `say()` takes them away. */
-export function complaint() {
-	const element = put(problem(""), {hidden: true});
-	const say = words => put(replace(element, words), {hidden: !words});
+/** A place for such a line: `say(words)` shows it, `say()` hides it. */
+export function complaint(role = "alert") {
+	const element = h("p.problem", {role, hidden: true});
+	const say = words => put(replace(element, prose(words?.message ?? words)), {hidden: !words});
 	return {element, say};
 }
 
@@ -129,7 +134,7 @@ export function oops(error) {
 }
 
 export function select(choices, chosen, onChoose, attributes = {}) {
-	const options = choices.map(([value, words]) => h("option", {value, selected: String(value) === String(chosen)}, words));
+	const options = choices.map(one => [one].flat()).map(([value, words = value]) => h("option", {value, selected: String(value) === String(chosen)}, words));
 	return h("select", {...attributes, on: {change: event => onChoose(event.target.value)}}, options);
 }
 
@@ -146,15 +151,11 @@ export function shareSlider(words, value, onInput) {
 	return h("label", words, h("input", {type: "range", min: 0, max: 0.98, step: 0.02, value, on: {input: event => onInput(Number(event.target.value))}}));
 }
 
-/**
- * A short message at the bottom of the page; with `label` and `action` also a button, such as Undo.
- * It stays while the mouse or the focus is on it. Returns a function that takes it away.
- */
+/** A short message, perhaps with a button (`label`, `action`); it stays while mouse or focus is on it. */
 export function toast(text, {label, action, seconds = 8, bad} = {}) {
-	const holder = document.getElementById("toasts");
 	let timer = 0;
+	const close = () => box.remove();
 	const stay = () => clearTimeout(timer);
-	const close = () => (stay(), box.remove());
 	const wait = () => (stay(), (timer = setTimeout(close, seconds * 1000)));
 	const box = h(
 		bad ? "div.toast.bad" : "div.toast",
@@ -163,9 +164,8 @@ export function toast(text, {label, action, seconds = 8, bad} = {}) {
 		action && button(label, () => (close(), action())),
 		button("×", close, {class: "quiet", "aria-label": "Close this message"}),
 	);
-	holder.append(box);
+	document.getElementById("toasts").append(box);
 	wait();
-	return close;
 }
 
 async function copy(text) {
@@ -181,11 +181,10 @@ async function copy(text) {
 	toast("Copied", {seconds: 2});
 }
 
-/** A line to copy (a command, a piece of Python) with its button; `.set(text)` changes it. */
+/** A text to copy with its button; `.set(text)` changes it. */
 export function copyable(text, label = "Copy") {
 	const code = h("code", text);
-	const press = button(label, () => copy(code.textContent));
-	const element = h("div.copyable", h("pre", {tabindex: "0"}, code), press);
+	const element = h("div.copyable", h("pre", {tabindex: "0"}, code), button(label, () => copy(code.textContent)));
 	return Object.assign(element, {set: changed => replace(code, changed)});
 }
 
@@ -211,7 +210,7 @@ export function atMost(action, wait) {
 	};
 }
 
-/** Runs `action` at most once per frame, with the values of the last call. */
+/** Runs `action` at most once per frame, with the last values. */
 export function perFrame(action) {
 	let waiting = null;
 	const run = () => {
@@ -229,10 +228,22 @@ export function prefersStill() {
 	return matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
+/** `action` whenever the page turns light or dark: canvases have no styles. */
+export function onTheme(action, cleanup) {
+	const observer = new MutationObserver(action);
+	observer.observe(document.documentElement, {attributes: true, attributeFilter: ["data-theme"]});
+	cleanup.add(() => observer.disconnect());
+}
+
+export function onSize(element, action, cleanup) {
+	const observer = new ResizeObserver(action);
+	observer.observe(element);
+	cleanup.add(() => observer.disconnect());
+}
+
 /** Radio buttons that look like one switch: one tab stop, arrow keys inside. */
 export function choice(label, options, chosen, onChoose) {
 	const name = uniqueId("choice");
 	const radio = value => h("input", {type: "radio", name, value, checked: value === chosen, on: {change: () => onChoose(value)}});
-	const labels = options.map(([value, words]) => h("label", radio(value), h("span", words)));
-	return h("fieldset.choice", h("legend.unseen", label), labels);
+	return h("fieldset.choice", h("legend.unseen", label), options.map(([value, words]) => h("label", radio(value), h("span", words))));
 }

@@ -1,25 +1,20 @@
-// From an error to the neurons behind it: confusion matrix and worst rows, the neurons most responsible for a row's
-// answer, and the training items that excite a neuron most.
+// From an error to the neurons behind it, and to the training items that excite these most.
 
 import {get, isExported, itemAddress, ofRun} from "./api.js";
 import {append, button, frame, h, prefersStill, put, replace, s} from "./dom.js";
 import {layerName, number, percent, plural, shortened} from "./format.js";
-import {ask, data, panel} from "./panel.js";
+import {ANSWER, ask, data, panel} from "./panel.js";
 import {cellText, rowName, rowsTable, shareBar} from "./row.js";
+import {makeScale, peak} from "./scales.js";
 
 const WORST = 10;
 
 export function mountErrors(view) {
-	mountMistakes(view);
-	mountResponsible(view);
-}
-
-function mountMistakes(view) {
 	const matrix = h("div");
 	const heading = h("h3", "Worst rows");
 	const list = frame("Worst rows");
 	const back = button("All rows", () => narrow(null), {hidden: true});
-	let cell = null; // {truth, answer} of the chosen cell
+	let cell = null;
 	const {element, follow} = panel(view, "Errors", "wide errors", h("div.two", matrix, h("div", heading, back, list)));
 
 	view.cleanup.on(view.store, ["gone"], ({gone}) => (element.hidden = gone)); // without rows there are none to tell
@@ -46,7 +41,6 @@ function mountMistakes(view) {
 	});
 }
 
-/** Brings the person to the panel that tells about what was chosen. */
 function goTo(name) {
 	const place = document.querySelector(`.xray .${name} h2`);
 	if (!place) return;
@@ -77,22 +71,18 @@ function showMatrix(place, {classes, matrix, part, in_part: all}, chosen, narrow
 
 function buildMatrix(place, classes, part, narrow) {
 	const cell = (truth, answer) => {
-		const choose = button("", () => narrow({truth, answer}));
-		return h(truth === answer ? "td.right" : "td.wrong-cell", choose);
+		return h(truth === answer ? "td.right" : "td", button("", () => narrow({truth, answer})));
 	};
-	const cells = truth => classes.map(answer => cell(truth, answer));
-	const body = classes.map(name => h("tr", h("th", {scope: "row"}, shortened(name, 18)), cells(name)));
-	const heads = classes.map(name => h("th", {scope: "col"}, shortened(name, 12)));
-	const head = h("tr", h("th.corner", {scope: "col"}, "truth ↓ answer →"), heads);
+	const body = classes.map(truth => h("tr", h("th", {scope: "row"}, shortened(truth, 18)), classes.map(answer => cell(truth, answer))));
+	const head = h("tr", h("th.corner", {scope: "col"}, "truth ↓ answer →"), classes.map(name => h("th", {scope: "col"}, shortened(name, 12))));
 	const grid = h("table.confusion", h("caption.unseen", `Confusion matrix of the ${part} part`), h("thead", head), h("tbody", body));
 	append(place, frame("Confusion matrix", grid), h("p.small.soft"));
 }
 
-/** Of a regression: truth against answer, the diagonal being right. */
 function showPairs(place, {pairs}) {
 	const values = pairs.flat();
 	const [low, high] = [Math.min(...values), Math.max(...values)];
-	const at = value => 20 + (260 * (value - low)) / (high - low || 1);
+	const at = makeScale(low, high, 20, 280);
 	const dots = pairs.slice(0, 1500).map(([truth, answer]) => `M${at(truth).toFixed(1)} ${(300 - at(answer)).toFixed(1)}h0`);
 	const off = pairs.reduce((sum, [truth, answer]) => sum + Math.abs(truth - answer), 0) / Math.max(1, pairs.length);
 	const paths = Object.entries({axis: "M20 20V280H280", diagonal: "M20 280L280 20", dots: dots.join("")});
@@ -107,14 +97,14 @@ function showPairs(place, {pairs}) {
 	replace(place, chart, h("p.small.soft", `On the line the answer is right; on average it is ${number(off)} off.`));
 }
 
-function mountResponsible(view) {
+export function mountResponsible(view) {
 	const {run, store} = view;
 	const about = h("p.about");
 	const list = h("ol.blame");
 	const title = h("h3", {hidden: true});
 	const items = h("div.items");
 	const {follow} = panel(view, "Who is responsible", "wide responsible", about, h("div.two", list, h("div", title, items)));
-	follow(["step", "mode", "row", "member"], "responsible", ({neurons}, {row}) => {
+	follow(ANSWER, "responsible", ({neurons}, {row}) => {
 		const rest = ". Click one to open it; below are the training rows that excite most the one that is open.";
 		replace(about, "The neurons that spoke most for the answer on ", h("b", rowName(row)), rest);
 		showNeurons(list, neurons, store);
@@ -122,13 +112,12 @@ function mountResponsible(view) {
 	const question = (state, signal) => state.layer !== null && !state.gone && ask("exciting", state, signal, {layer: state.layer, neuron: state.neuron});
 	follow(["step", "mode", "member", "layer", "neuron"], question, (found, {layer, neuron}) => {
 		replace(put(title, {hidden: false}), `What excites ${layerName(layer)} [${neuron}] most`);
-		const cards = found.items.map(item => itemCard(run, item, row => store.set({row})));
-		replace(items, cards);
+		replace(items, found.items.map(item => itemCard(run, item, row => store.set({row}))));
 	});
 }
 
 function showNeurons(list, neurons, store) {
-	const most = Math.max(1e-12, ...neurons.map(({share}) => Math.abs(share)));
+	const most = peak(neurons.map(({share}) => share));
 	const line = ({layer, index, share}) => {
 		const open = button(`${layerName(layer)} [${index}]`, () => (store.set({layer, neuron: index}), goTo("neuron")), {class: "link"});
 		return h("li", open, shareBar(share / most), data(share));

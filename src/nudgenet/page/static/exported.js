@@ -1,22 +1,20 @@
-// An exported file: what the server would answer, looked up in the file. Nothing is computed here.
+// An exported file: what the server would answer, looked up and not computed.
 
 import {ApiError} from "./api.js";
 
-/** The content of the file that this page is, or null. */
 export function embedded() {
 	const place = document.getElementById("export");
 	return place && JSON.parse(place.textContent);
 }
 
-/** The source of answers for api.js over the content that `page/export.py` wrote. */
 export function exportedSource(content) {
-	const unpacked = new Map(); // state -> promise of its answers
+	const unpacked = new Map();
 	const best = content.states.find(state => state.best);
 	const missing = words => new ApiError(words ? `${words} ${content.note}` : content.note);
 
 	function nearest(step) {
 		if (!best) throw missing();
-		if (step === null || step === undefined || step === "") return best;
+		if (step == null || step === "") return best;
 		const far = state => Math.abs(state.step - step);
 		return content.states.reduce((closest, state) => (far(state) < far(closest) ? state : closest));
 	}
@@ -30,8 +28,7 @@ export function exportedSource(content) {
 	function given(answer, state, step) {
 		if (!answer) throw missing();
 		if (answer.error) throw new ApiError(answer.error);
-		const there = step === null || step === undefined || Number(step) === state.step;
-		return there ? answer : {...answer, at: {step: state.step, exact: false, why: content.note}};
+		return step == null || Number(step) === state.step ? answer : {...answer, at: {step: state.step, exact: false, why: content.note}};
 	}
 
 	function rowAt(row) {
@@ -48,44 +45,35 @@ export function exportedSource(content) {
 	}
 
 	function series(query) {
-		const wanted = query
-			.get("names")
-			.split(",")
-			.filter(name => name in content.series.series);
+		const wanted = query.get("names").split(",").filter(name => name in content.series.series);
 		const window = [Number(query.get("from") ?? -Infinity), Number(query.get("to") ?? Infinity)];
-		const shown = Object.fromEntries(wanted.map(name => [name, part(content.series.series[name], ...window)]));
-		return {...content.series, series: shown};
+		return {...content.series, series: Object.fromEntries(wanted.map(name => [name, part(content.series.series[name], ...window)]))};
 	}
 
 	function health(query) {
-		const step = query.has("step") ? Number(query.get("step")) : Infinity;
+		const step = Number(query.get("step") ?? Infinity);
 		return content.health.findLast(look => look.step <= step) ?? content.health[0] ?? {step: 0, steps: [], layers: []};
 	}
 
-	const gets = {
-		"": () => content.run,
-		time: () => content.time,
-		series,
-		health,
-		rows,
-	};
+	const gets = {"": () => content.run, time: () => content.time, series, health, rows};
 	const ofStep = new Set(["confusion", "filters"]);
 
 	async function post(path, body) {
 		const [, name] = split(path);
 		const state = nearest(body.step);
-		const answers = await answersOf(state);
+		const answer = given(find(name, body, await answersOf(state)), state, body.step);
+		return name === "boundary" ? {...answer, points: content.points} : answer;
+	}
+
+	function find(name, body, answers) {
 		const neuron = `${body.layer} ${body.neuron}`;
-		if (ofStep.has(name)) return given(answers[name], state, body.step);
-		if (name === "exciting") return given(answers.exciting[neuron] ?? unknownNeuron(body), state, body.step);
+		if (ofStep.has(name)) return answers[name];
+		if (name === "exciting") return answers.exciting[neuron] ?? unknownNeuron(body);
 		const row = rowAt(body.row);
-		if (name in answers.of_row) {
-			const answer = given(answers.of_row[name][row], state, body.step);
-			return name === "boundary" ? {...answer, points: content.points} : answer;
-		}
+		if (name in answers.of_row) return answers.of_row[name][row];
 		const question = name === "update" && body.batch === "real" ? "real" : name;
 		if (!(question in answers.of_neuron)) throw missing();
-		return given(answers.of_neuron[question][neuron]?.[row] ?? unknownNeuron(body), state, body.step);
+		return answers.of_neuron[question][neuron]?.[row] ?? unknownNeuron(body);
 	}
 
 	function unknownNeuron({layer}) {
@@ -113,14 +101,12 @@ function split(path) {
 	return [run, name, new URLSearchParams(query)];
 }
 
-/** base64 of gzip of JSON -> the object. */
 async function unpack(text) {
-	const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
-	const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+	const stream = new Blob([Uint8Array.from(atob(text), letter => letter.charCodeAt(0))]).stream().pipeThrough(new DecompressionStream("gzip"));
 	return JSON.parse(await new Response(stream).text());
 }
 
-/** The rows that a list asks for. `from` is a place in the part's order, so a single row is found by its index. */
+/** The rows of a list. `from` is a place in the part's order, so a single row is found by its index. */
 function listRows(all, query) {
 	const [count, from] = [Number(query.get("count") ?? 50), Number(query.get("from") ?? 0)];
 	const text = (query.get("find") ?? "").toLowerCase();
@@ -129,13 +115,12 @@ function listRows(all, query) {
 	const found = all
 		.filter(row => row.part === part_ && is("truth", row) && is("answer", row))
 		.filter(row => !text || Object.values(row.cells).some(cell => cell.toLowerCase().includes(text)));
-	if (query.get("sort") === "worst") found.sort((a, b) => b.loss - a.loss);
-	else found.sort((a, b) => a.index - b.index);
+	found.sort(query.get("sort") === "worst" ? (a, b) => b.loss - a.loss : (a, b) => a.index - b.index);
 	const start = count === 1 ? found.findIndex(({index}) => index === from) : from;
 	return {rows: start < 0 ? [] : found.slice(start, start + count), total: found.length};
 }
 
-/** A curve's points from one step to another, and the neighbours just outside. */
+/** A curve's points in a window, and the neighbours just outside. */
 function part(curve, from, to) {
 	const first = curve.x.findIndex(x => x >= from);
 	const last = curve.x.findLastIndex(x => x <= to);

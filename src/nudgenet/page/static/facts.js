@@ -1,21 +1,15 @@
-// What is known about a run beside its curves, as folded parts: each function gives a node, or null without content.
+// What is known about a run beside its curves: each function gives a node, or null.
 
-import {frame, h, prose, table} from "./dom.js";
+import {framedTable, h, prose} from "./dom.js";
 import {MODELS, metricLabel, number, score, settingText, shortened} from "./format.js";
 
 const KINDS = {yes_no: "yes/no", identifier: "identifier, left out", constant: "always the same, left out", empty: "empty, left out"};
 
-function framed(caption, ...content) {
-	return frame(caption, table(caption, ...content));
-}
-
 export function warningsPart(run) {
 	if (!run.warnings?.length) return null;
-	const items = run.warnings.map(text => h("li", prose(text)));
-	return h("ul", items);
+	return h("ul", run.warnings.map(text => h("li", prose(text))));
 }
 
-/** The network beside the simple models, on the rows that were kept apart. */
 export function baselinesPart(run) {
 	const {metrics, baselines} = run.summary ?? {};
 	const models = Object.entries(baselines ?? run.baselines ?? {});
@@ -25,7 +19,7 @@ export function baselinesPart(run) {
 	const names = Object.keys(Object.keys(own).length ? own : of(models[0][1]));
 	const rows = models.map(([model, scores]) => [MODELS[model] ?? model, ...names.map(name => score(name, of(scores)[name]))]);
 	if (Object.keys(own).length) rows.unshift(["this network", ...names.map(name => score(name, own[name]))].map(text => h("strong", text)));
-	const numbers = framed("The network and the baselines", ["model", ...names.map(metricLabel)], rows, {numeric: names.map((_, index) => index + 1)});
+	const numbers = framedTable("The network and the baselines", ["model", ...names.map(metricLabel)], rows, {numeric: [1]});
 	const note = "The same rows, the same split, scored on the test part. A network that does not beat them was not worth it.";
 	return h("div", h("p.note", note), numbers);
 }
@@ -33,7 +27,7 @@ export function baselinesPart(run) {
 export function decisionsPart(run) {
 	if (!run.decisions?.length) return null;
 	const rows = run.decisions.map(({what, chosen, why, override}) => [...[what, shortened(chosen, 200), why].map(prose), override && h("code", override)]);
-	return framed("Every automatic choice, and what to type to choose otherwise", ["what", "chosen", "why", "to change it"], rows, {className: "stacked"});
+	return framedTable("Every automatic choice, and what to type to choose otherwise", ["what", "chosen", "why", "to change it"], rows, {className: "stacked"});
 }
 
 export function settingsPart(run) {
@@ -41,7 +35,7 @@ export function settingsPart(run) {
 	if (!entries.length) return null;
 	const given = new Set(Object.keys(run.given ?? {}));
 	const rows = entries.map(([name, value]) => [h("code", name), shortened(settingText(value), 120), given.has(name) ? "set by you" : "chosen or default"]);
-	return framed("Settings with the values that they had", ["setting", "value", "by whom"], rows);
+	return framedTable("Settings with the values that they had", ["setting", "value", "by whom"], rows);
 }
 
 export function columnsPart(run) {
@@ -52,7 +46,7 @@ export function columnsPart(run) {
 		typicalText(typical),
 		values ? shortened(values.map(plain).join(", "), 120) : "",
 	]);
-	return framed("What each column is", ["column", "what it is", "typical", "values"], rows, {className: "stacked"});
+	return framedTable("What each column is", ["column", "what it is", "typical", "values"], rows, {className: "stacked"});
 }
 
 function typicalText(value) {

@@ -1,13 +1,11 @@
-// What to try next: each piece of the verdict's advice is a button that forks the run with that one setting changed
-// and lays the fork's validation curve over the run's own. The test part stays unread.
+// What to try next: each button forks the run and lays the fork's curve over its own.
 
-import {get, isExported, ofRun, piece, post} from "./api.js";
+import {get, isExported, isOver, ofRun, piece, post} from "./api.js";
 import {append, button, h, oops, prose, replace} from "./dom.js";
 import {number, settingText} from "./format.js";
 import {term} from "./glossary.js";
 
 const LOOK_AGAIN_MS = 1000;
-const OVER = new Set(["done", "failed", "stopped"]);
 
 export function mountForks(container, run, curves, cleanup) {
 	const forks = []; // {name, label, job, state, line, epochs, loss}
@@ -29,8 +27,7 @@ export function mountForks(container, run, curves, cleanup) {
 	function adviceItem({text, setting, value}) {
 		const possible = setting && value != null && !isExported() && run.state !== "live";
 		const label = `${setting}=${settingText(value)}`;
-		const disabled = forks.some(one => one.label === label);
-		return h("li", h("span", prose(text)), possible && button(`Try ${label}`, () => fork(setting, value, label), {disabled}));
+		return h("li", h("span", prose(text)), possible && button(`Try ${label}`, () => fork(setting, value, label), {disabled: forks.some(one => one.label === label)}));
 	}
 
 	async function fork(setting, value, label) {
@@ -61,7 +58,7 @@ export function mountForks(container, run, curves, cleanup) {
 		}
 		if (cleanup.ended) return;
 		drawForks();
-		if (!OVER.has(one.state) && one.missed < 10) again();
+		if (!isOver(one) && one.missed < 10) again();
 	}
 
 	/** Its curve by now; its folder comes a moment after its process. */
@@ -78,7 +75,7 @@ export function mountForks(container, run, curves, cleanup) {
 
 	function drawForks() {
 		const items = forks.map(({name, label, state, line, epochs}) => {
-			const tone = state === "failed" ? "bad" : OVER.has(state) ? "good" : "live";
+			const tone = state === "failed" ? "bad" : isOver({state}) ? "good" : "live";
 			const links = [h("a", {href: `#/run/${piece(name)}`}, "Open"), " · ", h("a", {href: `#/compare/${[run.name, name].map(piece).join(",")}`}, "Compare")];
 			const far = [h(`span.badge.${tone}`, state), epochs ? ` epoch ${number(epochs)} ` : " "];
 			return h("li", h("strong", label), " ", far, name && links, state === "failed" && h("p.small", line));

@@ -1,4 +1,4 @@
-// How numbers, times, scores and verdicts are said: the page's twin of report/wording.py. Pure: no DOM.
+// How numbers, times, scores and verdicts are said: the twin of report/wording.py.
 
 export const ABSENT = "–";
 const DAY = {day: "numeric", month: "long", year: "numeric"};
@@ -7,13 +7,13 @@ export const METRICS = {
 	accuracy: {label: "accuracy", share: true},
 	auc: {label: "AUC", decimals: 3},
 	f1: {label: "F1", decimals: 3},
-	log_loss: {label: "log loss", lower: true}, // is better
+	log_loss: {label: "log loss", lower: true},
 	rmse: {label: "RMSE", lower: true},
 	mae: {label: "mean error", lower: true},
 	r2: {label: "R²", decimals: 3},
 };
 
-/** state -> sign, words and tone of a verdict; sign and words say it without colour. */
+/** Sign and words say it without colour. */
 export const VERDICTS = {
 	good_fit: {sign: "✓", words: "Good fit", tone: "good"},
 	overfitting: {sign: "▲", words: "Overfitting", tone: "warn"},
@@ -33,7 +33,7 @@ export const MODELS = {
 
 export const TASKS = {binary: "one of two classes", multiclass: "one of several classes", regression: "a number"};
 
-/** A number for people: `digits` significant ones, whole numbers in full, a true minus; a dash for what is not there. */
+/** A number for people: `digits` significant ones, whole numbers in full, a true minus. */
 export function number(value, digits = 3) {
 	if (typeof value !== "number") return ABSENT;
 	if (Number.isNaN(value)) return "not a number";
@@ -41,11 +41,9 @@ export function number(value, digits = 3) {
 	const size = Math.abs(value);
 	if (Number.isInteger(value) && size < 1e15) return minus(value.toLocaleString("en-GB"));
 	if (size >= 1e15 || size < 1e-4) return minus(value.toExponential(digits - 1).replace("e+", "e"));
-	const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(size)));
-	return minus(local(value, decimals));
+	return minus(local(value, Math.max(0, digits - 1 - Math.floor(Math.log10(size)))));
 }
 
-/** With exactly so many decimals. */
 export function local(value, decimals) {
 	return value.toLocaleString("en-GB", {minimumFractionDigits: decimals, maximumFractionDigits: decimals});
 }
@@ -90,7 +88,6 @@ export function duration(seconds) {
 	return Number(minutes) ? `${Number(minutes)} min ${rest} s` : `${Number(rest)} s`;
 }
 
-/** An ISO moment as "3 minutes ago", "yesterday" or a date. */
 export function ago(moment, now = Date.now()) {
 	const time = Date.parse(moment);
 	if (Number.isNaN(time)) return String(moment ?? ABSENT);
@@ -119,7 +116,6 @@ export function bytes(size) {
 	return `${power && scaled < 10 ? scaled.toFixed(1) : Math.round(scaled)} ${["B", "KB", "MB", "GB", "TB"][power]}`;
 }
 
-/** Text on one line, cut with an ellipsis. */
 export function shortened(text, limit = 40) {
 	const line = String(text ?? "")
 		.trim()

@@ -1,11 +1,11 @@
-// Words with a one-line definition on hover and focus. The lines are fetched when one is first asked for.
+// Words with a one-line definition on hover and focus.
 
 import {get} from "./api.js";
 import {h, uniqueId} from "./dom.js";
 
-let tip = null; // the one tooltip of the page, made when it is first needed
-let shown = null; // the element that it belongs to
-let glossary = null; // promise of {term: meaning}
+let tip = null;
+let shown = null;
+let glossary = null;
 
 function meanings() {
 	glossary ??= get("words").catch(() => (glossary = null));
@@ -40,7 +40,6 @@ function hideOnEscape(event) {
 	event.stopPropagation();
 }
 
-/** `element` with a line that is shown on hover and on focus: its own, or that of the term which it is. */
 export function explained(element, meaning = null) {
 	if (meaning) element.dataset.meaning = meaning;
 	for (const event of ["mouseenter", "focus"]) element.addEventListener(event, show);
@@ -60,15 +59,9 @@ export async function mountWords(container) {
 		const wanted = target.value.trim().toLowerCase();
 		for (const entry of list.children) entry.hidden = !entry.textContent.toLowerCase().includes(wanted);
 	};
-	container.append(
-		h(
-			"div.head",
-			h("h1", "The words used here"),
-			h("p.soft", "One line each, in plain English. Dotted words on the other pages show theirs when you point at them."),
-		),
-		h("p", h("input", {type: "search", placeholder: "Find a word", "aria-label": "Find a word", on: {input: search}})),
-		list,
-	);
+	const about = "One line each, in plain English. Dotted words on the other pages show theirs when you point at them.";
+	const find = h("input", {type: "search", placeholder: "Find a word", "aria-label": "Find a word", on: {input: search}});
+	container.append(h("div.head", h("h1", "The words used here"), h("p.soft", about)), h("p", find), list);
 	const entries = Object.entries((await meanings()) ?? {}).sort(([a], [b]) => a.localeCompare(b, "en"));
 	list.append(...entries.map(([name, meaning]) => h("div", h("dt", name), h("dd", meaning))));
 }

@@ -1,11 +1,12 @@
-// The health of a network's layers: what is ill in one plain line first, then the figures, with their trend.
+// The health of layers: what is ill in plain lines first, then figures with their trend.
 
 import {get, ofRun} from "./api.js";
-import {debounce, folded, frame, h, put, replace, s, table} from "./dom.js";
+import {debounce, folded, framedTable, h, put, replace, s} from "./dom.js";
 import {ABSENT, capital, layerName, number, percent} from "./format.js";
 import {term} from "./glossary.js";
+import {makeScale} from "./scales.js";
 
-const TREND = 40; // points of a small trend
+const TREND = 40;
 
 export function mountHealth(container, run, store, cleanup) {
 	const place = h("div.health", h("p.soft", "Looking …"));
@@ -28,7 +29,6 @@ export function mountHealth(container, run, store, cleanup) {
 		}
 	}
 
-	/** A few recorded steps, spread over the training, for the small trends. */
 	async function fetchTrend(steps) {
 		if (trends.size || steps.length < 3) return;
 		const every = Math.max(1, Math.ceil(steps.length / 12));
@@ -55,8 +55,8 @@ export function mountHealth(container, run, store, cleanup) {
 
 	function draw() {
 		const layers = latest?.layers ?? [];
-		if (!layers.length)
-			return replace(place, h("p.soft", store.state.live ? "The first figures come soon." : "Nothing was recorded about the layers of this run."));
+		const none = store.state.live ? "The first figures come soon." : "Nothing was recorded about the layers of this run.";
+		if (!layers.length) return replace(place, h("p.soft", none));
 		const ill = layers.filter(({line}) => line);
 		const lines = ill.map(({name, line}) => h("li", h("strong", capital(layerName(name)), ": "), line));
 		const words = ill.length
@@ -64,13 +64,9 @@ export function mountHealth(container, run, store, cleanup) {
 			: h("p.healthy", h("span.badge.good", "✓ healthy"), " Every layer learns at a sensible pace.");
 		const figures = healthTable(layers, trends, store.state.detail);
 		const at = h("p.small.soft", `Measured at step ${number(latest.step)}.`);
-		return replace(
-			place,
-			words,
-			store.state.detail === "beginner" && !ill.length
-				? put(folded("The figures of each layer", figures, at), {open: place.querySelector("details")?.open})
-				: [figures, at],
-		);
+		const isFolded = store.state.detail === "beginner" && !ill.length;
+		const open = place.querySelector("details")?.open;
+		return replace(place, words, isFolded ? put(folded("The figures of each layer", figures, at), {open}) : [figures, at]);
 	}
 
 	cleanup.on(store, ["step"], debounce(refresh, 200));
@@ -90,27 +86,19 @@ function healthTable(layers, trends, detail) {
 		[h("span.unseen", "trend of the update ratio"), layer => spark(trends.get(layer.name) ?? [])],
 	].filter(Boolean);
 	const rows = layers.map(layer => columns.map(([, cell]) => cell(layer)));
-	const heads = columns.map(([head]) => head);
-	const numeric = [...columns.keys()].slice(1, -1);
-	return frame("Health of each layer", table("Health of each layer", heads, rows, {numeric, className: "full compact"}));
+	return framedTable("Health of each layer", columns.map(([head]) => head), rows, {numeric: [1, columns.length - 1], className: "full compact"});
 }
 
 function spark(points) {
 	const known = points.filter(([, value]) => value > 0);
 	if (known.length < 2) return null;
-	const values = known.map(([, value]) => Math.log(value));
-	const [low, high] = [Math.min(...values), Math.max(...values)];
-	const [first, last] = [known[0][0], known.at(-1)[0]];
-	const place = ([step], index) => [2 + (76 * (step - first)) / (last - first || 1), 22 - (18 * (values[index] - low)) / (high - low || 1)];
-	const places = known.map(place);
+	const values = known.map(([, value]) => value);
+	const x = makeScale(known[0][0], known.at(-1)[0], 2, 78);
+	const y = makeScale(Math.min(...values), Math.max(...values), 22, 4, "log");
+	const places = known.map(([step, value]) => [x(step), y(value)]);
 	const [endX, endY] = places.at(-1);
-	const path = places.map(([x, y], index) => `${index ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
+	const path = `M${places.map(([across, up]) => `${across.toFixed(1)} ${up.toFixed(1)}`).join("L")}`;
 	const words = `from ${number(known[0][1], 2)} to ${number(known.at(-1)[1], 2)}`;
-	return s(
-		"svg.spark",
-		{viewBox: "0 0 84 26", width: 56, height: 22, role: "img", "aria-label": words},
-		s("title", words),
-		s("path", {d: path}),
-		s("circle", {cx: endX, cy: endY, r: 2.5}),
-	);
+	const content = [s("title", words), s("path", {d: path}), s("circle", {cx: endX, cy: endY, r: 2.5})];
+	return s("svg.spark", {viewBox: "0 0 84 26", width: 56, height: 22, role: "img", "aria-label": words}, content);
 }

@@ -1,16 +1,17 @@
-// What a network looks for: its first layer's filters, and a transformer's attention.
+// What a network looks for: first-layer filters, and a transformer's attention.
 
-import {append, button, h, lazily, prose, put, replace, select, table} from "./dom.js";
+import {append, button, h, isNewState, lazily, onTheme, prose, put, replace, select, table} from "./dom.js";
 import {number, plural, shortened} from "./format.js";
 import {heatMap, paintFilter} from "./maps.js";
-import {ask, data, onTheme, panel} from "./panel.js";
+import {ANSWER, ask, data, panel} from "./panel.js";
+import {within} from "./scales.js";
 
 const MOST_FILTERS = 64;
 
 export function mountFilters(view) {
 	const place = h("div");
 	let latest = null;
-	const numbers = lazily("The numbers as a table", () => latest && numbersOf(latest));
+	const numbers = lazily("The numbers as a table", () => numbersOf(latest));
 	const about = ["What each neuron of the first layer listens to: ", h("b", "blue adds"), ", ", h("b", "orange takes away"), ", pale is ignored."];
 	const {element, follow} = panel(view, "First-layer filters", "filters", h("p.about", about), place, numbers.element);
 	const open = (layer, neuron) => view.store.set({layer, neuron});
@@ -33,24 +34,17 @@ function showColumns(place, {filters, layer}, open) {
 	const shown = filters.slice(0, MOST_FILTERS);
 	if (!shown.length) return;
 	const choose = ({offsetY, target}) => open(layer, shown[Math.floor((offsetY / target.clientHeight) * shown.length)].index);
-	if (place.dataset.shape !== `${columns} ${shown.length}`) {
-		place.dataset.shape = `${columns} ${shown.length}`;
-		const height = `${Math.max(90, Math.min(360, 9 * shown.length))}px`;
-		const names = columns.map((name, at) => h("span", {style: {"flex-grow": shown[0].values[at].length ?? 1}}, shortened(name, 16)));
-		replace(place, h("canvas.heat", {role: "img", style: {height}}), h("div.heat-names", {"aria-hidden": "true"}, names));
-	}
+	const height = `${within(9 * shown.length, 90, 360)}px`;
+	const names = columns.map((name, at) => h("span", {style: {"flex-grow": shown[0].values[at].length ?? 1}}, shortened(name, 16)));
 	const words = `Heat map: ${plural(shown.length, "neuron")} of layer 1 by ${plural(columns.length, "column")}. The table below has the numbers.`;
-	const values = shown.map(filter => filter.values.flat());
-	const canvas = put(place.firstElementChild, {"aria-label": words});
-	canvas.onclick = choose; // among the neurons that it shows now
-	heatMap(canvas, values);
+	const canvas = h("canvas.heat", {role: "img", "aria-label": words, style: {height}, on: {click: choose}});
+	replace(place, canvas, h("div.heat-names", {"aria-hidden": "true"}, names));
+	heatMap(canvas, shown.map(({values}) => values.flat()));
 }
 
 function showImages(place, {filters, layer}, open) {
 	const shown = filters.slice(0, MOST_FILTERS);
-	const shape = shown.map(({index}) => index).join();
-	if (place.dataset.shape !== shape) {
-		place.dataset.shape = shape;
+	if (isNewState(place, shown.map(({index}) => index))) {
 		const filter = ({index}) => {
 			const words = {"aria-label": `Filter ${index}`}; // inside a pretrained network no neuron is opened
 			return layer ? button(h("canvas"), () => open(layer, index), {class: "quiet", ...words}) : h("canvas", {role: "img", ...words});
@@ -67,18 +61,17 @@ function numbersOf({kind, filters}) {
 	const ends = values => [Math.min(...values.flat(2)), Math.max(...values.flat(2))];
 	const cell = weights => [weights].flat().map((value, at) => [at ? " " : "", data(value)]);
 	const rows = filters.map(({index, values}) => [number(index), ...(images ? ends(values) : values).map(cell)]);
-	return table("Filters", ["Neuron", ...columns.map(name => shortened(name, 20))], rows, {numeric: columns.map((_, at) => at + 1)});
+	return table("Filters", ["Neuron", ...columns.map(name => shortened(name, 20))], rows, {numeric: [1]});
 }
 
 export function mountAttention(view) {
 	const canvas = h("canvas.heat", {role: "img"});
 	const controls = h("div.controls");
-	const words = h("div.heat-names", {"aria-hidden": "true"});
-	const down = h("div.heat-rows", {"aria-hidden": "true"});
+	const [words, down] = ["names", "rows"].map(name => h(`div.heat-${name}`, {"aria-hidden": "true"}));
 	const note = h("p.about.small");
 	const chosen = {layer: 0, head: 0};
 	let latest = null;
-	const numbers = lazily("The strongest looks as a table", () => latest && looks(latest, chosen));
+	const numbers = lazily("The strongest looks as a table", () => looks(latest, chosen));
 	const about = [
 		"How much each word (down) looks at each other word (across). ",
 		h("b", "Attention is not proof of cause"),
@@ -95,21 +88,13 @@ export function mountAttention(view) {
 		numbers.changed();
 	};
 	const pick = (name, items) => {
-		const choose = at => {
-			chosen[name] = Number(at);
-			paint();
-		};
-		const options = items.map((_, at) => [at, `${name} ${at + 1}`]);
-		return select(options, chosen[name], choose, {"aria-label": `Which ${name}`});
+		return select(items.map((_, at) => [at, `${name} ${at + 1}`]), chosen[name], at => ((chosen[name] = Number(at)), paint()), {"aria-label": `Which ${name}`});
 	};
-	follow(["step", "mode", "row", "member"], "attention", found => {
+	follow(ANSWER, "attention", found => {
 		latest = found;
 		replace(note, prose(found.note));
 		if (!controls.firstChild) append(controls, pick("layer", found.layers), pick("head", found.layers[0]?.heads ?? [])); // once: they keep the focus
-		for (const place of [words, down]) {
-			const spans = found.words.map(word => h("span", shortened(word, 14)));
-			replace(place, spans);
-		}
+		for (const place of [words, down]) replace(place, found.words.map(word => h("span", shortened(word, 14))));
 		paint();
 	});
 	onTheme(paint, view.cleanup);
@@ -117,7 +102,6 @@ export function mountAttention(view) {
 
 function looks({layers, words}, {layer, head}) {
 	const all = layers[layer].heads[head].flatMap((row, from) => row.map((share, to) => [words[from], words[to], share]));
-	const strongest = all.sort((a, b) => b[2] - a[2]).slice(0, 20);
-	const rows = strongest.map(([from, to, share]) => [from, to, data(share)]);
+	const rows = all.sort((a, b) => b[2] - a[2]).slice(0, 20).map(([from, to, share]) => [from, to, data(share)]);
 	return table("Strongest looks", ["Word", "looks at", "Share"], rows, {numeric: [2]});
 }

@@ -1,12 +1,12 @@
-// Kinks: their names, their curves, and a small plot of one with a neuron's point on it.
+// Kinks: names, curves, and a small plot of one with a neuron's point on it.
 
 import {h, put, replace, s} from "./dom.js";
 import {number} from "./format.js";
+import {makeScale, within} from "./scales.js";
 
 const [WIDTH, HEIGHT, EDGE] = [240, 170, 14];
 const NAMES = {relu: "ReLU", gelu: "GELU", silu: "SiLU", none: "no kink"};
 
-// What a kink makes of a sum, for drawing; the numbers on the page are the server's.
 const CURVES = {
 	relu: z => Math.max(0, z),
 	gelu: z => 0.5 * z * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (z + 0.044715 * z ** 3))),
@@ -20,14 +20,14 @@ export function kinkName(kink) {
 	return NAMES[kink] ?? kink;
 }
 
-/** The plot: `show({kink, sum, fired})` moves its point; `travel(delay)` lets it climb onto the curve. */
+/** `show({kink, sum, fired})` moves its point; `travel(delay)` lets it climb onto the curve. */
 export function kinkPlot() {
 	const [axes, curve, drop] = ["axis", "curve", "drop"].map(name => s(`path.${name}`));
 	const point = s("circle.point", {r: 6});
 	const words = [s("text.soft", {"text-anchor": "end"}, "sum"), s("text.soft", {y: EDGE + 2}, "after the kink")];
 	const chart = s("svg", {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": "The kink"}, axes, curve, drop, point, words);
 	const caption = h("figcaption.small.soft");
-	let climb = 0; // from the axis up to the curve, in pixels
+	let climb = 0;
 
 	function show({kink, sum, fired}) {
 		const curveOf = CURVES[kink] ?? CURVES.none;
@@ -35,10 +35,10 @@ export function kinkPlot() {
 		const flat = kink === "sigmoid" || kink === "tanh";
 		const [low, high] = flat ? [-1.25, 1.25] : [(kink in CURVES && kink !== "none" ? -0.45 : -1) * reach, reach];
 		const room = 0.05 * (high - low);
-		const x = value => EDGE + ((value + reach) / (2 * reach)) * (WIDTH - 2 * EDGE);
-		const y = value => HEIGHT - EDGE - ((Math.max(low - room, Math.min(high + room, value)) - low) / (high - low)) * (HEIGHT - 2 * EDGE);
-		const steps = Array.from({length: 81}, (_, index) => -reach + (index * reach) / 40);
-		const places = steps.map(z => `${x(z).toFixed(1)} ${y(curveOf(z)).toFixed(1)}`);
+		const x = makeScale(-reach, reach, EDGE, WIDTH - EDGE);
+		const up = makeScale(low, high, HEIGHT - EDGE, EDGE);
+		const y = value => up(within(value, low - room, high + room));
+		const places = Array.from({length: 81}, (_, index) => -reach + (index * reach) / 40).map(z => `${x(z).toFixed(1)} ${y(curveOf(z)).toFixed(1)}`);
 		climb = y(0) - y(fired);
 		put(axes, {d: `M${EDGE} ${y(0)}H${WIDTH - EDGE}M${x(0)} ${EDGE}V${HEIGHT - EDGE}`});
 		put(curve, {d: `M${places.join("L")}`});
@@ -46,8 +46,9 @@ export function kinkPlot() {
 		put(point, {cx: x(sum), cy: y(fired)});
 		put(words[0], {x: WIDTH - EDGE, y: y(0) + 13});
 		put(words[1], {x: x(0) + 5});
-		chart.setAttribute("aria-label", `${kinkName(kink)}: a sum of ${number(sum)} becomes ${number(fired)}`);
-		replace(caption, `${kinkName(kink)}: ${number(sum)} becomes ${number(fired)}`);
+		const becomes = `${number(sum)} becomes ${number(fired)}`;
+		put(chart, {"aria-label": `${kinkName(kink)}: a sum of ${becomes}`});
+		replace(caption, `${kinkName(kink)}: ${becomes}`);
 	}
 
 	function travel(delay) {

@@ -1,13 +1,10 @@
-// The page: which view is shown at which address.
-//
-// #/ runs · #/run/NAME · #/compare/A,B · #/new · #/playground · #/words
+// The page: which view is shown at #/ (runs), #/run/NAME, #/compare/A,B, #/new, #/playground and #/words.
 
 import {get, isExported, liveFeed, useSource} from "./api.js";
 import {h, problem, replace} from "./dom.js";
 import {createPreferences, preferenceSwitches} from "./theme.js";
 
-// Views are loaded when they are first opened: the first paint waits only for its own. Each module's function
-// fills a container and may return a function that ends it (timers, subscriptions).
+// Loaded when first opened. Each function fills a container and may return what ends it.
 const VIEWS = {
 	"": {load: async () => (await import("./runs.js")).mountRuns, title: "Runs"},
 	run: {load: async () => (await import("./run.js")).mountRun, title: "Run"},
@@ -31,7 +28,7 @@ function decoded(text) {
 	}
 }
 
-/** An exported file holds its own answers; the name of its run, or null where a server answers. */
+/** The name of an exported file's run, or null where a server answers. */
 async function openFile() {
 	if (!document.getElementById("export")) return null;
 	const {embedded, exportedSource} = await import("./exported.js");

@@ -1,32 +1,28 @@
-// Maps on canvas: a surface of answers over two columns, and small heat maps of weights.
+// Maps on canvas: answers over two columns, and heat maps of weights.
 
-import {h, labelled, select} from "./dom.js";
+import {h, labelled, onSize, onTheme, select} from "./dom.js";
 import {number, percent, shortened} from "./format.js";
-import {onTheme} from "./panel.js";
 import {prepared} from "./plot.js";
+import {peak, within} from "./scales.js";
 
 export function numberColumns(run) {
 	return (run.columns ?? []).filter(({kind, used}) => kind === "number" && used !== false).map(({name}) => name);
 }
 
-/** Two choices among `columns` that write `x` and `y` of `chosen`. */
 export function axisChoices(columns, chosen, changed) {
 	const options = columns.map(name => [name, shortened(name, 30)]);
 	const pick = axis => select(options, chosen[axis], name => ((chosen[axis] = name), changed()));
 	return [labelled("Across", pick("x")), labelled("Up", pick("y"))];
 }
 
-/** A canvas as large as its box, sharp on dense screens; `paint(context, width, height)` draws it anew each time. */
 export function picture(label, height, paint, cleanup) {
 	const canvas = h("canvas", {role: "img", "aria-label": label, style: {width: "100%", height: `${height}px`}});
 	const draw = () => {
 		const {clientWidth: wide, clientHeight: high} = canvas;
 		if (wide && high) paint(prepared(canvas, wide, high), wide, high);
 	};
-	const size = new ResizeObserver(draw);
-	size.observe(canvas);
+	onSize(canvas, draw, cleanup);
 	onTheme(draw, cleanup);
-	cleanup.add(() => size.disconnect());
 	return {canvas, draw};
 }
 
@@ -56,7 +52,6 @@ function imageOf(rows, columns, pixelOf) {
 
 /**
  * Paints answers over the whole box, with the rows as points and your row as a cross.
- *
  * grid: rows from low to high y; of two classes the probability of the second, of more a list, else a number.
  * x, y: their ranges, from the first to the last of each. points: [{x, y, truth, part}]; own: [x, y] or null.
  */
@@ -86,7 +81,7 @@ function pixelOf(value, {paper, colours, low, high}) {
 		return blend(paper, colours[best % colours.length], 0.12 + 0.6 * Math.max(0, (value[best] - least) / (1 - least)));
 	}
 	if (value === null) return paper;
-	const share = Math.max(0, Math.min(1, (value - low) / (high - low || 1)));
+	const share = within((value - low) / (high - low || 1), 0, 1);
 	return blend(paper, colours[share < 0.5 ? 0 : 1], 0.72 * Math.abs(2 * share - 1));
 }
 
@@ -95,27 +90,22 @@ export function answerAt(value, classes) {
 	return classes && value !== null ? classes[value > 0.5 ? 1 : 0] : value;
 }
 
-/** How much of a map each class holds, or the range of its numbers. */
 export function mapWords(grid, classes) {
 	const all = grid.flat(1).map(value => answerAt(value, classes));
 	if (!classes) return `Answers from ${number(Math.min(...all))} (blue) to ${number(Math.max(...all))} (orange).`;
-	const shares = classes.map(name => [name, all.filter(answer => answer === name).length / all.length]);
-	const held = shares
-		.filter(([, share]) => share > 0)
-		.sort((a, b) => b[1] - a[1])
-		.slice(0, 4);
+	const largest = classes.map(name => [name, all.filter(answer => answer === name).length / all.length]).sort((a, b) => b[1] - a[1]).slice(0, 4);
+	const held = largest.filter(([, share]) => share > 0);
 	return `${held.map(([name, share]) => `${shortened(name, 20)} on ${percent(share, 0)}`).join(", ")} of the area.`;
 }
 
-/** The line where the answer turns, so that it does not depend on telling colours apart. */
+/** The line where the answer turns: not everybody can tell the colours apart. */
 function drawBorder(context, width, height, grid, classes) {
 	const [rows, columns] = [grid.length, grid[0].length];
 	const place = (column, row) => [((column + 0.5) / columns) * width, height - ((row + 0.5) / rows) * height];
-	const draw = field => contour(context, field, place);
-	const isOfMany = Array.isArray(grid[0][0]);
+	const draw = fieldOf => contour(context, grid.map(row => row.map(fieldOf)), place);
 	context.beginPath();
-	if (isOfMany) for (const one of classes.keys()) draw(grid.map(row => row.map(shares => lead(shares, one))));
-	else draw(grid.map(row => row.map(value => value - 0.5)));
+	if (Array.isArray(grid[0][0])) for (const one of classes.keys()) draw(shares => lead(shares, one));
+	else draw(value => value - 0.5);
 	Object.assign(context, {strokeStyle: css("--ink"), globalAlpha: 0.6, lineWidth: 1.5});
 	context.stroke();
 	context.globalAlpha = 1;
@@ -125,25 +115,18 @@ function lead(shares, one) {
 	return shares[one] - Math.max(...shares.filter((_, other) => other !== one));
 }
 
-/** Where a field is 0: in each square of the grid, lines between its sides' crossings (marching squares). */
+/** Where a field is 0, by marching squares: lines between the crossings of each square's sides. */
 function contour(context, field, place) {
+	const square = [[0, 0], [1, 0], [1, 1], [0, 1]];
 	for (let row = 0; row + 1 < field.length; row += 1) {
 		for (let column = 0; column + 1 < field[row].length; column += 1) {
-			const [right, up] = [column + 1, row + 1];
-			const corners = [
-				[column, row],
-				[right, row],
-				[right, up],
-				[column, up],
-			];
+			const corners = square.map(([right, up]) => [column + right, row + up]);
 			const values = corners.map(([x, y]) => field[y][x]);
 			const crossings = [];
 			for (let side = 0; side < 4; side += 1) {
 				const [from, to] = [values[side], values[(side + 1) % 4]];
 				if (from > 0 === to > 0) continue;
-				const [[x1, y1], [x2, y2]] = [corners[side], corners[(side + 1) % 4]];
-				const share = from / (from - to);
-				crossings.push(place(x1 + share * (x2 - x1), y1 + share * (y2 - y1)));
+				crossings.push(place(...blend(corners[side], corners[(side + 1) % 4], from / (from - to))));
 			}
 			for (let at = 0; at + 1 < crossings.length; at += 2) line(context, ...crossings[at], ...crossings[at + 1]);
 		}
@@ -157,7 +140,7 @@ function line(context, x1, y1, x2, y2) {
 
 const SHAPES = ["M-1 0a1 1 0 1 0 2 0a1 1 0 1 0-2 0Z", "M-.85-.85h1.7v1.7h-1.7Z", "M0-1.15L1.1.85H-1.1Z", "M0-1.2L1.2 0 0 1.2-1.2 0Z"];
 
-/** A point: a shape and a colour of its class; hollow if it is not trained on. */
+/** Hollow: not trained on. */
 function drawPoint(context, x, y, kind, hollow) {
 	const size = 3.5;
 	const path = new Path2D(SHAPES[kind % 4]);
@@ -178,30 +161,29 @@ function drawCross(context, x, y) {
 		line(context, x + 4 * sign, y, x + 13 * sign, y);
 		line(context, x, y + 4 * sign, x, y + 13 * sign);
 	}
-	for (const name of ["--raised", "--ink"]) {
-		Object.assign(context, {lineWidth: name === "--ink" ? 2 : 5, strokeStyle: css(name)});
+	for (const [name, lineWidth] of Object.entries({"--raised": 5, "--ink": 2})) {
+		Object.assign(context, {lineWidth, strokeStyle: css(name)});
 		context.stroke();
 	}
 }
 
-/** A heat map of signed values on a canvas element: blue above zero, orange below, paper at zero. */
+/** Signed values on a canvas: blue above zero, orange below, paper at zero. */
 export function heatMap(canvas, values) {
-	const largest = Math.max(1e-12, ...values.map(row => Math.max(...row.map(Math.abs))));
+	const largest = peak(values.map(peak));
 	const [paper, up, down] = ["--raised", "--positive", "--negative"].map(rgb);
-	show(canvas, values, value => blend(paper, value < 0 ? down : up, Math.min(1, Math.abs(value) / largest)));
+	show(canvas, values, value => blend(paper, value < 0 ? down : up, Math.abs(value) / largest));
 }
 
 function show(canvas, values, pixel) {
 	const [rows, columns] = [values.length, values[0].length];
 	Object.assign(canvas, {width: columns, height: rows});
-	const image = imageOf(rows, columns, (row, column) => pixel(values[row][column]));
-	canvas.getContext("2d").putImageData(image, 0, 0);
+	canvas.getContext("2d").putImageData(imageOf(rows, columns, (row, column) => pixel(values[row][column])), 0, 0);
 }
 
-/** A filter over an image, [row][column][channel]: one channel as a heat map, three as colours around grey. */
+/** A filter, [row][column][channel]: one channel as a heat map, three as colours around grey. */
 export function paintFilter(canvas, values) {
 	const first = values.map(row => row.map(channels => [channels].flat()[0]));
 	if (values[0][0].length !== 3) return heatMap(canvas, first);
-	const most = Math.max(1e-12, ...values.flat(2).map(Math.abs));
+	const most = peak(values.flat(2));
 	return show(canvas, values, channels => channels.map(value => 128 + (127 * value) / most));
 }

@@ -1,17 +1,16 @@
-// The network, drawn for one row: inputs, layers of neurons, the strongest weights, outputs.
-//
-// Strength is the size of a neuron's filling, its sign is the filling's shape (a disc fires, a diamond is negative,
-// an empty ring is silent): colour only repeats it. While only numbers change, no element is made anew.
+// The network, drawn for one row: inputs, neurons, the strongest weights, outputs.
+// Size and shape of a neuron's filling are its strength and sign: colour only repeats it.
 
 import {isExported} from "./api.js";
-import {folded, h, labelled, lazily, put, replace, s, table} from "./dom.js";
+import {folded, h, isNewState, labelled, lazily, onSize, put, replace, s, table} from "./dom.js";
 import {layerName, number, plural, shortened} from "./format.js";
 import {term} from "./glossary.js";
 import {kinkName} from "./kink.js";
-import {ask, chance, data, panel} from "./panel.js";
+import {ANSWER, ask, chance, data, panel} from "./panel.js";
+import {peak, within} from "./scales.js";
 
-const PITCH = 34; // from one neuron to the next below it
-const TOP = 52; // for the names of the layers
+const PITCH = 34;
+const TOP = 52;
 const RING = 12;
 const BESIDE = 42; // where lines begin: behind the neuron's number
 
@@ -25,27 +24,19 @@ export function mountNetwork(view) {
 		unfolded[unfolded.has(name) ? "delete" : "add"](name);
 		refresh();
 	};
-	const say = text => (status.textContent = text);
-	const drawing = createDrawing({choose: (layer, neuron) => store.set({layer, neuron}), unfold, unfolded, say});
+	const drawing = createDrawing({choose: (layer, neuron) => store.set({layer, neuron}), unfold, unfolded, say: text => (status.textContent = text)});
 	const members = memberChooser(store);
 	let latest = null;
 	const numbers = lazily("The same as tables", () => tables(latest));
 	const about = ["Each circle is a ", term("neuron"), ": it adds up what comes in, each times a ", term("weight"), ", plus a ", term("bias")];
-	const {follow} = panel(
-		view,
-		"Network",
-		"wide network",
+	const content = [
 		h("p.about.for-beginner", about, ". Click one to check its arithmetic."),
-		h("div.controls", members.element, answer),
-		closed,
-		drawing.element,
-		h("div.key", key()),
-		status,
-		numbers.element,
-	);
+		...[h("div.controls", members.element, answer), closed, drawing.element, h("div.key", key()), status, numbers.element],
+	];
+	const {follow} = panel(view, "Network", "wide network", content);
 
 	const question = (state, signal) => state.row && ask("network", state, signal, {unfold: [...unfolded]});
-	const refresh = follow(["step", "mode", "row", "member"], question, found => {
+	const refresh = follow(ANSWER, question, found => {
 		latest = found;
 		members.show(found);
 		tellLayers(store, found);
@@ -55,33 +46,29 @@ export function mountNetwork(view) {
 		numbers.changed();
 	});
 	cleanup.on(store, ["layer", "neuron"], drawing.mark);
-	const size = new ResizeObserver(() => latest && drawing.show(latest, store.state));
-	size.observe(drawing.element);
-	cleanup.add(() => size.disconnect());
+	onSize(drawing.element, () => latest && drawing.show(latest, store.state), cleanup);
 }
 
-/** What can be opened, for the neuron's panel; the first time, the strongest neuron is opened. */
+/** What can be opened; the first time, the strongest neuron is. */
 function tellLayers(store, {layers, outputs}) {
-	const openable = [...layers, {name: "output", neurons: outputs.length, kink: "none"}].map(({name, neurons}) => ({name, neurons}));
+	const openable = [...layers, {name: "output", neurons: outputs.length}].map(({name, neurons}) => ({name, neurons}));
 	if (JSON.stringify(store.state.layers) !== JSON.stringify(openable)) store.set({layers: openable});
-	if (store.state.layer === null) {
-		const strongest = layers.at(-1)?.shown.reduce((best, one) => (Math.abs(one.fired) > Math.abs(best.fired) ? one : best));
-		store.set({layer: layers.at(-1)?.name ?? "output", neuron: strongest?.index ?? 0});
-	}
+	if (store.state.layer !== null) return;
+	const {name = "output", shown = []} = layers.at(-1) ?? {};
+	const [strongest] = shown.toSorted((a, b) => Math.abs(b.fired) - Math.abs(a.fired));
+	store.set({layer: name, neuron: strongest?.index ?? 0});
 }
 
 function answerWords({answer: {label, value, unit, probability}, truth, loss, members}) {
 	const together = members > 1 && `${number(members)} networks together`;
-	const said =
-		label === undefined
-			? [data(value), unit && ` ${unit}`, together && ` (${together})`]
-			: [shortened(label), " (", chance(probability), together && `, ${together}`, ")"];
+	const measured = [data(value), unit && ` ${unit}`, together && ` (${together})`];
+	const said = label === undefined ? measured : [shortened(label), " (", chance(probability), together && `, ${together}`, ")"];
 	const known = typeof truth === "number" ? number(truth) : shortened(truth);
 	return ["Answer: ", h("b", said), truth != null && [" · truth: ", h("b", known)], loss != null && [" · loss ", data(loss)]];
 }
 
 function memberChooser(store) {
-	const set = ({target}) => store.set({member: Math.max(0, Math.min(target.max - 1, Math.round(target.value) - 1))});
+	const set = ({target}) => store.set({member: within(Math.round(target.value) - 1, 0, target.max - 1)});
 	const input = h("input", {type: "number", min: 1, step: 1, on: {change: set}});
 	const of = h("span.soft");
 	const element = h("div.member", {hidden: true}, labelled("Network", input), of);
@@ -99,85 +86,71 @@ function key() {
 		const fill = sign && s(`path.fill.${sign > 0 ? "positive" : "negative"}`, {d: shapeOf(sign, 8)});
 		return s("svg", {width: 26, height: 26, viewBox: "-13 -13 26 26", "aria-hidden": "true"}, s("circle.ring", {r: RING}), fill);
 	};
-	const line = kind => s("svg", {width: 34, height: 10, "aria-hidden": "true"}, s(`path.edge.${kind}`, {d: "M0 5H34", "stroke-width": 3}));
-	return [
-		h("span", sample(1), "fires"),
-		h("span", sample(-1), "below zero"),
-		h("span", sample(null), "silent"),
-		h("span", line("positive"), "+ pushes up"),
-		h("span", line("negative"), "− pushes down"),
-		h("span.soft", "thicker: larger input × weight"),
+	const line = sign => s("svg", {width: 34, height: 10, "aria-hidden": "true"}, edgeOf(sign, "M0 5H34", 3));
+	const signs = [
+		[sample(1), "fires"],
+		[sample(-1), "below zero"],
+		[sample(null), "silent"],
+		[line(1), "+ pushes up"],
+		[line(-1), "− pushes down"],
 	];
+	return [signs.map(sign => h("span", sign)), h("span.soft", "thicker: larger input × weight")];
 }
 
-/** A disc for what is above zero, a diamond for what is below. */
+/** A weight as a line: dashed where it is negative, so that colour only repeats it. */
+export function edgeOf(weight, d, width) {
+	return s(`path.edge.${weight < 0 ? "negative" : "positive"}`, {d, "stroke-width": width.toFixed(2)});
+}
+
 function shapeOf(value, radius) {
 	if (value >= 0) return `M${-radius} 0a${radius} ${radius} 0 1 0 ${2 * radius} 0a${radius} ${radius} 0 1 0 ${-2 * radius} 0Z`;
 	return `M0 ${-radius}L${radius} 0L0 ${radius}L${-radius} 0Z`;
 }
 
-/** The columns of the picture, left to right: {name, title, about, items, folded: how many more, open, count: of slots}. */
+/** The columns, left to right: {name, title, about, items, folded: how many more, count: of slots}. */
 function columnsOf(found, unfolded) {
-	const inputs = found.columns.map((column, at) => ({
-		kind: "input",
-		index: column.index ?? at,
-		label: column.name,
-		value: column.text,
-		share: column.share ?? 0,
-		sign: 1,
-		words: `column ${column.name}: ${column.text}`,
-	}));
+	const inputs = found.columns.map(({name, text, share = 0, index}, at) => {
+		return {kind: "input", index: index ?? at, label: name, value: text, share: share ?? 0, sign: 1, words: `column ${name}: ${text}`};
+	});
 	const layers = found.layers.map(({name, neurons, kink, shown, folded: hidden}) => {
-		const most = Math.max(1e-12, ...shown.map(({fired}) => Math.abs(fired)));
-		const items = shown.map(({index, sum, fired}) => ({
-			kind: "neuron",
-			index,
-			value: number(fired, 2),
-			share: Math.abs(fired) / most,
-			sign: Math.sign(fired),
-			words: `${layerName(name)}, neuron ${index}: sum ${number(sum)}, ${kinkName(kink)} gives ${number(fired)}`,
-		}));
+		const most = peak(shown.map(({fired}) => fired));
+		const items = shown.map(({index, sum, fired}) => {
+			const words = `${layerName(name)}, neuron ${index}: sum ${number(sum)}, ${kinkName(kink)} gives ${number(fired)}`;
+			return {kind: "neuron", index, value: number(fired, 2), share: Math.abs(fired) / most, sign: Math.sign(fired), words};
+		});
 		const [title, ...rest] = layerName(name).split(", ");
 		return {name, title, about: [...rest, `${number(neurons)} · ${kinkName(kink)}`], items, folded: hidden};
 	});
-	const outputs = found.outputs.map(({index, name, output, probability}) => ({
-		kind: "output",
-		index,
-		label: name,
-		value: probability == null ? number(output) : chance(probability),
-		share: probability ?? 0.5,
-		sign: Math.sign(output),
-		words: `output ${name}: ${number(output)}${probability == null ? "" : `, probability ${chance(probability)}`}`,
-	}));
+	const outputs = found.outputs.map(({index, name, output, probability}) => {
+		const likely = probability == null ? null : chance(probability);
+		const words = `output ${name}: ${number(output)}${likely ? `, probability ${likely}` : ""}`;
+		return {kind: "output", index, label: name, value: likely ?? number(output), share: probability ?? 0.5, sign: Math.sign(output), words};
+	});
 	const more = found.folded_columns ?? 0;
 	return [
 		{name: "input", title: "inputs", about: [plural(inputs.length + more, "column")], items: inputs, folded: more},
 		...layers,
 		{name: "output", title: "outputs", about: found.answer.label === undefined ? ["scaled"] : [], items: outputs, folded: found.folded_outputs ?? 0},
-	].map(column => ({...column, open: unfolded.has(column.name), count: column.items.length + (column.folded || unfolded.has(column.name) ? 1 : 0)}));
+	].map(column => ({...column, count: column.items.length + (column.folded || unfolded.has(column.name) ? 1 : 0)}));
 }
 
-/** The SVG: `show` moves, relabels and reshapes what is there, and builds anew only when the numbers of things differ. */
+/** `show` changes what is there, and builds anew only when the numbers of things differ. */
 function createDrawing({choose, unfold, unfolded, say}) {
 	const lines = s("g.edges", {"aria-hidden": "true"});
 	const nodes = s("g");
 	const chart = s("svg", {role: "group", "aria-label": "Network"}, lines, nodes);
 	const element = h("div.stage", chart);
-	const edges = []; // the pool of lines
-	let columns = []; // {name, head, slots}
-	let shape = "";
-	let narrow = false;
-	let focus = {column: 1, slot: 0};
+	let [columns, narrow, focus] = [[], false, {column: 1, slot: 0}];
 
 	const act = ({kind, column, index, label, words}) => {
-		if (kind === "fold" && isExported()) say(`${label.textContent}: not in this file; nudge page shows them.`);
-		else if (kind === "fold") unfold(column);
-		else if (kind !== "input") choose(column, index);
-		else say(`${words}. It is an input: what comes in.`);
+		if (kind === "input") say(`${words}. It is an input: what comes in.`);
+		else if (kind !== "fold") choose(column, index);
+		else if (isExported()) say(`${label.textContent}: not in this file; nudge page shows them.`);
+		else unfold(column);
 	};
 
+	const moves = {ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0], Home: [-Infinity, 0], End: [Infinity, 0]};
 	chart.addEventListener("keydown", event => {
-		const moves = {ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0], Home: [-Infinity, 0], End: [Infinity, 0]};
 		const slot = columns[focus.column]?.slots[focus.slot];
 		if (event.key in moves) moveFocus(...moves[event.key]);
 		else if ((event.key === "Enter" || event.key === " ") && slot) act(slot);
@@ -187,24 +160,24 @@ function createDrawing({choose, unfold, unfolded, say}) {
 	});
 
 	function moveFocus(right, down) {
-		const limit = (value, size) => Math.max(0, Math.min(size - 1, value));
-		const column = limit(focus.column + right, columns.length);
+		const column = within(focus.column + right, 0, columns.length - 1);
 		const size = columns[column].slots.length;
 		const share = (focus.slot + 0.5) / columns[focus.column].slots.length;
-		setFocus(column, limit(right ? Math.floor(share * size) : focus.slot + down, size));
-		columns[focus.column].slots[focus.slot].group.focus();
+		const slot = within(right ? Math.floor(share * size) : focus.slot + down, 0, size - 1);
+		setFocus(column, slot);
+		columns[column].slots[slot].group.focus();
 	}
 
 	function setFocus(column, slot) {
-		columns[focus.column]?.slots[focus.slot]?.group.setAttribute("tabindex", "-1");
+		const reach = tabindex => columns[focus.column]?.slots[focus.slot]?.group.setAttribute("tabindex", tabindex);
+		reach("-1");
 		focus = {column, slot};
-		columns[column]?.slots[slot]?.group.setAttribute("tabindex", "0");
+		reach("0");
 	}
 
 	function build(wanted) {
 		columns = wanted.map(buildColumn);
-		const drawn = columns.map(({head, slots}) => [head, slots.map(({group}) => group)]);
-		replace(nodes, drawn);
+		replace(nodes, columns.map(({head, slots}) => [head, slots.map(({group}) => group)]));
 		setFocus(Math.min(focus.column, columns.length - 1), 0);
 	}
 
@@ -228,9 +201,7 @@ function createDrawing({choose, unfold, unfolded, say}) {
 
 	function show(found, state) {
 		const wanted = columnsOf(found, unfolded);
-		const now = wanted.map(({name, items, count}) => `${name}:${items.length}:${count}`).join();
-		if (now !== shape) build(wanted);
-		shape = now;
+		if (isNewState(element, wanted.map(({name, items, count}) => [name, items.length, count]))) build(wanted);
 		const places = layOut(wanted);
 		const sideOf = at => (at === 0 ? "start" : at === wanted.length - 1 ? "end" : "middle");
 		wanted.forEach((column, at) => fillColumn(columns[at], column, places[at], sideOf(at)));
@@ -240,9 +211,9 @@ function createDrawing({choose, unfold, unfolded, say}) {
 	}
 
 	function layOut(wanted) {
-		narrow = element.clientWidth < 560; // then numbers are told when a neuron is touched, not drawn beside it
+		narrow = element.clientWidth < 560; // then numbers are told, not drawn
 		const [left, right] = narrow ? [104, 80] : [210, 190];
-		const apart = narrow && wanted.every(({about}) => about.length < 2) ? 58 : 104; // room for the names above
+		const apart = narrow && wanted.every(({about}) => about.length < 2) ? 58 : 104;
 		const width = Math.max(element.clientWidth, left + right + (wanted.length - 1) * apart);
 		chart.classList.toggle("narrow", narrow);
 		const tallest = Math.max(...wanted.map(({count}) => count));
@@ -263,42 +234,31 @@ function createDrawing({choose, unfold, unfolded, say}) {
 		column.slots.forEach((slot, row) => {
 			Object.assign(slot, {x, y: y + row * PITCH});
 			slot.group.setAttribute("transform", `translate(${x} ${slot.y})`);
-			if (slot.kind === "fold") fillFold(slot, wanted, narrow);
-			else {
-				fillSlot(slot, wanted.items[row], side, letters);
-				column.at.set(slot.index, slot);
-			}
+			if (slot.kind === "fold") return fillFold(slot, wanted, narrow);
+			fillSlot(slot, wanted.items[row], side, letters);
+			return column.at.set(slot.index, slot);
 		});
 	}
 
 	function drawEdges(wanted) {
 		const of = new Map(columns.map(column => [column.name, column]));
-		const most = Math.max(1e-12, ...wanted.map(({product}) => Math.abs(product)));
-		let used = 0;
-		for (const {from, to, product} of wanted) {
-			const [start, end] = [of.get(from[0])?.at.get(from[1]), of.get(to[0])?.at.get(to[1])];
-			if (!start || !end) continue;
-			const edge = (edges[used] ??= lines.appendChild(s("path")));
+		const most = peak(wanted.map(({product}) => product));
+		const draw = ({from, to, product}) => {
+			const [start, end] = [from, to].map(([column, index]) => of.get(column)?.at.get(index));
+			if (!start || !end) return null;
 			const middle = (start.x + end.x) / 2;
 			const left = start.x + (start.kind === "input" || narrow ? RING : BESIDE);
-			put(edge, {
-				d: `M${left} ${start.y}C${middle} ${start.y} ${middle} ${end.y} ${end.x - RING} ${end.y}`,
-				class: `edge ${product < 0 ? "negative" : "positive"}`,
-				"stroke-width": (0.75 + (4.25 * Math.abs(product)) / most).toFixed(2),
-			});
-			edge.removeAttribute("display");
-			used += 1;
-		}
-		for (const edge of edges.slice(used)) edge.setAttribute("display", "none");
+			const d = `M${left} ${start.y}C${middle} ${start.y} ${middle} ${end.y} ${end.x - RING} ${end.y}`;
+			return edgeOf(product, d, 0.75 + (4.25 * Math.abs(product)) / most);
+		};
+		replace(lines, wanted.map(draw));
 	}
 
 	function mark({layer, neuron}) {
-		for (const {name, slots} of columns) {
-			for (const {kind, index, group} of slots) {
-				const chosen = name === layer && index === neuron;
-				group.classList.toggle("chosen", chosen);
-				if (kind === "neuron" || kind === "output") group.setAttribute("aria-pressed", String(chosen));
-			}
+		for (const {kind, column, index, group} of columns.flatMap(({slots}) => slots)) {
+			const chosen = column === layer && index === neuron;
+			group.classList.toggle("chosen", chosen);
+			if (kind === "neuron" || kind === "output") group.setAttribute("aria-pressed", String(chosen));
 		}
 	}
 
@@ -309,10 +269,8 @@ function fillSlot(slot, item, side, letters) {
 	Object.assign(slot, {index: item.index, words: item.words});
 	slot.group.setAttribute("aria-label", item.words);
 	const radius = item.sign === 0 ? 0 : 3 + (RING - 4) * Math.sqrt(Math.min(1, item.share));
-	put(slot.shape, {
-		d: radius ? shapeOf(item.sign, Number(radius.toFixed(2))) : "",
-		class: `fill ${item.kind === "input" ? "plain" : item.sign < 0 ? "negative" : "positive"}`,
-	});
+	const kind = item.kind === "input" ? "plain" : item.sign < 0 ? "negative" : "positive";
+	put(slot.shape, {d: radius ? shapeOf(item.sign, Number(radius.toFixed(2))) : "", class: `fill ${kind}`});
 	slot.ring.classList.toggle("silent", item.kind === "neuron" && item.sign === 0);
 	const out = RING + 7;
 	const write = (place, text, x, y, anchor) => {
@@ -320,37 +278,36 @@ function fillSlot(slot, item, side, letters) {
 		if (place.textContent !== text) place.textContent = text;
 	};
 	const [label, value] = [item.label, item.value].map(text => shortened(text, letters));
-	if (side === "middle") return write(slot.value, value, out - 4, 4, "start"); // a neuron has no name
+	if (side === "middle") return write(slot.value, value, out - 4, 4, "start");
 	const [x, anchor] = side === "start" ? [-out, "end"] : [out, "start"];
 	write(slot.label, label, x, -2, anchor);
 	return write(slot.value, value, x, 12, anchor);
 }
 
-function fillFold(slot, {name, folded: hidden, title}, narrow) {
+function fillFold(slot, {folded: hidden, title}, narrow) {
 	slot.words = hidden ? `${number(hidden)} more in ${title}: show them` : `Show only the strongest of ${title}`;
 	slot.label.textContent = hidden ? `+${number(hidden)}${narrow ? "" : " more"}` : "fold";
 	put(slot.label, {"text-anchor": "middle", y: 5});
-	slot.index = `${name} more`;
 	put(slot.group, {"aria-label": slot.words, "aria-expanded": String(!hidden)});
 }
 
 function summary({layers, outputs, columns}) {
 	const sizes = layers.map(({name, neurons}) => `${layerName(name)} of ${number(neurons)} neurons`);
-	const best = outputs.toSorted((a, b) => (b.probability ?? b.output) - (a.probability ?? a.output))[0];
-	const strongest = columns.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0))[0];
-	const most = [strongest && ` Strongest column: ${strongest.name}.`, best && ` Largest output: ${best.name}.`].filter(Boolean).join("");
+	const largest = (all, size) => all.toSorted((a, b) => size(b) - size(a))[0];
+	const best = largest(outputs, ({probability, output}) => probability ?? output);
+	const strongest = largest(columns, ({share}) => share ?? 0);
+	const most = `${strongest ? ` Strongest column: ${strongest.name}.` : ""}${best ? ` Largest output: ${best.name}.` : ""}`;
 	const counts = `${plural(columns.length, "column")}, ${sizes.join(", ") || "no hidden layer"}, ${plural(outputs.length, "output")}`;
 	return `Network: ${counts}.${most} Arrow keys move, Enter opens a neuron.`;
 }
 
 function tables(found) {
-	if (!found) return "";
 	const column = index => found.columns.find((one, at) => (one.index ?? at) === index)?.name ?? `input ${index}`;
 	const place = ([layer, index]) => (layer === "input" ? column(index) : `${layerName(layer)} [${index}]`);
 	const neurons = found.layers.flatMap(({name, shown}) => shown.map(({index, sum, fired}) => [place([name, index]), data(sum), data(fired)]));
 	const edges = found.edges.map(({from, to, weight, product}) => [place(from), place(to), weight === null ? "several" : data(weight), data(product)]);
 	return [
-		table("Neurons shown", ["Neuron", "Sum", "After the kink"], neurons, {numeric: [1, 2], hideCaption: false}),
-		folded("Strongest weights", table("Strongest weights", ["From", "To", "Weight", "Input × weight"], edges, {numeric: [2, 3]})),
+		table("Neurons shown", ["Neuron", "Sum", "After the kink"], neurons, {numeric: [1], hideCaption: false}),
+		folded("Strongest weights", table("Strongest weights", ["From", "To", "Weight", "Input × weight"], edges, {numeric: [2]})),
 	];
 }

@@ -1,10 +1,10 @@
-// One neuron opened: its sum, its kink, and a real update walked through in four steps.
+// One neuron opened: its sum, its kink, and a real update in four steps.
 
-import {append, button, choice, copyable, folded, frame, h, labelled, prefersStill, put, replace, select} from "./dom.js";
+import {append, button, choice, copyable, folded, h, labelled, prefersStill, put, replace, select} from "./dom.js";
 import {capital, layerName, number, plural, signed} from "./format.js";
 import {term} from "./glossary.js";
 import {kinkName, kinkPlot} from "./kink.js";
-import {ask, both, data, factor, numbersTable, panel} from "./panel.js";
+import {ask, both, data, factor, numbersTable, optional, panel} from "./panel.js";
 
 const STAGES = ["forward", "loss", "backward", "update"];
 const OPTIMIZERS = {adamw: "AdamW", adam: "Adam", sgd: "SGD", muon: "Muon"};
@@ -18,8 +18,7 @@ export function mountNeuron(view) {
 	const walk = h("div.walk", {role: "group", "aria-label": "One update in four steps"}, buttons);
 	const content = [neuronChooser(store, cleanup), forward.equation, walk, Object.values(views), forward.python];
 	const {element, heading, follow} = panel(view, "Neuron", "wide neuron", content);
-	let answered = null; // {found, state} of the network that answers, and
-	let walked = null; // of the next update: with averaged weights, what is moved is not quite what answers
+	let [answered, walked] = []; // {found, state} of the network that answers and of the update: averaged weights differ
 
 	function draw() {
 		const apart = walked?.found.averaged && walking.every(key => walked.state[key] === answered?.state[key]);
@@ -87,10 +86,11 @@ function neuronChooser(store, cleanup) {
 	return element;
 }
 
-/** 0.8 x 1.2 + (-0.3) x 0.5 + ... + bias = sum -> kink -> fired, as one line, as a table and as a point on the kink. */
+/** 0.8 x 1.2 + ... + bias = sum -> kink -> fired, as a line, a table and a point on the kink. */
 function forwardView() {
 	const equation = h("p.equation");
-	const rows = numbersTable("The weighted sum", ["What comes in", both("Input", "x"), both("Weight", "w"), both("Input × weight", "x · w")], "terms");
+	const head = ["What comes in", both("Input", "x"), both("Weight", "w"), both("Input × weight", "x · w")];
+	const rows = numbersTable("The weighted sum", head, "terms");
 	const plot = kinkPlot();
 	const why =
 		"Answers come from the running average of the weights; an update moves the weights themselves. Here are these, so the sum is not quite the network view’s.";
@@ -101,16 +101,16 @@ function forwardView() {
 		["A neuron adds up what comes in, each times its weight, and its bias; then the ", term("activation", "kink"), " bends the sum."],
 		"z = Σ x·w + b; a = kink(z). The strongest terms are shown, the others are summed exactly.",
 	);
-	const element = h("div", h("p.about", about), h("div.two", frame("The weighted sum", rows.element, total), plot.element));
+	const element = h("div", h("p.about", about), h("div.two", h("div", rows.element, total), plot.element));
 
 	function show(found, isApart) {
 		apart.hidden = !isApart;
 		replace(equation, equationOf(found));
 		rows.fill([
-			...found.terms.map(({name, input, weight, product}) => [inWords(name), {value: input}, {value: weight}, {value: product}]),
-			...(found.others.count ? [[plural(found.others.count, "other"), "", "", {value: found.others.sum}]] : []),
-			["bias", "", "", {value: found.bias}],
-			Object.assign(["sum", "", "", {value: found.sum}], {className: "sum"}),
+			...found.terms.map(({name, input, weight, product}) => [inWords(name), ...[input, weight, product].map(value => data(value))]),
+			...(found.others.count ? [[plural(found.others.count, "other"), "", "", data(found.others.sum)]] : []),
+			["bias", "", "", data(found.bias)],
+			["sum", "", "", data(found.sum)],
 		]);
 		replace(total, endOf(found));
 		const {kink, sum, before_kink, fired, added} = found;
@@ -118,27 +118,25 @@ function forwardView() {
 		code.set(found.python);
 	}
 
-	/** The products fly into the sum, one after another, then the point climbs onto the kink. */
 	function animate() {
 		if (prefersStill()) return;
 		const cells = [...rows.body.querySelectorAll("tr td:last-child")];
-		const goal = cells.pop()?.getBoundingClientRect();
+		const goal = cells.pop();
+		const topOf = cell => cell.getBoundingClientRect().top;
 		if (!goal) return;
 		cells.forEach((cell, index) => {
-			const from = cell.getBoundingClientRect();
 			const ghost = h("span.ghost", {"aria-hidden": "true"}, cell.textContent);
+			const path = {transform: ["none", `translateY(${topOf(goal) - topOf(cell)}px)`], opacity: [1, 0.2]};
 			cell.append(ghost);
-			const path = {transform: ["none", `translateY(${goal.top - from.top}px)`], opacity: [1, 0.2]};
 			const flight = ghost.animate(path, {duration: 420, delay: 90 * index, easing: "ease-in", fill: "both"});
 			flight.onfinish = flight.oncancel = () => ghost.remove();
 		});
 		plot.travel(90 * cells.length + 420);
 	}
 
-	return {element, equation: h("div", equation, apart), python: folded("The same arithmetic in Python", code), plot, show, animate};
+	return {element, equation: h("div", equation, apart), python: folded("The same arithmetic in Python", code), show, animate};
 }
 
-/** What comes in, by name: "stage1.first [3]" is the neuron of a layer, which has a name for people. */
 function inWords(name) {
 	const [, layer, rest] = /^([\w.]+)( \[\d+\].*)$/.exec(name) ?? [];
 	return layer ? layerName(layer) + rest : name;
@@ -154,35 +152,24 @@ function equationOf(found) {
 	return [pieces.map((piece, index) => [index > 0 && " + ", h("span.term-of-sum", piece)]), " = ", endOf(found)];
 }
 
-/** 1.22 -> ReLU -> 1.22, with a normalisation and what is added on the way. */
 function endOf({sum, kink, fired, normalisation, added}) {
 	const plus = added && [" + residual ", factor(added.value)];
-	return [
-		h("b", data(sum)),
-		normalisation && [" → normalised → ", data(normalisation.normalised)],
-		added?.before_kink && plus,
-		" → ",
-		kinkName(kink),
-		added && !added.before_kink && plus,
-		" → ",
-		h("b", data(fired)),
-	];
+	const [before, after] = added?.before_kink ? [plus, null] : [null, plus];
+	const normalised = normalisation && [" → normalised → ", data(normalisation.normalised)];
+	return [h("b", data(sum)), normalised, before, " → ", kinkName(kink), after, " → ", h("b", data(fired))];
 }
 
 function stepsView(store) {
 	const whose = Object.entries({row: "my row", real: "the real batch’s mean"});
 	const batch = () => choice("Whose update", whose, store.state.batch, value => store.set({batch: value}));
-	const loss = h("div");
-	const chain = h("div.chain");
+	const [loss, chain, how] = [h("div"), h("div"), h("div")];
 	const factors = [both("Input", "x"), both("Pull on the sum", "dL/dz"), both("Input × pull", "x · dL/dz"), both("Gradient of the weight", "dL/dw")];
 	const gradients = numbersTable("Gradients of the weights", ["Weight of", ...factors]);
-	const backward = h("div", batch(), chain, frame("Gradients", gradients.element));
+	const backward = h("div", batch(), chain, gradients.element);
 	const moments = [both("Its recent mean", "m"), both("Its recent size", "v"), both("Nudge", "Δw")];
 	const changes = numbersTable("The update", ["Weight of", "Before", "Gradient", ...moments, "After"]);
-	const how = h("div");
-	const update = h("div", batch(), how, frame("The update", changes.element));
 	const code = copyable("", "Copy arithmetic");
-	update.append(folded("The update in Python", code));
+	const update = h("div", batch(), how, changes.element, folded("The update in Python", code));
 
 	function show(found) {
 		const {batch: chosen} = store.state;
@@ -196,17 +183,16 @@ function stepsView(store) {
 
 	function showBackward({backward: back}, mine) {
 		replace(chain, chainOf(back, mine));
-		const pull = mine ? optional(back.dL_dsum) : "";
-		const rows = back.terms.map(({name, input, share, gradient}) => [inWords(name), optional(input), pull, optional(share), optional(gradient)]);
-		const bias = ["bias", mine ? "1" : "", pull, mine ? optional(back.bias_share) : "", optional(back.bias_gradient)];
-		gradients.fill([...rows, bias]);
+		const pull = () => mine ? optional(back.dL_dsum) : "";
+		const rows = back.terms.map(({name, input, share, gradient}) => [inWords(name), optional(input), pull(), optional(share), optional(gradient)]);
+		gradients.fill([...rows, ["bias", mine ? "1" : "", pull(), mine ? optional(back.bias_share) : "", optional(back.bias_gradient)]]);
 	}
 
 	function showUpdate(found, mine) {
 		const {update: nudge} = found;
 		const row = (name, t) => [
-			...[name, {value: t.before, digits: 5}, {value: t.gradient}],
-			...[optional(t.first_moment), optional(t.second_moment), {value: t.step}, {value: t.after, digits: 5}],
+			...[name, data(t.before, 5), data(t.gradient)],
+			...[optional(t.first_moment), optional(t.second_moment), data(t.step), data(t.after, 5)],
 		];
 		changes.fill([...nudge.terms.map(t => row(inWords(t.name), t)), ...(nudge.bias ? [row("bias", nudge.bias)] : [])]);
 		const here = (store.state.step ?? store.state.best_step) === found.at.step;
@@ -214,10 +200,6 @@ function stepsView(store) {
 	}
 
 	return {loss, backward, update, show};
-}
-
-function optional(value) {
-	return value == null ? "" : {value};
 }
 
 function lossWords(found, mine) {
@@ -283,7 +265,6 @@ function updateWords(found, mine) {
 	];
 }
 
-/** One weight's update as a line that can be checked by hand. */
 function arithmetic(nudge, {before, after, step, first_moment: first, second_moment: second}) {
 	const rate = data(nudge.learning_rate);
 	const end = [" = ", h("b", data(after, 5))];

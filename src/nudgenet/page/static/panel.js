@@ -1,34 +1,30 @@
-// What the panels over the time slider share: a frame, numbers that keep all their digits, and asking the server in a
-// way that a dragged slider never queues up work.
+// What the panels share: a frame, numbers with all digits, and questions that never queue up.
 
 import {ofRun, post} from "./api.js";
-import {h, prose, put, replace, uniqueId} from "./dom.js";
+import {complaint, framedTable, h, replace, uniqueId} from "./dom.js";
 import {ABSENT, number, percent} from "./format.js";
 
-/**
- * A panel of the view {place, run, store, cleanup} with its heading and content: {element, heading, follow}, where
- * `follow(keys, ask, show)` keeps it true to the store: see there.
- */
+/** A panel of the view {place, run, store, cleanup}; `follow(keys, question, show)`: see there. */
 export function panel({place, store, cleanup}, title, className, ...content) {
 	const id = uniqueId("panel");
-	const problem = h("p.problem", {role: "status", hidden: true});
+	const wrong = complaint("status");
 	const heading = h("h2", {id}, title);
-	const element = h("section", {class: `panel ${className}`, "aria-labelledby": id}, heading, problem, h("div.body", content));
-	const say = words => put(replace(problem, prose(words)), {hidden: !words});
+	const element = h("section", {class: `panel ${className}`, "aria-labelledby": id}, heading, wrong.element, h("div.body", content));
 	place.append(element);
-	return {element, heading, follow: (keys, ask, show) => follow({element, say, store, cleanup}, keys, ask, show)};
+	return {element, heading, follow: (keys, ask, show) => follow({element, say: wrong.say, store, cleanup}, keys, ask, show)};
 }
 
-/** A number as people read it; its title and value keep every digit that PyTorch gave. */
+/** What an answer of the network depends on, in the store. */
+export const ANSWER = ["step", "mode", "row", "member"];
+
+/** A number as people read it; title and value keep every digit. */
 export function data(value, digits = 3) {
-	return setData(h("data"), value, digits);
+	const full = typeof value === "number" ? value : ABSENT;
+	return h("data", {value: full, title: full}, number(value === 0 ? 0 : value, digits)); // −0 is 0 to people
 }
 
-function setData(element, value, digits = 3) {
-	const text = number(value === 0 ? 0 : value, digits); // −0 is 0 to people
-	if (element.textContent !== text) element.textContent = text;
-	const full = typeof value === "number" ? value : ABSENT; // as text it tells a float from its neighbours
-	return put(element, {value: full, title: full});
+export function optional(value) {
+	return value == null ? "" : data(value);
 }
 
 export function chance(probability) {
@@ -40,26 +36,22 @@ export function factor(value) {
 	return value < 0 ? ["(", data(value), ")"] : data(value);
 }
 
-/** A question about the opened network of the state's run, at its step, about its row. */
 export function ask(path, {name, step = null, mode = "exact", row, member = 0}, signal, more = {}) {
 	return post(ofRun(name, path), {step, mode, row, member, ...more}, signal);
 }
 
 /**
- * Keeps a panel true to the store: asks again when one of `keys` changes, while the panel is on the screen.
- *
- * At most one request is under way; of what is wished meanwhile only the last is asked. An answer that belongs to
- * another row, neuron or member than the present one is dropped, one that is merely a few steps old (the slider is
- * being dragged) is shown. An exact answer, which may take long, never makes the slider wait: it is abandoned.
- *
+ * Keeps a panel true to the store: asks again when one of `keys` changes, while the panel is on the screen. One request
+ * is under way at most, and then only the last wish is asked. An answer of another row, neuron or member is dropped, one
+ * that is a few steps old is shown. An exact answer may take long: it is abandoned when the slider moves.
  * question: a path to POST to, which needs a row if the row is one of the keys; or (state, signal) -> promise of an
  * answer, nothing if there is nothing to ask. show(answer, state). Returns what asks again.
  */
 function follow({element, say, store, cleanup}, keys, question, show) {
 	let wanted = true;
 	let onScreen = false;
-	let busy = null; // {controller, state} of the request under way
-	let latest = null; // the answer that is shown
+	let busy = null;
+	let latest = null;
 	const usual = (state, signal) => (state.row || !keys.includes("row")) && ask(question, state, signal);
 
 	const look = entries => {
@@ -87,7 +79,7 @@ function follow({element, say, store, cleanup}, keys, question, show) {
 				if (answer.at && !cleanup.ended) store.set({at: answer.at});
 			}
 		} catch (error) {
-			if (busy === mine && error.name !== "AbortError") say(error.message);
+			if (busy === mine && error.name !== "AbortError") say(error);
 		}
 		if (busy === mine) release();
 	}
@@ -103,7 +95,7 @@ function follow({element, say, store, cleanup}, keys, question, show) {
 		go();
 	}
 
-	/** The best weights are looked at, and the training has better ones by now, or has ended and kept them. */
+	/** The best weights are looked at, and by now others are. */
 	function isOutdated({step, best_step}, changed) {
 		const at = latest?.at;
 		return step === null && keys.includes("step") && (changed.has("best_step") || changed.has("live")) && at && !(at.exact && at.step === best_step);
@@ -111,7 +103,7 @@ function follow({element, say, store, cleanup}, keys, question, show) {
 
 	function again(changed) {
 		const only = (...names) => [...changed].every(key => names.includes(key) || !keys.includes(key));
-		if (only("mode") && !busy && latest?.at?.exact && latest.at.step === store.state.step) return; // it was exact already
+		if (only("mode") && !busy && latest?.at?.exact && latest.at.step === store.state.step) return;
 		wanted = true;
 		if (busy && !(only("step", "mode") && busy.state.mode === "nearest")) {
 			busy.controller.abort();
@@ -127,42 +119,16 @@ function follow({element, say, store, cleanup}, keys, question, show) {
 	return refresh;
 }
 
-export function onTheme(action, cleanup) {
-	const observer = new MutationObserver(action);
-	observer.observe(document.documentElement, {attributes: true, attributeFilter: ["data-theme"]});
-	cleanup.add(() => observer.disconnect());
-}
-
-/** Words for beginners and for practitioners: the switch at the top of the page shows one of them. */
+/** The switch at the top of the page shows one of them. */
 export function both(beginner, practitioner) {
 	return [h("span.for-beginner", beginner), h("span.for-practitioner", practitioner)];
 }
 
-/**
- * A table whose numbers change often: `fill(rows)` writes into the cells that are there. A cell is a text or
- * {value, digits}; the first of a row is its heading.
- */
+/** A table that stays where it is scrolled to, whatever `fill(rows)` puts into it. */
 export function numbersTable(caption, head, className = "") {
-	const body = h("tbody");
-	const heads = head.map((cell, index) => h("th", {scope: "col", class: index ? "number" : null}, cell));
-	const element = h("table", {class: `numbers ${className}`}, h("caption.unseen", caption), h("thead", h("tr", heads)), body);
-	const makeCell = (_, index) => (index ? h("td.number") : h("th", {scope: "row"}));
-	const makeRow = () => h("tr", head.map(makeCell));
-	function fill(rows) {
-		while (body.rows.length > rows.length) body.lastChild.remove();
-		rows.forEach((cells, at) => {
-			const row = body.rows[at] ?? body.appendChild(makeRow());
-			row.className = cells.className ?? "";
-			cells.forEach((cell, index) => fillCell(row.cells[index], cell));
-		});
-	}
+	const element = framedTable(caption, head, [], {numeric: [1], className: `numbers ${className}`});
+	const body = element.querySelector("tbody");
+	const cellOf = (cell, index) => (index ? h("td.number", cell) : h("th", {scope: "row"}, cell));
+	const fill = rows => replace(body, rows.map(cells => h("tr", cells.map(cellOf))));
 	return {element, fill, body};
-}
-
-function fillCell(place, cell) {
-	const only = place.firstElementChild;
-	if (typeof cell === "string" && !only) place.textContent = cell;
-	else if (typeof cell?.value !== "number") replace(place, cell);
-	else if (only?.tagName === "DATA") setData(only, cell.value, cell.digits);
-	else replace(place, data(cell.value, cell.digits));
 }

@@ -1,4 +1,4 @@
-// The playground: the real loop trains on two inputs, and the boundary between its answers is drawn while it moves.
+// The playground: the real loop trains on two inputs, and its boundary is drawn while it moves.
 
 import {get, ofRun, socket} from "./api.js";
 import {createChart} from "./chart.js";
@@ -7,54 +7,35 @@ import {number, plural, shortened} from "./format.js";
 import {term} from "./glossary.js";
 import {kinkName} from "./kink.js";
 import {axisChoices, mapWords, numberColumns, paintMap, picture} from "./maps.js";
-import {data, onTheme} from "./panel.js";
+import {edgeOf} from "./network.js";
+import {data} from "./panel.js";
+import {peak} from "./scales.js";
 import {createCleanup} from "./state.js";
 
 const SOURCES = Object.entries({spirals: "Spirals", circles: "Circles", moons: "Moons", blobs: "Blobs", run: "Two columns of a run…"});
 const KINKS = ["relu", "tanh", "gelu", "silu", "sigmoid", "none"].map(name => [name, kinkName(name)]);
 const OPTIMIZERS = Object.entries({adamw: "AdamW", adam: "Adam", sgd: "SGD"});
 const STRAIGHT = "Without the kink it stays a straight line, however many layers.";
-const FIRST = {
-	data: "spirals",
-	rows: 400,
-	noise: 0.1,
-	layers: 2,
-	neurons: 8,
-	activation: "relu",
-	learning_rate: 0.01,
-	optimizer: "adamw",
-	weight_decay: 0,
-	dropout: 0,
-	seed: 0,
-	batch_size: 32,
-};
 const NUMBERS = {
-	Data: [
-		["rows", "Rows", {min: 20, max: 5000, step: 10}],
-		["noise", "Noise", {min: 0, max: 1, step: 0.05}],
-	],
-	Network: [
-		["layers", "Layers", {min: 0, max: 6, step: 1}],
-		["neurons", "Neurons a layer", {min: 1, max: 64, step: 1}],
-	],
-	Training: [
-		["learning_rate", "Learning rate", {min: 0.0001, max: 3, step: "any"}],
-		["batch_size", "Batch size", {min: 1, max: 1000, step: 1}],
-		["weight_decay", "Weight decay", {min: 0, max: 10, step: "any"}],
-		["dropout", "Dropout", {min: 0, max: 0.9, step: 0.05}],
-		["seed", "Seed", {min: 0, step: 1}],
-	],
+	Data: {rows: ["Rows", {value: 400, min: 20, max: 5000, step: 10}], noise: ["Noise", {value: 0.1, min: 0, max: 1, step: 0.05}]},
+	Network: {layers: ["Layers", {value: 2, min: 0, max: 6, step: 1}], neurons: ["Neurons a layer", {value: 8, min: 1, max: 64, step: 1}]},
+	Training: {
+		learning_rate: ["Learning rate", {value: 0.01, min: 0.0001, max: 3, step: "any"}],
+		batch_size: ["Batch size", {value: 32, min: 1, max: 1000, step: 1}],
+		weight_decay: ["Weight decay", {value: 0, min: 0, max: 10, step: "any"}],
+		dropout: ["Dropout", {value: 0, min: 0, max: 0.9, step: 0.05}],
+		seed: ["Seed", {value: 0, min: 0, step: 1}],
+	},
 };
 
 export function mountPlayground(container) {
 	const cleanup = createCleanup();
-	const wanted = {...FIRST};
+	const wanted = {data: "spirals", activation: "relu", optimizer: "adamw"};
 	const status = h("p.status", {role: "status"}, "Press Start.");
 	const wrong = complaint();
 	const screen = createScreen(wanted, cleanup);
 	const controls = createControls(wanted, changed);
-	const command = copyable("", "Copy the command");
-	command.hidden = true;
+	const command = put(copyable("", "Copy the command"), {hidden: true});
 	const buttons = {
 		start: button("Start", start, {class: "primary"}),
 		pause: button("Pause", () => say(running ? "pause" : "go"), {disabled: true}),
@@ -63,14 +44,9 @@ export function mountPlayground(container) {
 	};
 	const about =
 		"The real training loop on two inputs, as you watch. Change anything and it starts again, from the same first weights as long as the seed is the same.";
-	container.append(
-		h("div.head", h("h1", "Playground"), h("p.soft", about)),
-		h("div.playground", controls, h("div", h("div.controls", Object.values(buttons)), status, wrong.element, screen.element, command)),
-	);
-	let line = null;
-	let running = false;
-	let started = false;
-	let waiting = 0;
+	const shown = h("div", h("div.controls", Object.values(buttons)), status, wrong.element, screen.element, command);
+	container.append(h("div.head", h("h1", "Playground"), h("p.soft", about)), h("div.playground", controls, shown));
+	let [line, running, started, waiting] = [null, false, false, 0];
 
 	function connect() {
 		line ??= socket("playground", {
@@ -109,19 +85,17 @@ export function mountPlayground(container) {
 	}
 
 	function receive(frame) {
+		if (!started) return; // it was on its way when Stop was pressed
 		if (frame.error) {
 			complain(frame.error);
 			return showButtons();
 		}
-		if (frame.command) {
-			command.hidden = false;
-			command.set(frame.command);
-		}
+		if (frame.command) put(command, {hidden: false}).set(frame.command);
 		if (frame.done) started = running = false;
 		screen.receive(frame);
 		const [epoch, step, train, others] = [frame.epoch, frame.step, frame.train_loss, frame.validation_loss].map(value => number(value));
 		status.textContent = `Epoch ${epoch}, step ${step}: loss ${train} on the training rows, ${others} on the others${frame.done ? ". Done." : ""}`;
-		return showButtons();
+		showButtons();
 	}
 
 	function complain(words) {
@@ -165,26 +139,26 @@ function createControls(wanted, changed) {
 		Network: [labelled(term("activation", "Kink"), kink), hint],
 		Training: labelled(term("optimizer", "Optimizer"), optimizer),
 	};
-	const field = ([name, words, limits]) => numberField(words, limits, wanted[name], set(name));
-	const fields = numbers => h("div.pairs-of-fields", numbers.map(field));
+	const field = ([name, [words, limits]]) => {
+		wanted[name] = limits.value;
+		return numberField(words, limits, set(name));
+	};
+	const fields = numbers => h("div.pairs-of-fields", Object.entries(numbers).map(field));
 	const groups = Object.entries(NUMBERS).map(([title, numbers]) => h("fieldset", h("legend", title), first[title], fields(numbers)));
 	return h("form", {"aria-label": "What is trained", on: {submit: event => event.preventDefault()}}, groups);
 }
 
-function numberField(words, limits, value, set) {
-	let good = value;
-	const input = h("input", {type: "number", ...limits, value});
-	input.addEventListener("change", () => {
+function numberField(words, {value: good, min, max, step}, set) {
+	const change = () => {
 		const typed = Number(input.value);
-		const fits = input.value !== "" && typed >= limits.min && typed <= (limits.max ?? Infinity);
-		if (!fits) return put(input, {value: good});
+		if (input.value === "" || typed < min || typed > max) return put(input, {value: good});
 		good = typed;
 		return set(typed);
-	});
+	};
+	const input = h("input", {type: "number", min, max, step, value: good, on: {change}});
 	return labelled(words, input);
 }
 
-/** Two number columns of one of the runs: the run gives source and target. */
 async function chooseRun(place, set) {
 	try {
 		const {runs} = await get("runs");
@@ -197,8 +171,7 @@ async function chooseRun(place, set) {
 			const run = await get(ofRun(name));
 			if (mine === turn) showColumns(columns, run, set);
 		};
-		const options = names.map(name => [name, name]);
-		replace(place, labelled("Run", select(options, names[0], choose)), columns);
+		replace(place, labelled("Run", select(names, names[0], choose)), columns);
 		return await choose(names[0]);
 	} catch (error) {
 		return replace(place, problem(error));
@@ -215,19 +188,16 @@ function showColumns(place, run, set) {
 	return tell();
 }
 
-/** Boundary, loss curves and network, repainted once per frame that the server sends. */
 function createScreen(wanted, cleanup) {
-	let about = null; // of the first frame: points, ranges, classes
+	let about = null;
 	let latest = null;
 	let losses = [];
 	const paint = (context, width, height) => latest && paintMap(context, width, height, {...about, grid: latest.grid});
 	const surface = picture("Decision boundary", 380, paint, cleanup);
-	const chart = createChart({title: "Loss", low: true});
-	cleanup.add(chart.destroy);
-	onTheme(chart.redraw, cleanup);
+	const chart = createChart({title: "Loss", low: true, cleanup});
 	const network = createNetwork();
 	const key = h("p.small.soft");
-	const numbers = lazily("The weights as a table", () => latest && weights(latest));
+	const numbers = lazily("The weights as a table", () => weights(latest));
 	const beside = [h("h2", "Loss"), chart.element, h("h2", "Network"), network.element, numbers.element];
 	const element = h("div.screen", h("div.surface", surface.canvas, key), h("div", beside));
 
@@ -270,55 +240,37 @@ function keyWords({classes}) {
 	return `${classes.map((name, index) => `${shortened(name, 16)}: ${shapes[index % 4]}`).join(", ")}; filled ones are trained on, hollow ones are not. The line is where the answer turns.`;
 }
 
-/** Layers as columns of circles, weights as lines; thicker is larger, dashed is negative. */
 function createNetwork() {
 	const [width, height, most] = [420, 220, 12];
 	const lines = s("g");
 	const circles = s("g");
 	const chart = s("svg", {viewBox: `0 0 ${width} ${height}`, role: "img", class: "small-network"}, lines, circles);
 	const words = h("p.small.soft");
-	const pool = [];
-	let shape = "";
 
 	function show({layers}, {activation}) {
 		const sizes = [layers[0]?.weights[0]?.length ?? 2, ...layers.map(({weights: rows}) => rows.length)];
 		const shown = sizes.map(size => Math.min(size, most));
 		const x = column => 24 + ((width - 48) * column) / Math.max(1, sizes.length - 1);
 		const y = (column, index) => height / 2 + (index - (shown[column] - 1) / 2) * Math.min(30, (height - 30) / most);
-		const largest = Math.max(1e-12, ...layers.flatMap(({weights: rows}) => rows.flat().map(Math.abs)));
-		if (shape !== sizes.join()) {
-			shape = sizes.join();
-			const ring = column => (_, index) => s("circle.ring", {cx: x(column), cy: y(column, index), r: 6});
-			const rings = shown.map((length, column) => Array.from({length}, ring(column)));
-			replace(circles, rings);
-		}
-		let used = 0;
-		const draw = (weight, at, from, to) => {
-			put((pool[used] ??= lines.appendChild(s("path"))), {
-				d: `M${x(at) + 6} ${y(at, from)}L${x(at + 1) - 6} ${y(at + 1, to)}`,
-				class: `edge ${weight < 0 ? "negative" : "positive"}`,
-				"stroke-width": (0.2 + (4 * Math.abs(weight)) / largest).toFixed(2),
-			});
-			used += 1;
-		};
-		const cut = rows => rows.slice(0, most).entries();
-		for (const [at, layer] of layers.entries()) for (const [to, row] of cut(layer.weights)) for (const [from, weight] of cut(row)) draw(weight, at, from, to);
-		for (const line of pool.splice(used)) line.remove();
+		const largest = peak(layers.flatMap(({weights: rows}) => rows.flat()));
+		const ring = column => (_, index) => s("circle.ring", {cx: x(column), cy: y(column, index), r: 6});
+		replace(circles, shown.map((length, column) => Array.from({length}, ring(column))));
+		const draw = (weight, at, from, to) =>
+			edgeOf(weight, `M${x(at) + 6} ${y(at, from)}L${x(at + 1) - 6} ${y(at + 1, to)}`, 0.2 + (4 * Math.abs(weight)) / largest);
+		const cut = rows => rows.slice(0, most);
+		const edges = layers.map(({weights: rows}, at) => cut(rows).map((row, to) => cut(row).map((weight, from) => draw(weight, at, from, to))));
+		replace(lines, edges);
 		chart.setAttribute("aria-label", `Network: ${sizes.join(" to ")} neurons, kink ${activation}; the largest weight is ${number(largest)}`);
-		const hidden = sizes.some(size => size > most) && ` At most ${most} neurons a layer are drawn.`;
-		replace(words, "Blue, solid: positive weights; orange, dashed: negative.", hidden);
+		replace(words, "Blue, solid: positive weights; orange, dashed: negative.", sizes.some(size => size > most) && ` At most ${most} neurons a layer are drawn.`);
 	}
 
 	return {element: h("div", chart, words), show};
 }
 
 function weights({network}) {
-	return network.layers.map(({weights: rows, biases}, at) =>
-		table(
-			`Layer ${at + 1}`,
-			["Neuron", ...rows[0].map((_, from) => `from ${from}`), "bias"],
-			rows.map((row, to) => [number(to), ...row.map(value => data(value)), data(biases[to])]),
-			{numeric: rows[0].map((_, from) => from + 1), hideCaption: false},
-		),
-	);
+	return network.layers.map(({weights: all, biases}, at) => {
+		const head = ["Neuron", ...all[0].map((_, from) => `from ${from}`), "bias"];
+		const rows = all.map((row, to) => [number(to), ...[...row, biases[to]].map(value => data(value))]);
+		return table(`Layer ${at + 1}`, head, rows, {numeric: [1], hideCaption: false});
+	});
 }

@@ -1,18 +1,19 @@
-// Painting a chart on a canvas: frame, axes, lines, marks. No events and no state: chart.js has those.
+// Painting a chart on a canvas. Events and state are chart.js's.
 
 import {logTicks, linearTicks, tickText, wholeTicks} from "./scales.js";
 
 const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
 const LINE_HEIGHT = 15;
 
-/** The page's colours as the theme has them now; `of("--train")` is any other. */
+/** The theme's colours; `of("--train")` is any other. */
 export function paints(element) {
 	const style = getComputedStyle(element);
 	const of = name => style.getPropertyValue(name).trim() || "#888";
-	return {of, ink: of("--ink"), soft: of("--soft"), edge: of("--edge"), paper: of("--paper"), accent: of("--accent"), overfit: of("--overfit")};
+	const named = name => [name, of(`--${name}`)];
+	return {of, ...Object.fromEntries(["ink", "soft", "edge", "paper", "accent", "overfit", "control", "validation"].map(named))};
 }
 
-/** A canvas of this size in CSS pixels, sharp on dense screens, wiped; its context. */
+/** The context of a canvas of this size in CSS pixels, sharp on dense screens, wiped. */
 export function prepared(canvas, width, height) {
 	const dense = devicePixelRatio || 1;
 	const [wide, high] = [Math.round(width * dense), Math.round(height * dense)];
@@ -27,10 +28,7 @@ export function prepared(canvas, width, height) {
 export function axisTicks({from, to, low, high, log, divide, width, height}) {
 	const across = wholeTicks(from / divide, to / divide, Math.max(2, Math.floor(width / 90)));
 	const up = (log ? logTicks : linearTicks)(low, high, Math.max(2, Math.floor(height / 55)));
-	return {
-		x: across.map(value => [value * divide, tickText(value, across)]),
-		y: up.map(value => [value, tickText(value, up)]),
-	};
+	return {x: across.map(value => [value * divide, tickText(value, across)]), y: up.map(value => [value, tickText(value, up)])};
 }
 
 export function leftMargin(context, ticks, xTitle) {
@@ -58,14 +56,13 @@ export function paintAxes(context, {left, right, bottom, sx, sy}, ticks, paint, 
 		straight(context, [left, y, right, y], paint.edge);
 		context.fillText(text, left - 8, y);
 	}
-	const control = paint.of("--control");
-	straight(context, [left, bottom + 0.5, right, bottom + 0.5], control);
+	straight(context, [left, bottom + 0.5, right, bottom + 0.5], paint.control);
 	context.textBaseline = "top";
 	context.fillText(xTitle, left - 8, bottom + 8);
 	context.textAlign = "center";
 	for (const [value, text] of ticks.x) {
 		const x = crisp(sx(value));
-		straight(context, [x, bottom, x, bottom + 4], control);
+		straight(context, [x, bottom, x, bottom + 4], paint.control);
 		context.fillText(text, Math.min(x, right + 10 - context.measureText(text).width / 2), bottom + 8);
 	}
 	Object.assign(context, {textBaseline: "alphabetic", textAlign: "left"});
@@ -76,20 +73,23 @@ export function paintRegion(context, {left, right, top, bottom, sx}, {from, to},
 	if (!(end > start)) return;
 	context.fillStyle = paint.overfit;
 	context.fillRect(start, top, end - start, bottom - top);
-	straight(context, [crisp(start), top, crisp(start), bottom], paint.of("--validation"), [2, 3]);
+	straight(context, [crisp(start), top, crisp(start), bottom], paint.validation, [2, 3]);
 }
 
-/** At the top, below the labels that stand there already. */
+function isTaken(y, taken) {
+	return taken.some(other => Math.abs(other - y) < LINE_HEIGHT);
+}
+
 export function paintRegionLabel(context, {left, right, top, sx}, {label, from, to}, paint, taken) {
 	const width = context.measureText(label).width;
 	const start = Math.max(left, sx(from));
 	if (width + 12 > right - left || !(sx(to) > left && start < right)) return;
 	let y = top + 14;
-	while (taken.some(other => Math.abs(other - y) < LINE_HEIGHT)) y += LINE_HEIGHT;
+	while (isTaken(y, taken)) y += LINE_HEIGHT;
 	tag(context, label, Math.min(start + 6, right - width - 4), y, paint, "--warn");
 }
 
-/** A line with gaps where a value is missing; a point without neighbours is a dot, as a line it would not be seen. */
+/** A line with gaps where values are missing; a point without neighbours is a dot. */
 export function paintLine(context, {left, right, top, bottom, sx, sy}, {x, y, colour, dash, width, alpha}) {
 	const heights = Array.from(y, value => (Number.isFinite(value) ? sy(value) : NaN));
 	const isThere = index => Number.isFinite(heights[index]);
@@ -107,13 +107,14 @@ export function paintLine(context, {left, right, top, bottom, sx, sy}, {x, y, co
 	context.restore();
 }
 
-function dot(context, x, y, radius) {
+function dot(context, x, y, radius, fillStyle = context.fillStyle) {
+	context.fillStyle = fillStyle;
 	context.beginPath();
 	context.arc(x, y, radius, 0, 2 * Math.PI);
 	context.fill();
 }
 
-/** Labelled level lines (baselines); labels that would lie on each other are moved apart. Returns where they are. */
+/** Labelled level lines (baselines), their labels moved apart. Returns where these are. */
 export function paintLevels(context, {left, right, top, bottom, sy}, levels, paint) {
 	const inside = levels.map(({label, y}) => ({label, at: sy(y)})).filter(({at}) => at >= top && at <= bottom);
 	const taken = [];
@@ -126,14 +127,12 @@ export function paintLevels(context, {left, right, top, bottom, sy}, levels, pai
 	return taken;
 }
 
-/** A text with the paper's colour behind it, so that lines do not run through the letters. */
 function tag(context, text, x, y, paint, colour = "--soft") {
 	Object.assign(context, {strokeStyle: paint.paper, fillStyle: paint.of(colour), lineWidth: 4, lineJoin: "round"});
 	context.strokeText(text, x, y);
 	context.fillText(text, x, y);
 }
 
-/** A named point (the best epoch): a ring on the line, a thin stem, a text. */
 export function paintMark(context, {left, right, top, bottom, sx, sy}, mark, paint, taken) {
 	const x = sx(mark.x);
 	if (x < left - 1 || x > right + 1) return;
@@ -141,20 +140,18 @@ export function paintMark(context, {left, right, top, bottom, sx, sy}, mark, pai
 	const y = Number.isFinite(mark.y) ? sy(mark.y) : NaN;
 	const isInside = y >= top && y <= bottom;
 	if (isInside) {
-		context.fillStyle = paint.paper;
-		dot(context, x, y, 4.5);
+		dot(context, x, y, 4.5, paint.paper);
 		context.lineWidth = 2;
-		context.stroke(); // the same circle
+		context.stroke();
 	}
 	const width = context.measureText(mark.label).width;
 	const start = Math.min(Math.max(left + 2, x - width / 2), right - width);
 	let at = !Number.isFinite(y) ? bottom - 12 : isInside && y >= top + 24 ? y - 12 : top + 14;
 	const isBeside = start + width > (left + right) / 2; // the labels of levels end at the right
-	while (isBeside && taken.some(other => Math.abs(other - at) < LINE_HEIGHT) && at > top + LINE_HEIGHT) at -= LINE_HEIGHT;
+	while (isBeside && isTaken(at, taken) && at > top + LINE_HEIGHT) at -= LINE_HEIGHT;
 	tag(context, mark.label, start, at, paint);
 }
 
-/** What moves with the person: the slider's step, the hovered position, the dragged window. */
 export function paintOverlay(context, {left, right, top, bottom, sx, sy}, {cursor, hovered, dots, dragged}, paint) {
 	const isInside = x => x >= left - 1 && x <= right + 1;
 	const upright = (x, ...looks) => isInside(x) && straight(context, [crisp(x), top, crisp(x), bottom], ...looks);
@@ -173,9 +170,7 @@ export function paintOverlay(context, {left, right, top, bottom, sx, sy}, {curso
 	for (const {x, y, colour} of dots) {
 		const [a, b] = [sx(x), sy(y)];
 		if (!(isInside(a) && b >= top - 2 && b <= bottom + 2)) continue;
-		context.fillStyle = paint.paper;
-		dot(context, a, b, 4.5);
-		context.fillStyle = colour;
-		dot(context, a, b, 3);
+		dot(context, a, b, 4.5, paint.paper);
+		dot(context, a, b, 3, colour);
 	}
 }

@@ -1,9 +1,10 @@
-// Your row: any row of the run's parts, its values open to change, the answer live, and what made it so.
+// Your row: its values open to change, the answer live, and what made it so.
 
 import {get, isExported, itemAddress, ofRun} from "./api.js";
 import {append, button, choice, debounce, folded, h, labelled, problem, put, replace, select, table} from "./dom.js";
 import {ABSENT, local, number, plural, shortened, signed} from "./format.js";
 import {both, chance, data, panel} from "./panel.js";
+import {peak, within} from "./scales.js";
 
 const TYPING_MS = 150;
 const PARTS = ["train", "validation", "test"];
@@ -36,11 +37,11 @@ function rowPicker({run, store, cleanup}) {
 	const parts = PARTS.filter(part => run.parts?.[part] && (part !== "test" || run.state === "done"));
 	const wanted = {part: "validation", sort: "order", from: 0, find: ""};
 	let turn = 0; // only the last question's answer is shown
-	const index = h("input", {type: "number", min: 0, step: 1, value: 0, on: {change: () => pick(Number(index.value))}});
+	const index = h("input", {type: "number", min: 0, step: 1, value: 0, on: {change: () => pick(index.value)}});
 	const list = h("div.frame");
 	const find = h("input", {type: "search", placeholder: "any text in a cell", on: {input: debounce(() => set({find: find.value, from: 0}), 250)}});
 	const count = () => run.parts?.[wanted.part] ?? 0;
-	const pick = at => store.set({row: {part: wanted.part, index: Math.max(0, Math.min(count() - 1, Math.round(at) || 0))}});
+	const pick = at => store.set({row: {part: wanted.part, index: within(Math.round(at) || 0, 0, count() - 1)}});
 	const choosePart = part => {
 		set({part, from: 0});
 		pick(0);
@@ -50,10 +51,8 @@ function rowPicker({run, store, cleanup}) {
 		load();
 	};
 	const by = step => () => pick(Number(index.value) + step);
-	const named = parts.map(part => [part, `${part} (${plural(run.parts[part], "row")})`]);
-	const chosenPart = select(named, wanted.part, choosePart);
-	const orders = Object.entries({order: "in order", worst: "worst first"});
-	const sorts = choice("Order", orders, wanted.sort, sort => set({sort, from: 0}));
+	const chosenPart = select(parts.map(part => [part, `${part} (${plural(run.parts[part], "row")})`]), wanted.part, choosePart);
+	const sorts = choice("Order", Object.entries({order: "in order", worst: "worst first"}), wanted.sort, sort => set({sort, from: 0}));
 	const more = put(folded("Choose from a list", h("div.controls", labelled("Search", find), sorts), list), {on: {toggle: load}});
 	const rows = h("div", h("div.controls.picker", labelled("Part", chosenPart), stepper(index, by)), more);
 	const gone = h("p.about", {hidden: true}, "The rows of this run cannot be read any more. Type values, and the network answers for them.");
@@ -72,31 +71,21 @@ function rowPicker({run, store, cleanup}) {
 	function showList(found) {
 		const among = found.looked_at < count() ? ` of ${number(found.looked_at)} evenly chosen` : "";
 		const page = (words, from) => button(words, () => set({from}), {disabled: from < 0 || from >= found.total});
-		replace(
-			list,
-			rowsTable(found, row => store.set({row})),
-			h(
-				"div.controls",
-				page("‹ Earlier", wanted.from - PER_PAGE),
-				page("Later ›", wanted.from + PER_PAGE),
-				h("span.soft", `${plural(found.total, "row")}${among}`),
-			),
-		);
+		const pages = [page("‹ Earlier", wanted.from - PER_PAGE), page("Later ›", wanted.from + PER_PAGE)];
+		replace(list, rowsTable(found, row => store.set({row})), h("div.controls", pages, h("span.soft", `${plural(found.total, "row")}${among}`)));
 	}
 
 	const showRow = ({row}) => {
 		const origin = row?.from ?? row;
 		if (!origin || origin.index === undefined) return;
-		wanted.part = origin.part;
-		chosenPart.value = origin.part;
-		index.max = count() - 1;
-		index.value = origin.index;
+		wanted.part = chosenPart.value = origin.part;
+		put(index, {max: count() - 1, value: origin.index});
 	};
 	cleanup.on(store, ["row"], showRow);
 	cleanup.on(store, ["step", "mode"], debounce(load, 250));
 	cleanup.on(store, ["gone"], state => {
-		put(rows, {hidden: state.gone});
-		put(gone, {hidden: !state.gone});
+		rows.hidden = state.gone;
+		gone.hidden = !state.gone;
 	});
 	showRow(store.state);
 	return element;
@@ -106,12 +95,10 @@ function stepper(control, by) {
 	return [labelled("Row", control), button("‹", by(-1), {"aria-label": "The row before"}), button("›", by(1), {"aria-label": "The next row"})];
 }
 
-/** The rows that an exported file holds. */
 function filePicker({run, store, cleanup}) {
 	const {rows} = run.exported;
 	const choose = at => store.set({row: {...rows[(Number(at) + rows.length) % rows.length]}});
-	const named = rows.map((row, at) => [at, rowName(row)]);
-	const chosen = select(named, 0, choose);
+	const chosen = select(rows.map((row, at) => [at, rowName(row)]), 0, choose);
 	const show = ({row}) => {
 		const at = rows.findIndex(({part, index}) => part === row?.part && index === row?.index);
 		if (at >= 0) chosen.value = at;
@@ -122,7 +109,7 @@ function filePicker({run, store, cleanup}) {
 	return h("div.controls.picker", stepper(chosen, by));
 }
 
-/** A table of rows, each with a button that chooses it; a wrong answer is marked by a sign. */
+/** A table of rows, each with a button that chooses it. */
 export function rowsTable(found, choose) {
 	const columns = found.columns.slice(0, 4);
 	const certain = found.rows.some(({probability}) => probability != null); // of a number nothing says how certain it is
@@ -135,32 +122,30 @@ export function rowsTable(found, choose) {
 		...columns.map(name => shortened(row.cells[name], 22)),
 	]);
 	const head = ["Row", "Answer", "Truth", ...(certain ? ["Certain"] : []), "Loss", ...columns];
-	return table("Rows", head, rows, {numeric: certain ? [3, 4] : [3], className: "rows"});
+	return table("Rows", head, rows, {numeric: [3, certain ? 5 : 4], className: "rows"});
 }
 
 export function cellText(value) {
 	return typeof value === "number" ? number(value) : shortened(value ?? ABSENT, 24);
 }
 
-/** The row's cells as fields; a change makes the store's row {values, from}. */
 function rowForm({run, store, cleanup}) {
-	const fields = new Map(); // column -> control
+	const fields = new Map();
 	const holder = h("div.cells");
 	const media = h("div.media");
 	const undo = button("Undo changes", () => store.set({row: store.state.row.from}), {hidden: true});
 	const truth = truthField(run, () => changed());
 	const element = h("div", media, holder, truth.element, undo);
 	const columns = (run.columns ?? []).filter(({used, kind}) => used !== false && !["image", "sound"].includes(kind));
-	let original = {}; // the row's own cells
-	let shown = ""; // which row the fields show
+	let original = {};
+	let shown = "";
 
 	const changed = debounce(() => {
 		if (cleanup.ended) return;
-		if (isOwn(store.state.row)) return store.set({row: typedRow(fields, truth.value())});
+		if (isOwn(store.state.row)) return store.set({row: {values: valuesOf(fields), ...truth.given()}});
 		const origin = store.state.row.from ?? store.state.row;
-		const typed = [...fields].filter(([name, control]) => control.value !== String(original[name] ?? ""));
-		const values = Object.fromEntries(typed.map(([name, control]) => [name, control.value]));
-		store.set({row: typed.length ? {values, from: origin} : origin});
+		const typed = Object.entries(valuesOf(fields)).filter(([name, value]) => value !== String(original[name] ?? ""));
+		store.set({row: typed.length ? {values: Object.fromEntries(typed), from: origin} : origin});
 	}, TYPING_MS);
 
 	function build() {
@@ -187,18 +172,16 @@ function rowForm({run, store, cleanup}) {
 			return store.set({cells: row.values});
 		}
 		const name = `${origin.part} ${origin.index}`;
-		if (name === shown) {
-			if (!row.values) write(original);
-			store.set({cells: {...original, ...row.values}});
-			return;
+		const isNew = name !== shown;
+		if (isNew) {
+			shown = name;
+			const found = await get(ofRun(run.name, "rows", {part: origin.part, from: origin.index, count: 1}));
+			if (cleanup.ended || shown !== name || !found.rows.length) return;
+			original = found.rows[0].cells;
+			replace(media, mediaOf(run, origin, original));
 		}
-		shown = name;
-		const found = await get(ofRun(run.name, "rows", {part: origin.part, from: origin.index, count: 1}));
-		if (cleanup.ended || shown !== name || !found.rows.length) return;
-		original = found.rows[0].cells;
-		write(original);
+		if (isNew || !row.values) write(original);
 		store.set({cells: {...original, ...row.values}});
-		replace(media, mediaOf(run, origin, original));
 	}
 
 	function write(cells) {
@@ -220,31 +203,29 @@ function options(values, missing = "(missing)") {
 	return values.map(value => h("option", {value}, value || missing));
 }
 
-/** A row of which everything was typed; without its true answer there is no loss, and so no update. */
-function typedRow(fields, truth) {
-	const values = Object.fromEntries([...fields].map(([name, control]) => [name, control.value]));
-	return truth ? {values, truth} : {values};
+function valuesOf(fields) {
+	return Object.fromEntries([...fields].map(([name, control]) => [name, control.value]));
 }
 
-/** The true answer of a typed row, which nobody knows but the person: a class, or a number. */
+/** The true answer of a typed row, a class or a number: without it there is no loss, and so no update. */
 function truthField({task}, changed) {
 	const control = task?.classes?.length
 		? h("select", options(["", ...task.classes.map(String)], "(not known)"))
 		: h("input", {type: "text", inputmode: "decimal", placeholder: "not known"});
 	control.addEventListener("input", changed);
 	const element = h("div", {hidden: true}, labelled(`The true ${task?.target ?? "answer"}, for the loss and the update`, control));
+	const given = () => control.value.trim() && {truth: control.value.trim()};
 	const show = row => {
 		element.hidden = !isOwn(row);
 		if (isOwn(row) && control.value !== (row.truth ?? "")) control.value = row.truth ?? "";
 	};
-	return {element, show, value: () => control.value.trim()};
+	return {element, show, given};
 }
 
 function fieldOf({kind, values, typical}) {
 	if (values?.length) return h("select", options(["", ...values.map(String)]));
 	if (kind === "text") return h("textarea", {rows: 4});
-	const placeholder = typical == null ? null : `typical: ${typical}`;
-	return h("input", {type: "text", inputmode: kind === "number" ? "decimal" : null, placeholder});
+	return h("input", {type: "text", inputmode: kind === "number" ? "decimal" : null, placeholder: typical == null ? null : `typical: ${typical}`});
 }
 
 function mediaOf(run, {part, index}, cells) {
@@ -255,20 +236,22 @@ function mediaOf(run, {part, index}, cells) {
 }
 
 function answerWords(found, run) {
-	const big = words => h("p.big", h("small", run.task?.target ? `${run.task.target}: ` : ""), words);
+	const big = words => h("p.big", h("small", run.task?.target && `${run.task.target}: `), words);
 	if (!Array.isArray(found.probabilities)) {
 		const value = found.number ?? found.answer;
 		return big(typeof value === "number" ? data(value, 4) : value);
 	}
 	const sorted = [...found.probabilities].sort((a, b) => b.probability - a.probability).slice(0, 6);
-	const line = ({class: name, probability}) =>
-		h("li", h("span", shortened(name, 24)), shareBar(probability), h("data", {value: probability, title: probability}, chance(probability)));
+	const line = ({class: name, probability}) => h("li", h("span", shortened(name, 24)), shareBar(probability), exactly(probability, chance));
 	return [big(shortened(found.answer, 40)), h("ul.shares", sorted.map(line))];
 }
 
-/** A share of a whole as a bar; the number beside it says the same. */
 export function shareBar(share) {
 	return h("span.share", {"aria-hidden": "true"}, h("span", {class: share < 0 ? "negative" : "positive", style: {width: `${100 * Math.abs(share)}%`}}));
+}
+
+function exactly(value, words) {
+	return h("data", {value, title: value}, words(value));
 }
 
 function inPoints(change) {
@@ -277,32 +260,26 @@ function inPoints(change) {
 	return Number(text) ? `${points < 0 ? "−" : "+"}${text} points` : "0 points";
 }
 
-/** Which columns made the answer what it is: how much it would change if one column were as usual. */
 function changeBars(found) {
 	if (!found.columns?.length) return null;
-	const telling = found.columns.filter(({text, typical, change}) => change || text !== typical); // the others are as usual
+	const telling = found.columns.filter(({text, typical, change}) => change || text !== typical);
 	if (!telling.length) return h("p.about", "Every column is as usual.");
 	const top = telling.slice(0, 8);
-	const most = Math.max(1e-12, ...top.map(({change}) => Math.abs(change)));
-	const classes = Array.isArray(found.probabilities);
-	const text = change => (classes ? inPoints(change) : signed(change));
+	const most = peak(top.map(({change}) => change));
+	const text = change => (Array.isArray(found.probabilities) ? inPoints(change) : signed(change));
 	const said = cell => shortened(cell, 18) || ABSENT;
 	const line = ({name, text: own, typical, change}) => {
 		const width = (50 * Math.abs(change)) / most;
 		const [sign, left] = change < 0 ? ["negative", 50 - width] : ["positive", 50];
 		const bar = h(`span.${sign}`, {style: {width: `${width}%`, left: `${left}%`}});
 		const what = h("span.what", h("b", shortened(name, 26)), h("small", ` ${said(own)}`, typical && ` instead of ${said(typical)}`));
-		return h("li", what, h("span.bar", {"aria-hidden": "true"}, bar), h("data", {value: change, title: change}, text(change)));
+		return h("li", what, h("span.bar", {"aria-hidden": "true"}, bar), exactly(change, text));
 	};
 	const about = both(
 		"How the answer moves because this column is what it is, and not as usual.",
 		"Answer minus the answer with this one column at its typical value (training median or mode).",
 	);
 	const rest = telling.slice(top.length);
-	return [
-		h("h3", "What made it so"),
-		h("p.about.small", about),
-		h("ul.diverging", top.map(line)),
-		rest.length > 0 && folded(plural(rest.length, "more column"), h("ul.diverging", rest.map(line))),
-	];
+	const more = rest.length > 0 && folded(plural(rest.length, "more column"), h("ul.diverging", rest.map(line)));
+	return [h("h3", "What made it so"), h("p.about.small", about), h("ul.diverging", top.map(line)), more];
 }

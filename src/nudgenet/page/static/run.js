@@ -1,4 +1,4 @@
-// One run: what came of it, its curves and health, what to try, and (from xray.js) its inside.
+// One run: what came of it, its curves and health, what to try, and its inside.
 
 import {get, isExported, ofRun, post} from "./api.js";
 import {announce, append, atMost, button, copyable, debounce, folded, h, oops, problem, prose, put, replace, toast} from "./dom.js";
@@ -15,28 +15,15 @@ import {createCleanup, createStore} from "./state.js";
 export async function mountRun(container, app, [name]) {
 	const cleanup = createCleanup();
 	const xrayModule = import("./xray.js"); // it travels while the run is asked for
-	let run;
-	try {
-		run = await get(ofRun(name));
-	} catch (error) {
-		append(container, problem(error), h("p", h("a", {href: "#/"}, "All runs")));
+	const run = await get(ofRun(name)).catch(problem);
+	if (run instanceof Node) {
+		append(container, run, h("p", h("a", {href: "#/"}, "All runs")));
 		return cleanup.end;
 	}
-	const {detail, dark} = app.preferences.state;
-	const store = createStore({
-		name,
-		run,
-		detail,
-		dark,
-		step: null,
-		layer: null,
-		neuron: null,
-		last_step: run.trained?.steps ?? 0,
-		steps_per_epoch: run.plan?.steps_per_epoch ?? null,
-		best_step: run.best?.step ?? null,
-		live: run.state === "live",
-	});
-	cleanup.add(app.preferences.subscribe(now => store.set({detail: now.detail, dark: now.dark})));
+	const {detail} = app.preferences.state;
+	const times = {step: null, last_step: run.trained?.steps ?? 0, best_step: run.best?.step ?? null, live: run.state === "live"};
+	const store = createStore({name, run, detail, layer: null, neuron: null, ...times});
+	cleanup.on(app.preferences, ["detail"], now => store.set({detail: now.detail}));
 
 	const head = h("div.head");
 	const timeSlot = h("div.time-slot");
@@ -64,7 +51,6 @@ export async function mountRun(container, app, [name]) {
 	return cleanup.end;
 }
 
-/** What is live is followed: curves grow, health changes; when it ends, the whole run is read again. */
 function follow({app, run, store, cleanup, curves, health, forks, head, facts}) {
 	let state = run.state;
 	const read = async () => {
@@ -78,18 +64,16 @@ function follow({app, run, store, cleanup, curves, health, forks, head, facts}) 
 		announce(`The training of ${run.name} ${run.state === "live" ? "goes on" : "has ended"}`);
 	};
 	const reload = debounce(() => read().catch(oops), 300);
-	const every = atMost(() => cleanup.ended || curves.refresh().catch(() => {}), 5000); // the server's word on overfitting and on what is thinned
+	const every = atMost(() => cleanup.ended || curves.refresh().catch(() => {}), 5000); // the server's word on overfitting
 	const onMessage = message => {
 		if (message.run !== run.name) return;
 		if (message.error) oops({message: message.error});
-		if (message.epochs?.length || message.batches?.step?.length) {
-			curves.grow(message);
-			const last = message.epochs?.at(-1);
-			if (last) {
-				run.trained = {epochs: last.epoch, steps: last.step};
-				replace(head.querySelector(".facts"), factsLine(run));
-				every();
-			}
+		if (message.epochs?.length || message.batches?.step?.length) curves.grow(message);
+		const last = message.epochs?.at(-1);
+		if (last) {
+			run.trained = {epochs: last.epoch, steps: last.step};
+			replace(head.querySelector(".facts"), factsLine(run));
+			every();
 		}
 		if (message.health?.layers) {
 			store.set({health: message.health});
@@ -127,25 +111,20 @@ function factsLine(run) {
 	const rows = Object.entries(run.parts ?? {}).map(([part, count]) => `${number(count)} ${part}`);
 	const most = run.state === "live" && run.plan?.epochs ? ` of at most ${number(run.plan.epochs)}` : "";
 	const facts = [
-		run.task ? ["predicts ", h("code", run.task.target), ` (${TASKS[run.task.kind] ?? run.task.kind})`] : null,
-		run.source ? `from ${run.source.name}` : null,
-		rows.length ? `${rows.join(", ")} rows` : null,
-		run.trained?.epochs ? plural(run.trained.epochs, "epoch") + most : null,
-		run.summary?.seconds?.total ? duration(run.summary.seconds.total) : null,
+		run.task && ["predicts ", h("code", run.task.target), ` (${TASKS[run.task.kind] ?? run.task.kind})`],
+		run.source && `from ${run.source.name}`,
+		rows.length && `${rows.join(", ")} rows`,
+		run.trained?.epochs && plural(run.trained.epochs, "epoch") + most,
+		run.summary?.seconds?.total && duration(run.summary.seconds.total),
 	];
 	return facts.filter(Boolean).map((fact, index) => [index ? " · " : "", fact]);
 }
 
 function headLinks(run, app) {
 	if (isExported()) return [];
-	const stop = async event => {
+	const stop = event => {
 		event.currentTarget.disabled = true;
-		try {
-			await post(ofRun(run.name, "stop"));
-			toast("Stopping after this step. What was learned so far is kept.");
-		} catch (error) {
-			oops(error);
-		}
+		post(ofRun(run.name, "stop")).then(() => toast("Stopping after this step. What was learned so far is kept."), oops);
 	};
 	return [
 		run.state === "live" && run.started_here && button("Stop", stop, {class: "stop"}),

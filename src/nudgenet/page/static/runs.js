@@ -1,12 +1,12 @@
-// The runs of the folder: find, sort, star, note, delete and undo, choose some to compare.
+// The runs of the folder: find, sort, star, note, delete, choose some to compare.
 
 import {get, isExported, ofRun, piece, post, remove} from "./api.js";
-import {announce, append, button, debounce, h, oops, problem, replace, toast} from "./dom.js";
+import {announce, append, button, debounce, h, oops, problem, put, replace, toast} from "./dom.js";
 import {ABSENT, METRICS, TASKS, VERDICTS, ago, capital, duration, metricLabel, number, plural, score, when} from "./format.js";
 import {term} from "./glossary.js";
 import {createCleanup} from "./state.js";
 
-const MOST_COMPARED = 6; // as many as there are kinds of lines
+const MOST_COMPARED = 6;
 
 // `by`: what it is sorted by; `down`: larger first at the first click.
 const COLUMNS = [
@@ -19,7 +19,7 @@ const COLUMNS = [
 		by: run => goodness(run, part),
 		down: true,
 		numeric: true,
-		cell: run => [scoreCell(run, run.metric?.[part]), part === "test" && interval(run)],
+		cell: run => scoreCell(run, part),
 	})),
 	{...amount("epochs", () => term("epoch", "Epochs")), cell: epochsCell},
 	{...amount("parameters", () => term("parameter", "Knobs")), practitioner: true, cell: run => number(run.parameters)},
@@ -30,14 +30,14 @@ function amount(key, head) {
 	return {key, head, by: run => run[key] ?? 0, down: true, numeric: true};
 }
 
-/** A score such that more is better, for sorting; runs without one come last. */
+/** A score of which more is better; runs without one come last. */
 function goodness(run, part) {
 	const value = run.metric?.[part];
 	if (typeof value !== "number") return -Infinity;
 	return METRICS[run.metric.name]?.lower ? -value : value;
 }
 
-/** The runs that hold every word of `wanted` in their name, target, source, note or verdict; "star" asks for stars. */
+/** The runs that hold every word of `wanted`; "star" asks for stars. */
 function filtered(runs, wanted) {
 	const words = wanted.toLowerCase().split(/\s+/);
 	return runs.filter(({name, target, source, note, verdict, state, task, star}) => {
@@ -46,15 +46,13 @@ function filtered(runs, wanted) {
 	});
 }
 
-/** Runs in order: live ones first, then by the column; equal ones by their time, newest first. */
+/** Live runs first, then by the column; equal ones by their time, newest first. */
 function sorted(runs, key, down) {
 	const {by} = COLUMNS.find(column => column.key === key);
 	const order = (a, b) => (a > b) - (a < b);
-	const isLive = ({state}) => state === "live";
-	return runs.toSorted((a, b) => order(isLive(b), isLive(a)) || (down ? -1 : 1) * order(by(a), by(b)) || order(b.created ?? "", a.created ?? ""));
+	return runs.toSorted((a, b) => (b.state === "live") - (a.state === "live") || (down ? -1 : 1) * order(by(a), by(b)) || order(b.created ?? "", a.created ?? ""));
 }
 
-/** A run's verdict as a badge: its sign, its words, then its colour. */
 export function verdictBadge(run) {
 	if (run.state === "live") return h("span.badge.live", "training");
 	const known = VERDICTS[run.verdict];
@@ -67,39 +65,31 @@ export async function mountRuns(container, app) {
 	const chosen = new Set();
 	const view = {runs: [], folder: "", wanted: "", key: "created", down: true};
 	const heading = h("p.soft");
-	const find = h("input", {type: "search", placeholder: "Find: a name, a column, a note …", "aria-label": "Find runs"});
+	const find = h("input", {type: "search", placeholder: "Find: a name, a column, a note …", "aria-label": "Find runs", on: {input: () => ((view.wanted = find.value), draw())}});
 	const compare = button("Compare", () => app.open(`#/compare/${[...chosen].map(piece).join(",")}`), {class: "primary", disabled: true});
 	const place = h("div");
-	append(
-		container,
-		h("div.head.row.spread", h("div", h("h1", "Runs"), heading), !isExported() && h("a.button", {href: "#/new"}, "New training")),
-		h("div.row.runs-tools", find, compare),
-		place,
-	);
+	const head = h("div.head.row.spread", h("div", h("h1", "Runs"), heading), !isExported() && h("a.button", {href: "#/new"}, "New training"));
+	append(container, head, h("div.row.runs-tools", find, compare), place);
 
 	function draw() {
-		const level = app.preferences.state.detail;
-		const columns = COLUMNS.filter(({practitioner}) => !practitioner || level === "practitioner");
+		const columns = COLUMNS.filter(({practitioner}) => !practitioner || app.preferences.state.detail === "practitioner");
 		const shown = sorted(filtered(view.runs, view.wanted), view.key, view.down);
 		const live = view.runs.filter(({state}) => state === "live").length;
 		replace(heading, view.folder ? `${plural(view.runs.length, "run")} in ${view.folder}${live ? `; ${live} training now` : ""}` : "");
 		const {keep} = document.activeElement?.dataset ?? {};
-		if (!view.runs.length) replace(place, nothingYet());
-		else if (!shown.length) replace(place, h("p.soft", `No run has “${view.wanted}” in its name, columns or notes.`));
-		else replace(place, h("div.frame", runsTable(columns, shown)));
+		const none = () => h("p.soft", `No run has “${view.wanted}” in its name, columns or notes.`);
+		replace(place, !view.runs.length ? nothingYet() : !shown.length ? none() : h("div.frame", runsTable(columns, shown)));
 		if (keep) focusKept(keep);
 		drawCompare();
 	}
 
-	/** The table was made anew: what had the focus has it again. */
 	function focusKept(keep) {
-		[...place.querySelectorAll("[data-keep]")].find(({dataset}) => dataset.keep === keep)?.focus();
+		place.querySelector(`[data-keep="${CSS.escape(keep)}"]`)?.focus();
 	}
 
 	function drawCompare() {
-		compare.disabled = chosen.size < 2;
-		replace(compare, chosen.size ? `Compare ${chosen.size} runs` : "Compare");
-		compare.title = chosen.size < 2 ? "Tick two runs or more" : "";
+		const disabled = chosen.size < 2;
+		put(replace(compare, chosen.size ? `Compare ${chosen.size} runs` : "Compare"), {disabled, title: disabled ? "Tick two runs or more" : ""});
 	}
 
 	function runsTable(columns, shown) {
@@ -117,8 +107,7 @@ export async function mountRuns(container, app) {
 			return h("th", {scope: "col", class: column.numeric ? "number" : null, "aria-sort": order}, column.head(), arrow);
 		});
 		const head = h("tr", h("td", h("span.unseen", "To compare")), heads, h("td", h("span.unseen", "Star, note, delete")));
-		const rows = shown.map(run => runRow(run, columns));
-		return h("table.full.runs", h("caption.unseen", "Trainings in this folder"), h("thead", head), h("tbody", rows));
+		return h("table.full.runs", h("caption.unseen", "Trainings in this folder"), h("thead", head), h("tbody", shown.map(run => runRow(run, columns))));
 	}
 
 	function runRow(run, columns) {
@@ -145,12 +134,12 @@ export async function mountRuns(container, app) {
 		const act = (words, action, label, attributes = {}) =>
 			button(words, action, {class: "quiet", "aria-label": `${label} ${name}`, data: {keep: `${label} ${name}`}, ...attributes});
 		const live = state === "live";
-		return h(
-			"div.row.tight",
+		const acts = [
 			act(star ? "★" : "☆", () => change(run, "star", {star: !star}), "Star", {"aria-pressed": String(Boolean(star))}),
 			act("Note", event => editNote(run, event.currentTarget.closest("tr")), "Note on"),
-			act("Delete", () => deleteRun(run), "Delete", {disabled: live, title: live ? "It is training: stop it first" : null}),
-		);
+			act("Delete", () => deleteRun(run), "Delete", {disabled: live, title: live && "It is training: stop it first"}),
+		];
+		return h("div.row.tight", acts);
 	}
 
 	function editNote(run, row) {
@@ -163,12 +152,12 @@ export async function mountRuns(container, app) {
 			else draw();
 			focusKept(`Note on ${run.name}`);
 		};
-		field.addEventListener("keydown", event => {
+		const keydown = event => {
 			if (event.key !== "Enter" && event.key !== "Escape") return;
-			event.preventDefault(); // the button that gets the focus back must not be pressed by the same key
+			event.preventDefault(); // or the same key presses the button that gets the focus
 			done(event.key === "Enter");
-		});
-		field.addEventListener("blur", () => done(true));
+		};
+		put(field, {on: {keydown, blur: () => done(true)}});
 		const cell = row.querySelector("th");
 		cell.querySelector(".note")?.remove();
 		cell.append(h("div", field));
@@ -179,12 +168,7 @@ export async function mountRuns(container, app) {
 		const row = view.runs.find(({name}) => name === run.name); // the list may have been read anew meanwhile
 		Object.assign(row ?? run, values); // shown at once; the server's answer comes with the next list
 		draw();
-		try {
-			await post(ofRun(run.name, what), body);
-		} catch (error) {
-			oops(error);
-			await load();
-		}
+		await post(ofRun(run.name, what), body).catch(error => (oops(error), load()));
 	}
 
 	async function deleteRun(run) {
@@ -213,10 +197,6 @@ export async function mountRuns(container, app) {
 		}
 	}
 
-	find.addEventListener("input", () => {
-		view.wanted = find.value;
-		draw();
-	});
 	app.feed.watch(null);
 	cleanup.add(app.feed.subscribe(message => (message.runs || message.connected) && debounced()));
 	cleanup.on(app.preferences, ["detail"], draw);
@@ -234,24 +214,16 @@ function epochsCell({epochs, best_epoch}) {
 	return epochs ? [number(epochs), best_epoch && h("div.small.soft", `best ${number(best_epoch)}`)] : ABSENT;
 }
 
-function scoreCell(run, value) {
-	if (typeof value !== "number") return ABSENT;
-	return [h("span.score", score(run.metric.name, value)), h("div.small.soft", metricLabel(run.metric.name))];
-}
-
-function interval(run) {
-	const {low, high, name} = run.metric ?? {};
-	if (![low, high, run.metric?.test].every(Number.isFinite)) return null;
-	return h("div.small.soft", `${score(name, low)} to ${score(name, high)}`);
+function scoreCell({metric}, part) {
+	if (typeof metric?.[part] !== "number") return ABSENT;
+	const {name, low, high} = metric;
+	const hasInterval = part === "test" && [low, high, metric.test].every(Number.isFinite);
+	const words = [metricLabel(name), hasInterval && `${score(name, low)} to ${score(name, high)}`];
+	return [h("span.score", score(name, metric[part])), words.map(line => line && h("div.small.soft", line))];
 }
 
 function nothingYet() {
 	const words = "Choose a file and the column to predict, and watch a network learn it. Or try the demo in a terminal:";
-	return h(
-		"div.empty",
-		h("p", "No training here yet."),
-		h("p.soft", words),
-		h("pre", h("code", "nudge demo")),
-		h("p", h("a.button.primary", {href: "#/new"}, "Start a training")),
-	);
+	const start = h("p", h("a.button.primary", {href: "#/new"}, "Start a training"));
+	return h("div.empty", h("p", "No training here yet."), h("p.soft", words), h("pre", h("code", "nudge demo")), start);
 }

@@ -1,6 +1,23 @@
-// The arithmetic of charts: ticks, scales, smoothing, thinning. Pure functions of numbers: no DOM.
+// The arithmetic of charts: ticks, scales, smoothing, thinning. No DOM.
 
 import {local} from "./format.js";
+
+export function within(value, low, high) {
+	return Math.max(low, Math.min(high, value));
+}
+
+/** The largest size, for what is drawn in relation to it: never 0. */
+export function peak(values) {
+	return Math.max(1e-12, ...values.map(Math.abs));
+}
+
+export function ascending(values) {
+	return [...values].sort((a, b) => a - b);
+}
+
+function gaps(values) {
+	return Array.from(values.slice(1), (value, index) => value - values[index]);
+}
 
 /**
  * Round numbers that divide low..high into about `count` pieces: steps of 1, 2 or 5 times a power of ten, none outside.
@@ -10,13 +27,10 @@ export function linearTicks(low, high, count = 5) {
 	if (!(high > low) || !Number.isFinite(high - low)) return Number.isFinite(low) ? [low] : [];
 	const step = niceStep((high - low) / Math.max(1, count));
 	const first = Math.ceil(low / step - 1e-9);
-	const last = Math.floor(high / step + 1e-9);
-	const ticks = [];
-	for (let index = first; index <= last; index += 1) ticks.push(tidy(index * step, step));
-	return ticks;
+	const length = Math.floor(high / step + 1e-9) - first + 1;
+	return Array.from({length}, (_, index) => tidy((first + index) * step, step));
 }
 
-/** Its power of ten. */
 function magnitude(value) {
 	return Math.floor(Math.log10(Math.abs(value)) + 1e-9);
 }
@@ -32,23 +46,16 @@ function tidy(value, step) {
 	return Number(value.toFixed(decimals)) + 0; // 0.30000000000000004 is 0.3; + 0: no minus zero
 }
 
-/** Powers of ten, with 2 and 5 between them where they are few; linear ticks within a decade. */
+/** Powers of ten, with 2 and 5 between where they are few; linear ticks within a decade. */
 export function logTicks(low, high, count = 5) {
-	if (!(low > 0) || !(high > low)) return linearTicks(low, high, count);
-	const decades = Math.log10(high / low);
-	if (decades < 1) return linearTicks(low, high, count);
+	const decades = low > 0 ? Math.log10(high / low) : 0;
+	if (!(decades >= 1)) return linearTicks(low, high, count);
 	const every = Math.max(1, Math.ceil(decades / count));
 	const leads = decades <= count / 2 ? [1, 2, 5] : [1];
-	const ticks = [];
-	const last = magnitude(high);
-	for (let power = magnitude(low); power <= last; power += 1) {
-		if (power % every !== 0) continue;
-		for (const lead of leads) {
-			const value = Number(`${lead}e${power}`);
-			if (value >= low * (1 - 1e-9) && value <= high * (1 + 1e-9)) ticks.push(value);
-		}
-	}
-	return ticks;
+	const [first, last] = [low, high].map(magnitude);
+	const powers = Array.from({length: last - first + 1}, (_, index) => first + index).filter(power => power % every === 0);
+	const ticks = powers.flatMap(power => leads.map(lead => Number(`${lead}e${power}`)));
+	return ticks.filter(value => value >= low * (1 - 1e-9) && value <= high * (1 + 1e-9));
 }
 
 export function wholeTicks(low, high, count = 6) {
@@ -56,31 +63,23 @@ export function wholeTicks(low, high, count = 6) {
 	return ticks.length > 1 || high - low < 1 ? ticks : linearTicks(Math.ceil(low), Math.floor(high), Math.floor(high) - Math.ceil(low));
 }
 
-/** A tick with as many decimals as tell neighbours apart; powers where numbers are very large or small. */
+/** A tick with as many decimals as tell neighbours apart. */
 export function tickText(value, ticks) {
-	const step = ticks.length > 1 ? Math.min(...ticks.slice(1).map((tick, index) => Math.abs(tick - ticks[index]))) : Math.abs(value) || 1;
+	const steps = gaps(ticks);
+	const step = steps.length ? Math.min(...steps.map(Math.abs)) : Math.abs(value) || 1;
 	const size = Math.max(...ticks.map(Math.abs), Math.abs(value));
-	let text;
-	if (value !== 0 && (size >= 1e6 || size < 1e-3)) {
-		text = value.toExponential(Math.min(6, Math.max(0, magnitude(value) - magnitude(step)))).replace("e+", "e");
-	} else {
-		const here = ticks.length > 1 && isSpread(ticks) ? value || 1 : step; // log ticks: each its own decimals
-		const decimals = Math.max(0, -magnitude(here));
-		text = local(value, decimals);
-	}
+	const isSpread = Math.max(...steps) > 1.5 * Math.min(...steps); // log ticks: each has its own decimals
+	const text = value !== 0 && (size >= 1e6 || size < 1e-3)
+		? value.toExponential(within(magnitude(value) - magnitude(step), 0, 6)).replace("e+", "e")
+		: local(value, Math.max(0, -magnitude(isSpread ? value || 1 : step)));
 	return text.replaceAll("-", "−");
-}
-
-function isSpread(ticks) {
-	const steps = ticks.slice(1).map((tick, index) => tick - ticks[index]);
-	return Math.max(...steps) > 1.5 * Math.min(...steps);
 }
 
 /** Values to pixels: `scale(value)`, `scale.invert(pixel)`; what has no place on a log scale gives NaN. */
 export function makeScale(low, high, from, to, kind = "linear") {
 	const log = kind === "log" && low > 0 && high > 0;
-	const forward = log ? Math.log : value => value;
-	const back = log ? Math.exp : value => value;
+	const same = value => value;
+	const [forward, back] = log ? [Math.log, Math.exp] : [same, same];
 	const [start, end] = [forward(low), forward(high)];
 	const span = end - start || 1;
 	const scale = value => (log && value <= 0 ? NaN : from + ((forward(value) - start) / span) * (to - from));
@@ -88,7 +87,7 @@ export function makeScale(low, high, from, to, kind = "linear") {
 	return scale;
 }
 
-/** Lowest and highest finite value of several {x, y} within the window, or null; positive: only those above 0. */
+/** Lowest and highest finite y of several {x, y} within the window, or null. */
 export function extent(columns, {from = -Infinity, to = Infinity, positive = false} = {}) {
 	let [low, high] = [Infinity, -Infinity];
 	for (const {x, y} of columns) {
@@ -102,7 +101,7 @@ export function extent(columns, {from = -Infinity, to = Infinity, positive = fal
 	return low <= high ? [low, high] : null;
 }
 
-/** A range a little wider, so that lines do not lie on the frame; never of zero width. */
+/** A range a little wider, never of zero width: lines must not lie on the frame. */
 export function padded([low, high], kind = "linear") {
 	if (kind === "log" && low > 0) {
 		const factor = high > low ? (high / low) ** 0.06 : 2;
@@ -113,60 +112,45 @@ export function padded([low, high], kind = "linear") {
 }
 
 /**
- * An exponential moving average of y that is corrected for its start, as TensorBoard's; weight: 0 to below 1.
- *
- * Points may be unevenly spaced (thinned, zoomed): the memory fades with the distance in x, in units of the median
- * spacing. What is not finite is left as it is and not remembered.
+ * An exponential moving average of y, corrected for its start as TensorBoard's; weight: 0 to below 1. As points may be
+ * unevenly spaced, the memory fades with the distance in x, in units of the median. What is not finite stays as it is.
  */
 export function smooth(x, y, weight) {
 	if (!(weight > 0) || y.length < 3) return Array.from(y);
-	const gaps = [];
-	for (let index = 1; index < x.length; index += 1) gaps.push(x[index] - x[index - 1]);
-	gaps.sort((a, b) => a - b);
-	const unit = gaps[Math.floor(gaps.length / 2)] || 1;
-	const smoothed = [];
+	const steps = ascending(gaps(x));
+	const unit = steps[Math.floor(steps.length / 2)] || 1;
 	let [sum, mass, before] = [0, 0, x[0]];
-	for (let index = 0; index < y.length; index += 1) {
-		if (!Number.isFinite(y[index])) {
-			smoothed.push(y[index]);
-			continue;
-		}
+	return Array.from(y, (value, index) => {
+		if (!Number.isFinite(value)) return value;
 		const fade = weight ** Math.max(0, (x[index] - before) / unit);
-		sum = fade * sum + (1 - weight) * y[index];
+		sum = fade * sum + (1 - weight) * value;
 		mass = fade * mass + (1 - weight);
 		before = x[index];
-		smoothed.push(sum / mass);
-	}
-	return smoothed;
+		return sum / mass;
+	});
 }
 
-/**
- * At most `limit` of the points: the first, the last, and the lowest and highest of each stretch between them, so that
- * no spike is lost. The same rule as watching/curves.py.
- */
+/** At most `limit` points: first, last, and the lowest and highest of each stretch between, as in watching/curves.py. */
 export function thin({x, y}, limit) {
 	if (x.length <= limit || limit < 4) return {x: Array.from(x), y: Array.from(y)};
 	const inner = x.length - 2;
 	const stretches = Math.floor((limit - 2) / 2);
 	const kept = [0];
+	const startOf = stretch => 1 + Math.floor((inner * stretch) / stretches);
 	for (let stretch = 0; stretch < stretches; stretch += 1) {
-		const start = 1 + Math.floor((inner * stretch) / stretches);
-		const end = 1 + Math.floor((inner * (stretch + 1)) / stretches);
+		const start = startOf(stretch);
 		let [lowest, highest] = [-1, -1];
-		for (let index = start; index < end; index += 1) {
+		for (let index = start; index < startOf(stretch + 1); index += 1) {
 			if (!Number.isFinite(y[index])) continue;
 			if (lowest < 0 || y[index] < y[lowest]) lowest = index;
 			if (highest < 0 || y[index] > y[highest]) highest = index;
 		}
-		if (lowest < 0) kept.push(start);
-		else if (lowest === highest) kept.push(lowest);
-		else kept.push(Math.min(lowest, highest), Math.max(lowest, highest));
+		kept.push(...(lowest < 0 ? [start] : ascending(new Set([lowest, highest]))));
 	}
 	kept.push(x.length - 1);
 	return {x: kept.map(index => x[index]), y: kept.map(index => y[index])};
 }
 
-/** The points of `coarse` outside from..to with those of `fine` inside it. */
 export function mergeWindow(coarse, fine, from, to) {
 	const of = ({x, y}, wanted) => x.map((at, index) => [at, y[index]]).filter(([at]) => wanted(at));
 	// the neighbours that a server adds to a window are there already
@@ -174,7 +158,7 @@ export function mergeWindow(coarse, fine, from, to) {
 	return {x: points.map(([x]) => x), y: points.map(([, y]) => y)};
 }
 
-/** `series` with later points appended; those up to its last are left out (they may be sent twice). */
+/** `series` with later points; those up to its last are left out: they may be sent twice. */
 export function appended(series, later) {
 	const last = series.x.at(-1) ?? -Infinity;
 	const fresh = later.x.map((_, index) => index).filter(index => later.x[index] > last);
@@ -182,7 +166,7 @@ export function appended(series, later) {
 	return {x: grown("x"), y: grown("y")};
 }
 
-/** The index of the value nearest to `wanted` among ascending ones; -1 if there are none. */
+/** The index of the nearest of ascending values; -1 if there are none. */
 export function nearest(values, wanted) {
 	let [low, high] = [0, values.length - 1];
 	if (high < 0) return -1;
@@ -194,11 +178,11 @@ export function nearest(values, wanted) {
 	return wanted - values[low] <= values[high] - wanted ? low : high;
 }
 
-/** A window zoomed by `factor` (below 1: nearer) around `center`, within the whole; null: all of it. */
+/** A window zoomed by `factor` around `center`, within the whole; null: all of it. */
 export function zoomed([from, to], [low, high], center, factor) {
 	const width = Math.min(high - low, (to - from) * factor);
 	if (width >= (high - low) * 0.999) return null;
 	const share = (center - from) / (to - from || 1);
-	const start = Math.min(high - width, Math.max(low, center - share * width));
+	const start = within(center - share * width, low, high - width);
 	return [start, start + width];
 }

@@ -1,34 +1,28 @@
-// The time slider: one place on the training's time, which everything below it follows.
-//
-// It only moves what is looked at. A training that is under way goes on, whatever is paused here.
+// The time slider: what is looked at. A training goes on, whatever is paused here.
 
 import {get, ofRun} from "./api.js";
 import {atMost, button, debounce, h, prefersStill, put, replace, s} from "./dom.js";
 import {duration, number, plural} from "./format.js";
+import {within} from "./scales.js";
 
 const REST_MS = 250; // after so long without a move the exact state is asked for
-const PLAY_SECONDS = 20; // how long the whole training takes when it is played
+const PLAY_SECONDS = 20;
 const FRAME_MS = 100;
-const GROWS_MS = 1000; // how often it gets longer while the run is trained: drawing takes from the training's time
-const LONG_S = 1; // a wait that a person is told about
-const NEAREST = "the nearest snapshot"; // why a state is not the one that was asked for: that is under way
+const GROWS_MS = 1000; // how often it gets longer: drawing takes from the training's time
+const LONG_S = 1;
+const NEAREST = "the nearest snapshot"; // why it is not the state that was asked for
 
-/** The bar with [Go] [Step] and the slider; it writes `step` and `mode` of the store. */
 export function mountSlider(container, run, store, cleanup) {
 	const time = {last_step: 0, steps_per_epoch: 1, snapshots: [], best_step: null};
 	const parts = buildBar(time, {toggle, move, best: () => (pause(), store.set({step: null, mode: "exact"}))});
 	container.append(parts.bar);
 	const exactly = debounce(() => !cleanup.ended && store.set({mode: "exact"}), REST_MS);
-	let playing = 0; // the timer's id
-
-	function here() {
-		return store.state.step ?? time.best_step ?? time.last_step;
-	}
+	const here = () => store.state.step ?? time.best_step ?? time.last_step;
+	let playing = 0;
 
 	/** A move: the nearest state at once, the exact one when it rests. */
 	function to(step) {
-		const whole = Math.max(0, Math.min(time.last_step, Math.round(step)));
-		store.set({step: whole, mode: "nearest"});
+		store.set({step: within(Math.round(step), 0, time.last_step), mode: "nearest"});
 		exactly();
 	}
 
@@ -45,7 +39,6 @@ export function mountSlider(container, run, store, cleanup) {
 		replace(parts.play, "Pause");
 	}
 
-	/** Without animation it goes from snapshot to snapshot, a second each. */
 	function advance(still) {
 		if (document.hidden) return; // it waits for who looks
 		const stride = Math.max(1, Math.round((time.last_step * FRAME_MS) / (PLAY_SECONDS * 1000)));
@@ -84,11 +77,10 @@ export function mountSlider(container, run, store, cleanup) {
 	}
 
 	function learn(answer) {
-		Object.assign(time, answer);
-		parts.range.max = time.last_step;
+		const {last_step, best_step, rows} = Object.assign(time, answer);
+		parts.range.max = last_step;
 		drawMarks(parts.marks, time, run.overfit_from);
-		const {last_step, best_step} = time;
-		store.set({last_step, best_step, gone: time.rows === false});
+		store.set({last_step, best_step, gone: rows === false});
 		show();
 	}
 
@@ -122,7 +114,7 @@ function buildBar(time, {toggle, move, best}) {
 	return {bar, play, best: toBest, range, marks, place, note};
 }
 
-/** Space plays, arrows are one step, pages one epoch: on the slider, and wherever no control has the focus. */
+/** On the slider, and wherever no control has the focus. */
 function pressed(event, {range, time, here, to, toggle}) {
 	const free = event.target === document.body || event.target === range;
 	if (!free || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -167,6 +159,5 @@ function drawMarks(marks, time, overfitEpoch) {
 }
 
 function anchor(share) {
-	if (share < 0.05) return "start";
-	return share > 0.95 ? "end" : "middle";
+	return share < 0.05 ? "start" : share > 0.95 ? "end" : "middle";
 }

@@ -1,13 +1,12 @@
-// Start a training: a file, the column to predict, go. The same settings as on the command line, and the line itself.
+// Start a training: a file, the column to predict, settings, and the command line that does the same.
 
-import {get, piece, post, withQuery} from "./api.js";
+import {get, isOver, piece, post, withQuery} from "./api.js";
 import {append, button, complaint, copyable, debounce, folded, h, labelled, oops, problem, replace, select, uniqueId} from "./dom.js";
 import {bytes, plural, settingText, shortened} from "./format.js";
 import {explained} from "./glossary.js";
 import {createCleanup} from "./state.js";
 
 const LOOK_AGAIN_MS = 400;
-const OVER = new Set(["done", "failed", "stopped"]);
 
 export async function mountStart(container, app) {
 	const cleanup = createCleanup();
@@ -16,25 +15,14 @@ export async function mountStart(container, app) {
 	const asked = h("section.panel", {hidden: true});
 	const form = h("section.panel", {hidden: true});
 	const go = h("section.panel.go", {hidden: true});
-	const head = h(
-		"div.head",
-		h("h1", "New training"),
-		h("p.soft", "A table, or a folder with one sub-folder of images, sounds or texts per class. It is read where it lies; nothing leaves this machine."),
-	);
-	append(container, head, files, asked, form, go);
+	const about = "A table, or a folder with one sub-folder of images, sounds or texts per class. It is read where it lies; nothing leaves this machine.";
+	append(container, h("div.head", h("h1", "New training"), h("p.soft", about)), files, asked, form, go);
 	app.feed.watch(null);
 
 	const line = copyable("");
 	const wrong = complaint();
-	const say = debounce(async () => {
-		if (!wish.source) return;
-		try {
-			line.set((await post("command", body(wish))).command);
-			wrong.say();
-		} catch (error) {
-			wrong.say(error.message);
-		}
-	}, 120);
+	const tell = ({command}) => (line.set(command), wrong.say());
+	const say = debounce(() => wish.source && post("command", body(wish)).then(tell, wrong.say), 120);
 
 	const fileChooser = mountFiles(files, async path => {
 		wish.source = path;
@@ -47,11 +35,10 @@ export async function mountStart(container, app) {
 	return cleanup.end;
 }
 
-function body({source, target, settings, name}) {
-	return {source, target, settings, ...(name ? {name} : {})};
+function body({name, ...wish}) {
+	return name ? {...wish, name} : wish;
 }
 
-/** The files of a folder of this machine; a click opens a folder or chooses a file. */
 async function mountFiles(container, choose) {
 	const path = h("input", {type: "text", spellcheck: "false", autocomplete: "off"});
 	const list = h("ul.files");
@@ -72,9 +59,9 @@ async function mountFiles(container, choose) {
 			const items = shown.map(one => fileEntry(one, answer.path));
 			replace(list, up, items.length ? items : h("li.soft", "No tables or folders here."));
 			const here = shown.findIndex(({name, folder}) => !folder && joined(answer.path, name) === wanted);
-			if (here >= 0) pick(wanted, items[here]); // a file's whole path was typed
+			if (here >= 0) pick(wanted, items[here]);
 		} catch (error) {
-			wrong.say(error.message);
+			wrong.say(error);
 		}
 	}
 
@@ -105,7 +92,6 @@ function joined(folder, name) {
 	return folder.endsWith(slash) ? folder + name : `${folder}${slash}${name}`;
 }
 
-/** The columns with their first cells; one of them is to be predicted. */
 async function drawTarget(container, wish, changed) {
 	container.hidden = false;
 	const show = (...content) => replace(container, h("h2", "2. What is to be predicted?"), content);
@@ -113,7 +99,7 @@ async function drawTarget(container, wish, changed) {
 	const path = wish.source;
 	wish.target = null;
 	const answer = await get(withQuery("peek", {path})).catch(problem);
-	if (path !== wish.source) return; // another file was chosen meanwhile
+	if (path !== wish.source) return;
 	if (answer instanceof Node) return show(answer);
 	wish.target = answer.target_guess ?? null;
 	const choose = name => {
@@ -130,21 +116,19 @@ async function drawTarget(container, wish, changed) {
 	show(h("p.note", counts.join(", "), ". All other columns may help to tell it."), h("fieldset.columns", h("legend.unseen", "The column to predict"), items));
 }
 
-/** The form from the schema of Settings: the basic ones, and the others folded. */
 async function drawForm(container, wish, changed, app, cleanup) {
 	const {groups} = await get("schema");
 	const set = (name, value) => {
-		if (value === null || value === "") delete wish.settings[name];
+		if (value === "") delete wish.settings[name];
 		else wish.settings[name] = value;
 		changed();
 	};
 	const fields = wanted => wanted.map(one => settingField(one, value => set(one.name, value)));
-	const asked = groups.map(group => ({...group, fields: group.fields.filter(({name}) => name !== "target")})); // asked above
+	const asked = groups.map(group => ({...group, fields: group.fields.filter(({name}) => name !== "target")}));
 	const basic = asked.flatMap(group => group.fields).filter(one => one.basic);
 	const rest = asked.map(({title, fields: all}) => [title, all.filter(one => !one.basic)]).filter(([, all]) => all.length);
 	const name = h("input", {type: "text", on: {input: () => ((wish.name = name.value.trim()), changed())}});
-	const folds = rest.map(([title, wanted]) => folded(title, h("div.fields", fields(wanted))));
-	const all = folded("All settings", folds);
+	const all = folded("All settings", rest.map(([title, wanted]) => folded(title, h("div.fields", fields(wanted)))));
 	const show = () => (all.open = app.preferences.state.detail === "practitioner");
 	show();
 	append(
@@ -163,30 +147,28 @@ function described(words, description, input) {
 	return field;
 }
 
-/** One field: its name, its description, its input. Empty means: as it is by default. */
 function settingField(one, set) {
 	const standard = one.default == null ? (one.type === "text" || one.name === "time_limit" ? "none" : "chosen from the data") : settingText(one.default);
-	const make = INPUTS[one.type] ?? INPUTS.text;
-	return described(one.name.replaceAll("_", " "), one.description.replace(/ \(see [\w.]+\)/, ""), make(one, standard, set));
+	return described(one.name.replaceAll("_", " "), one.description.replace(/ \(see [\w.]+\)/, ""), (INPUTS[one.type] ?? INPUTS.text)(one, standard, set));
 }
 
 const YES_NO = {true: "yes", false: "no"};
 const INPUTS = {
-	choice: ({choices}, standard, set) => select([["", `(${standard})`], ...choices.map(value => [value, value])], "", set),
+	choice: ({choices}, standard, set) => select([["", `(${standard})`], ...choices], "", set),
 	bool: (_, standard, set) =>
-		select([["", `(${YES_NO[standard] ?? standard})`], ...Object.entries(YES_NO)], "", value => set(value === "" ? null : value === "true")),
-	integer: (one, standard, set) => numeric(one, 1, standard, set),
-	number: (one, standard, set) => numeric(one, "any", standard, set),
+		select([["", `(${YES_NO[standard] ?? standard})`], ...Object.entries(YES_NO)], "", value => set(value && value === "true")),
+	integer: (...given) => numeric(1, ...given),
+	number: (...given) => numeric("any", ...given),
 	text: (_, standard, set) => h("input", {type: "text", placeholder: standard, spellcheck: "false", on: {input: event => set(event.target.value.trim())}}),
 };
 
-function numeric({minimum, maximum}, step, standard, set) {
-	const tell = ({target}) => {
+function numeric(step, {minimum: min, maximum: max}, placeholder, set) {
+	const input = ({target}) => {
 		const fits = target.checkValidity();
 		target.setAttribute("aria-invalid", String(!fits));
-		if (fits) set(target.value === "" ? null : Number(target.value));
+		if (fits) set(target.value && Number(target.value));
 	};
-	return h("input", {type: "number", step, min: minimum, max: maximum, placeholder: standard, on: {input: tell}});
+	return h("input", {type: "number", step, min, max, placeholder, on: {input}});
 }
 
 function drawGo(container, {wish, line, wrong, app, cleanup}) {
@@ -207,12 +189,11 @@ function drawGo(container, {wish, line, wrong, app, cleanup}) {
 		}
 	}
 
-	/** Until the run's folder is there; then the run view takes over. */
 	async function follow(job, name) {
 		while (!cleanup.ended) {
 			const answer = await get(`jobs/${piece(job)}`);
 			if (answer.run) return app.open(`#/run/${piece(answer.run)}`);
-			if (OVER.has(answer.state)) {
+			if (isOver(answer)) {
 				start.disabled = false;
 				replace(state, problem(answer.line || `It ${answer.state}.`));
 				return null;

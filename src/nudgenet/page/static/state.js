@@ -1,17 +1,14 @@
 // A small observable state: what several panels of one view agree on.
 
 /**
- * A store over an object of plain values: `state` (replaced, never changed), `set(partial)`, and `subscribe(fn)`, which
- * calls `fn(state, changed)` with the Set of names that are different, and returns what ends it.
- *
+ * `state` is replaced, never changed; `subscribe(fn)` calls `fn(state, changed: a Set of names)` and returns what ends it.
  * The run view's store holds
- *   name, run   the run; `run` is the answer of `runs/{name}`      live   whether it is training
- *   step        updates so far; null is the kept best weights       mode   "nearest" | "exact"
- *   row         {part, index} | {values: {column: text}, from} | {values, truth}      cells  what stands in it
- *   member      of the ensemble, from 0       layer, neuron  the one that is opened, or null
- *   stage, batch   of the walk through an update                    detail "beginner" | "practitioner"
- *   gone        whether the run's rows cannot be read any more
- *   at          of the last answer            layers         what can be opened
+ *   name, run   the answer of `runs/{name}`       live   whether it is training
+ *   step    null: the kept best weights           mode   "nearest" | "exact"
+ *   row     {part, index} | {values: {column: text}, from} | {values, truth}       cells  what stands in it
+ *   member  of the ensemble, from 0               layer, neuron  the one that is opened, or null
+ *   stage, batch  of the walk through an update   detail  "beginner" | "practitioner"
+ *   gone    whether the run's rows are lost       at  of the last answer     layers  what can be opened
  */
 export function createStore(initial) {
 	const listeners = new Set();
@@ -31,7 +28,7 @@ export function createStore(initial) {
 	return store;
 }
 
-/** What ends several things at once: views collect their subscriptions and timers here. */
+/** What ends a view: its subscriptions and timers. `on`: `action(state)` whenever one of these names has changed. */
 export function createCleanup() {
 	const actions = [];
 	const cleanup = {
@@ -40,7 +37,6 @@ export function createCleanup() {
 			if (cleanup.ended) action();
 			else actions.push(action);
 		},
-		/** Until the end, `action(state)` whenever one of these names of the store has changed. */
 		on(store, names, action) {
 			cleanup.add(store.subscribe((state, changed) => names.some(name => changed.has(name)) && action(state)));
 		},

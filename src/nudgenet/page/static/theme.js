@@ -1,4 +1,4 @@
-// How the page looks and speaks: light or dark, for beginners or practitioners. Kept on this machine.
+// Light or dark, for beginners or practitioners: kept on this machine.
 
 import {choice, h} from "./dom.js";
 import {createStore} from "./state.js";
@@ -27,23 +27,18 @@ function known(options, value) {
 	return options.some(([name]) => name === value) ? value : options[0][0];
 }
 
-/** The preferences: a store over {theme: "auto|light|dark", dark: bool, detail: "beginner|practitioner"}. */
 export function createPreferences() {
 	const system = matchMedia("(prefers-color-scheme: dark)");
 	const {theme, detail} = kept();
-	const preferences = createStore({theme: known(THEMES, theme), detail: known(DETAILS, detail), dark: false});
+	const preferences = createStore({theme: known(THEMES, theme), detail: known(DETAILS, detail)});
 	const apply = () => {
 		const {theme: chosen, detail: level} = preferences.state;
 		const dark = chosen === "auto" ? system.matches : chosen === "dark";
-		document.documentElement.dataset.theme = dark ? "dark" : "light";
-		document.documentElement.dataset.detail = level;
-		preferences.set({dark});
+		Object.assign(document.documentElement.dataset, {theme: dark ? "dark" : "light", detail: level});
 	};
-	preferences.subscribe((state, changed) => {
-		if (changed.has("theme") || changed.has("detail")) {
-			apply();
-			keep({theme: state.theme, detail: state.detail});
-		}
+	preferences.subscribe(state => {
+		apply();
+		keep(state);
 	});
 	system.addEventListener("change", apply);
 	apply();

@@ -1,8 +1,8 @@
-// The x-ray of a run: the network opened at any step of its training, driven by one slider.
+// The x-ray of a run: its network opened at any step, driven by one slider.
 
 import {mountBoundary} from "./boundary.js";
 import {h} from "./dom.js";
-import {mountErrors} from "./errors.js";
+import {mountErrors, mountResponsible} from "./errors.js";
 import {mountAttention, mountFilters} from "./inside.js";
 import {mountNetwork} from "./network.js";
 import {mountNeuron} from "./neuron.js";
@@ -10,7 +10,6 @@ import {mountRow} from "./row.js";
 import {mountSlider} from "./slider.js";
 import {createCleanup} from "./state.js";
 
-/** Slider and panels over the run view's `store`; returns what takes them away. */
 export function mountXray(container, run, store) {
 	const cleanup = createCleanup();
 	if (!store.state.row) store.set({row: firstRow(run)});
@@ -18,12 +17,12 @@ export function mountXray(container, run, store) {
 	const slot = container.closest("main")?.querySelector(".time-slot") ?? container;
 	const place = h("div.panels.even.xray");
 	const view = {place, run, store, cleanup};
-	// Where the run's rows are gone, the network still answers for values that somebody types.
+	// Without the run's rows, the network still answers for typed values.
 	cleanup.on(store, ["gone"], ({gone, row}) => gone && !row.values && store.set({row: typicalRow(run)}));
 	mountSlider(slot, run, store, cleanup);
 	container.append(place);
 	const inside = attends(run) ? [mountAttention] : countsWords(run) ? [] : [mountFilters];
-	for (const mount of [mountNetwork, mountNeuron, mountRow, mountErrors, ...inside, mountBoundary]) mount(view);
+	for (const mount of [mountNetwork, mountNeuron, mountRow, mountErrors, mountResponsible, ...inside, mountBoundary]) mount(view);
 	return () => {
 		cleanup.end();
 		place.remove();
@@ -35,19 +34,17 @@ function attends({settings, media}) {
 	return settings?.network === "transformer" || (settings?.network === "pretrained" && media === "text");
 }
 
-/** Whether its first layer weighs thousands of words and nothing else: more than anybody could look at. */
+/** Whether its first layer weighs words: more than anybody could look at. */
 function countsWords({columns}) {
 	const kinds = (columns ?? []).filter(({used}) => used !== false).map(({kind}) => kind);
 	return kinds.length > 0 && kinds.every(kind => kind === "text");
 }
 
 function typicalRow(run) {
-	const used = (run.columns ?? []).filter(column => column.used !== false);
-	return {values: Object.fromEntries(used.map(({name, typical}) => [name, typical ?? ""]))};
+	return {values: Object.fromEntries((run.columns ?? []).filter(column => column.used !== false).map(({name, typical}) => [name, typical ?? ""]))};
 }
 
 function firstRow(run) {
 	if (run.exported) return {...run.exported.rows[0]};
-	const part = ["validation", "train", "test"].find(name => run.parts?.[name]) ?? "train";
-	return {part, index: 0};
+	return {part: ["validation", "train", "test"].find(name => run.parts?.[name]) ?? "train", index: 0};
 }
