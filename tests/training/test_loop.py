@@ -153,7 +153,13 @@ def test_everything_stateful_is_in_the_checkpoint() -> None:
         state = begin(data, Settings(epochs=3, ema=0.9))
         list(fit(state, data))
         fixed = {"network", "optimizer", "objective", "plan", "average", "stopping", "running", "best_weights"}
-        for name in set(vars(state)) - fixed:
+        assert all(
+            any(tensor is own for own in [*one.parameters(), *one.buffers()])
+            for pairs in state.followers
+            for tensors, one in zip(pairs, (state.average, state.network), strict=True)
+            for tensor in tensors
+        ), "what was found once is still theirs"
+        for name in set(vars(state)) - fixed - {"followers"}:
             before = pack(state)[1]
             old = getattr(state, name)
             setattr(state, name, not old if isinstance(old, bool) else old + type(old)(1))

@@ -187,16 +187,12 @@ def update_average(state: State) -> None:
         return
     # Early on the memory is shorter, or the average would remember the random start for long.
     memory = min(state.plan.ema, (1.0 + state.step) / (10.0 + state.step))
+    # Running statistics belong to the weights that they were taken of: averaged alike, they fit the average.
+    (averages, numbers), (copies, counts) = state.followers
     with torch.no_grad():
-        averages: list[Tensor] = list(state.average.parameters())
-        weights: list[Tensor] = list(state.network.parameters())
-        torch._foreach_lerp_(averages, weights, 1.0 - memory)
-        # Running statistics belong to the weights that they were taken of: averaged alike, they fit the average.
-        for average, buffer in zip(state.average.buffers(), state.network.buffers(), strict=True):
-            if average.is_floating_point():
-                average.lerp_(buffer, 1.0 - memory)
-            else:
-                average.copy_(buffer)
+        torch._foreach_lerp_(averages, numbers, 1.0 - memory)
+        if copies:
+            torch._foreach_copy_(copies, counts)
 
 
 def training_sample(data: Prepared, seed: int) -> Part:
