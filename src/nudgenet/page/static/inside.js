@@ -40,6 +40,7 @@ function showColumns(place, {filters, layer}, open) {
 	const canvas = h("canvas.heat", {role: "img", "aria-label": words, style: {height}, on: {click: choose}});
 	replace(place, canvas, h("div.heat-names", {"aria-hidden": "true"}, names));
 	heatMap(canvas, shown.map(({values}) => values.flat()));
+	for (const {clientWidth, style} of place.lastChild.children) style.visibility = clientWidth < 9 ? "hidden" : ""; // names would lie on each other
 }
 
 function showImages(place, {filters, layer}, open) {
