@@ -255,7 +255,7 @@ class Session:
         """Start (again), pause, go, step or stop. Raises BadRequest for anything else."""
         what = message.get("do")
         if what == "start":
-            self.close()
+            self._finish()
             with self._changed:
                 if self._is_over:  # whoever asked has left while the training before this one came to its end
                     return
@@ -264,7 +264,7 @@ class Session:
                 self._thread = threading.Thread(target=self._run, args=wish, name=THREAD, daemon=True)
                 self._thread.start()
         elif what == "stop":
-            self.close()
+            self._finish()
         elif what in ("pause", "go", "step"):
             with self._changed:
                 self._may_run = what == "go"
@@ -273,8 +273,8 @@ class Session:
         else:
             raise BadRequest("The playground knows start, pause, go, step and stop", got=str(what)[:50])
 
-    def close(self) -> None:
-        """End the training that is under way, if there is one."""
+    def _finish(self) -> None:
+        """End the training that is under way, if there is one; another may begin."""
         if self._thread is None:
             return
         self._ask_to_stop()
@@ -283,7 +283,8 @@ class Session:
 
     def end(self) -> None:
         """Once and for all, without waiting: the training ends before its next step, and none begins any more."""
-        self._is_over = True
+        with self._changed:
+            self._is_over = True
         self._ask_to_stop()
 
     def _ask_to_stop(self) -> None:
@@ -299,12 +300,15 @@ class Session:
                 with working_at(game.place):
                     self._train(game, stop)
         except UserError as error:
-            self._send({"error": str(error)})
+            if not stop.reason:  # else the page shows another one by now
+                self._send({"error": str(error)})
         except Exception as error:  # a mistake of ours: the page must not wait for frames that never come
             self._send({"error": bug(error)})
             raise
 
     def _train(self, game: Game, stop: StopSignal) -> None:
+        if stop.reason:
+            return
         self._send({**game.frame(), **game.beginning()})
         shown = next_step = time.monotonic()
         is_single = False

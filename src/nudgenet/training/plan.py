@@ -219,10 +219,9 @@ def _in_two_phases(plan: Plan, settings: Settings, *, is_small: bool) -> Plan:
 
 
 def _trunk_rate(settings: Settings, *, is_small: bool) -> float:
-    """The learning rate of a pretrained network's last layer, as a share of that of fresh knobs."""
-    if settings.lora:
-        return LORA_RATE
-    return OWN_TRUNK_RATE if is_small else TRUNK_RATE
+    """The learning rate of a pretrained network's last layer, or of what stands beside it, as a share of that of fresh knobs."""
+    usual = OWN_TRUNK_RATE if is_small else TRUNK_RATE
+    return max(usual, LORA_RATE) if settings.lora else usual
 
 
 def is_small_trunk(shape: Shape) -> bool:
@@ -260,7 +259,12 @@ def _why_rate(settings: Settings, shape: Shape) -> str:
     if shape.model:
         is_small = is_small_trunk(shape)
         share = _trunk_rate(settings, is_small=is_small) * (1.0 if is_small else SECOND_RATE)
-        return f"for the outputs; {share:.0%} of it for the pretrained network's last layer, less for deeper ones"
+        what = (
+            "what stands beside the pretrained network's last layer"
+            if settings.lora
+            else "the pretrained network's last layer"
+        )
+        return f"for the outputs; {share:.0%} of it for {what}, less for deeper ones"
     if settings.start_from is not None:
         return f"{OWN_TRUNK_RATE:.0%} of the usual: most of what it starts from is nearly right"
     if settings.network in ENSEMBLES and settings.layers != 0:

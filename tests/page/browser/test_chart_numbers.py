@@ -44,6 +44,13 @@ def test_ticks_of_a_range_without_width_and_of_none(page: Page) -> None:
     assert ask(page, "scales.js", "m.linearTicks(3, 3)") == [3]
     assert ask(page, "scales.js", "m.linearTicks(NaN, 1)") == []
     assert ask(page, "scales.js", "m.wholeTicks(1, 3, 8)") == [1, 2, 3]
+    assert ask(page, "scales.js", "m.wholeTicks(3, 3)") == [3]
+
+
+def test_a_narrow_chart_of_many_steps_has_few_whole_ticks(page: Page) -> None:
+    for low, high in ((1, 89), (40, 8_900), (2, 5)):
+        ticks = ask(page, "scales.js", "m.wholeTicks(v[0], v[1], 2)", low, high)
+        assert 2 <= len(ticks) <= 7 and all(tick == round(tick) for tick in ticks), (low, high)
 
 
 def test_log_ticks_are_powers_of_ten_over_many_decades(page: Page) -> None:
@@ -138,7 +145,8 @@ def test_a_redraw_of_twenty_lines_is_quick(page: Page) -> None:
     took = page.evaluate(
         """async () => {
           const { createChart } = await import('/chart.js');
-          const chart = createChart({ title: 'Many' });
+          const { createCleanup } = await import('/state.js');
+          const chart = createChart({ title: 'Many', cleanup: createCleanup() });
           document.querySelector('main').replaceChildren(chart.element);
           const x = Array.from({ length: 800 }, (_, i) => i);
           const series = Array.from({ length: 20 }, (_, k) => ({ name: `${k}`, label: `line ${k}`, colour: '--train', x, y: x.map((i) => Math.sin(i / 30 + k) + 2) }));

@@ -14,7 +14,7 @@ export function useSource(other) {
 	source = other;
 }
 
-/** Then nothing can be started, stopped or changed. */
+/** In a file nothing can be started or changed. */
 export function isExported() {
 	return source !== null;
 }

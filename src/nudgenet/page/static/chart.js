@@ -4,7 +4,6 @@ import {announce, button, debounce, h, lazily, onSize, onTheme, perFrame, put, r
 import {number} from "./format.js";
 import {axisTicks, leftMargin, paintAxes, paintLevels, paintLine, paintMark, paintOverlay, paintRegion, paintRegionLabel, paints, prepared} from "./plot.js";
 import {ascending, extent, makeScale, mergeWindow, nearest, padded, smooth, thin, within, zoomed} from "./scales.js";
-import {createCleanup} from "./state.js";
 
 const HELP = "Drag, or plus and minus, to zoom; 0 to see all again; left and right to read values; shift with them to move along; Enter to go to that step.";
 const ROWS = 200;
@@ -30,7 +29,7 @@ export const LOOKS = [
  *   cursor   step or null      kind   "linear" | "log"     smoothing  0 to below 1
  *   unit     {name: "epoch", divide: steps per epoch}: x is always in steps
  */
-export function createChart({title, low, finer, onPick, cleanup = createCleanup()}) {
+export function createChart({title, low, finer, onPick, cleanup}) {
 	const [base, overlay] = ["lines", "overlay"].map(() => h("canvas", {"aria-hidden": "true"})); // the overlay follows each move of the mouse
 	const readout = h("div.readout", {hidden: true, "aria-hidden": "true"});
 	const help = h("span.unseen", {id: uniqueId("help")}, HELP);

@@ -55,7 +55,7 @@ export function prose(text) {
 		.map((piece, index) => (index % 2 ? h("code", piece) : piece));
 }
 
-/** A table: `head` of texts or nodes, `rows` of arrays of them; `numeric`: [from, to] of the columns of numbers. */
+/** A table: `head` of texts or nodes, `rows` of arrays of them; `numeric`: [from, to) of the columns of numbers. */
 export function table(caption, head, rows, {numeric: [from, to = Infinity] = [Infinity], className = null, hideCaption = true} = {}) {
 	const kind = index => index >= from && index < to && "number";
 	const cellOf = (cell, index) =>

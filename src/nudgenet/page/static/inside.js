@@ -1,6 +1,6 @@
 // What a network looks for: first-layer filters, and a transformer's attention.
 
-import {append, button, h, isNewState, lazily, onTheme, prose, put, replace, select, table} from "./dom.js";
+import {append, button, h, isNewState, lazily, onSize, onTheme, prose, put, replace, select, table} from "./dom.js";
 import {number, plural, shortened} from "./format.js";
 import {heatMap, paintFilter} from "./maps.js";
 import {ANSWER, ask, data, panel} from "./panel.js";
@@ -27,6 +27,7 @@ export function mountFilters(view) {
 		numbers.changed();
 	});
 	onTheme(paint, view.cleanup);
+	onSize(place, () => fitNames(place), view.cleanup);
 }
 
 function showColumns(place, {filters, layer}, open) {
@@ -37,10 +38,18 @@ function showColumns(place, {filters, layer}, open) {
 	const height = `${within(9 * shown.length, 90, 360)}px`;
 	const names = columns.map((name, at) => h("span", {style: {"flex-grow": shown[0].values[at].length ?? 1}}, shortened(name, 16)));
 	const words = `Heat map: ${plural(shown.length, "neuron")} of layer 1 by ${plural(columns.length, "column")}. The table below has the numbers.`;
-	const canvas = h("canvas.heat", {role: "img", "aria-label": words, style: {height}, on: {click: choose}});
-	replace(place, canvas, h("div.heat-names", {"aria-hidden": "true"}, names));
+	if (isNewState(place, [columns, shown.length])) {
+		replace(place, h("canvas.heat", {role: "img", style: {height}}), h("div.heat-names", {"aria-hidden": "true"}, names));
+		fitNames(place);
+	}
+	const canvas = put(place.firstChild, {"aria-label": words});
+	canvas.onclick = choose;
 	heatMap(canvas, shown.map(({values}) => values.flat()));
-	for (const {clientWidth, style} of place.lastChild.children) style.visibility = clientWidth < 9 ? "hidden" : ""; // names would lie on each other
+}
+
+/** Names that would lie on each other are not shown. */
+function fitNames(place) {
+	for (const {clientWidth, style} of place.querySelectorAll(".heat-names span")) style.visibility = clientWidth < 9 ? "hidden" : "";
 }
 
 function showImages(place, {filters, layer}, open) {
@@ -68,7 +77,7 @@ function numbersOf({kind, filters}) {
 export function mountAttention(view) {
 	const canvas = h("canvas.heat", {role: "img"});
 	const controls = h("div.controls");
-	const [words, down] = ["names", "rows"].map(name => h(`div.heat-${name}`, {"aria-hidden": "true"}));
+	const [words, down] = ["heat-names", "heat-rows"].map(name => h(`div.${name}`, {"aria-hidden": "true"}));
 	const note = h("p.about.small");
 	const chosen = {layer: 0, head: 0};
 	let latest = null;

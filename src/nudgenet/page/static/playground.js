@@ -46,7 +46,7 @@ export function mountPlayground(container) {
 		"The real training loop on two inputs, as you watch. Change anything and it starts again, from the same first weights as long as the seed is the same.";
 	const shown = h("div", h("div.controls", Object.values(buttons)), status, wrong.element, screen.element, command);
 	container.append(h("div.head", h("h1", "Playground"), h("p.soft", about)), h("div.playground", controls, shown));
-	let [line, running, started, waiting] = [null, false, false, 0];
+	let [line, running, started, stopped, waiting] = [null, false, false, false, 0];
 
 	function connect() {
 		line ??= socket("playground", {
@@ -65,6 +65,7 @@ export function mountPlayground(container) {
 		wrong.say();
 		screen.clear();
 		started = running = true;
+		stopped = false;
 		if (line) line.send({do: "start", ...wanted});
 		else connect();
 		showButtons();
@@ -78,14 +79,14 @@ export function mountPlayground(container) {
 
 	function say(what) {
 		line?.send({do: what});
-		if (what === "stop") started = false;
+		if (what === "stop") [started, stopped] = [false, true];
 		running = what === "go";
 		showButtons();
 		if (what === "stop") status.textContent = "Stopped.";
 	}
 
 	function receive(frame) {
-		if (!started) return; // it was on its way when Stop was pressed
+		if (stopped) return; // it was on its way
 		if (frame.error) {
 			complain(frame.error);
 			return showButtons();
@@ -197,7 +198,7 @@ function createScreen(wanted, cleanup) {
 	const chart = createChart({title: "Loss", low: true, cleanup});
 	const network = createNetwork();
 	const key = h("p.small.soft");
-	const numbers = lazily("The weights as a table", () => weights(latest));
+	const numbers = lazily("The weights as a table", () => latest && weights(latest));
 	const beside = [h("h2", "Loss"), chart.element, h("h2", "Network"), network.element, numbers.element];
 	const element = h("div.screen", h("div.surface", surface.canvas, key), h("div", beside));
 
@@ -258,8 +259,7 @@ function createNetwork() {
 		const draw = (weight, at, from, to) =>
 			edgeOf(weight, `M${x(at) + 6} ${y(at, from)}L${x(at + 1) - 6} ${y(at + 1, to)}`, 0.2 + (4 * Math.abs(weight)) / largest);
 		const cut = rows => rows.slice(0, most);
-		const edges = layers.map(({weights: rows}, at) => cut(rows).map((row, to) => cut(row).map((weight, from) => draw(weight, at, from, to))));
-		replace(lines, edges);
+		replace(lines, layers.map(({weights: rows}, at) => cut(rows).map((row, to) => cut(row).map((weight, from) => draw(weight, at, from, to)))));
 		chart.setAttribute("aria-label", `Network: ${sizes.join(" to ")} neurons, kink ${activation}; the largest weight is ${number(largest)}`);
 		replace(words, "Blue, solid: positive weights; orange, dashed: negative.", sizes.some(size => size > most) && ` At most ${most} neurons a layer are drawn.`);
 	}

@@ -60,7 +60,8 @@ export function logTicks(low, high, count = 5) {
 
 export function wholeTicks(low, high, count = 6) {
 	const ticks = linearTicks(low, high, count).filter(Number.isInteger);
-	return ticks.length > 1 || high - low < 1 ? ticks : linearTicks(Math.ceil(low), Math.floor(high), Math.floor(high) - Math.ceil(low));
+	const [from, to] = [Math.ceil(low), Math.floor(high)];
+	return ticks.length > 1 || to <= from ? ticks : linearTicks(from, to, Math.min(count + 1, to - from));
 }
 
 /** A tick with as many decimals as tell neighbours apart. */
