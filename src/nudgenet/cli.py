@@ -8,7 +8,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -299,8 +299,9 @@ def _page_beside(folder: Path | None, *, wait: bool) -> Iterator[None]:
     with page_beside(folder) as page:
         yield
         if wait and sys.stdin.isatty():
-            typer.echo(f"\nThe page is still open at {page.run_address}\nCtrl-C ends it.", err=True)
-            page.wait()
+            with suppress(KeyboardInterrupt):  # from the words on: whoever reads them may press it at once
+                typer.echo(f"\nThe page is still open at {page.run_address}\nCtrl-C ends it.", err=True)
+                page.wait()
 
 
 def _require_page() -> None:

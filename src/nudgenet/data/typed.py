@@ -23,13 +23,15 @@ import pyarrow.parquet as pq
 from nudgenet.data.dialect import unique_names
 from nudgenet.data.encoding import to_utf8
 from nudgenet.data.media import media_columns
+from nudgenet.data.memory import give_back
 from nudgenet.data.plain import text_buffers
 from nudgenet.errors import SourceError, shorten
 from nudgenet.records import Decision
 from nudgenet.settings import Settings
 
 LARGE_BYTES = 1 << 25  # larger files are read in pieces where that gives the same table: 32 MiB
-BATCH_ROWS = 1 << 16  # rows that are read, prepared or answered for at once
+# Rows that are read, prepared or answered for at once. Arrays of a power of two take a whole size more of Arrow's pool.
+BATCH_ROWS = (1 << 16) - 64
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,11 @@ def read_parquet(file: File, settings: Settings, columns: Sequence[str] | None =
     try:
         if not file.is_large:
             return tidy(pq.read_table(pa.BufferReader(file.data)))
-        with pq.ParquetFile(file.path) as parquet:
+        with pq.ParquetFile(file.path, pre_buffer=False) as parquet:  # else the file's own bytes are held as well
             # Batches with memory of their own: each can be let go of when its rows are prepared.
-            return tidy(pa.Table.from_batches(parquet.iter_batches(BATCH_ROWS), parquet.schema_arrow))
+            table = pa.Table.from_batches(parquet.iter_batches(BATCH_ROWS), parquet.schema_arrow)
+        give_back()  # what decoding took
+        return tidy(table)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise SourceError(f"`{file.name}` is a damaged Parquet file", got=_first_sentence(error)) from None
 
@@ -97,7 +101,7 @@ def read_parquet(file: File, settings: Settings, columns: Sequence[str] | None =
 def read_parquet_batches(file: File, settings: Settings, columns: Sequence[str] | None = None) -> Iterator[Reading]:
     """A large Parquet file, some rows at a time. Raises as `read_parquet` does."""
     try:
-        with pq.ParquetFile(file.path) as parquet:
+        with pq.ParquetFile(file.path, pre_buffer=False) as parquet:
             for batch in parquet.iter_batches(BATCH_ROWS):
                 yield tidy(pa.Table.from_batches([batch]))
     except (pa.ArrowException, OSError, ValueError) as error:

@@ -51,12 +51,9 @@ class Beside:
         return f"{self.address}#/run/{quote(self.folder.name, safe='')}"
 
     def wait(self) -> None:
-        """Until Ctrl-C, or until the page ends by itself."""
-        try:
-            while self.process.poll() is None:
-                time.sleep(LOOK_EVERY_S)
-        except KeyboardInterrupt:
-            pass
+        """Until the page ends by itself, or Ctrl-C."""
+        while self.process.poll() is None:
+            time.sleep(LOOK_EVERY_S)
 
     def close(self) -> None:
         """End the page."""
