@@ -1,20 +1,24 @@
-"""Seconds until a network for images is right on so many test pictures: nudgenet beside the usual tutorial's ConvNet.
+"""Seconds until a network for images is right on so many test pictures: nudgenet beside the usual tutorials' ConvNet.
 
-    .venv/bin/python benchmarks/images.py [--data FOLDER] [--seeds 0,1,2] [--until 0.93] [--threads N] [--set NAME=VALUE ...]
+    .venv/bin/python benchmarks/images.py [--data FOLDER] [--seeds 0,1,2] [--until 0.93] [--threads N] [--peers-python PEERS/bin/python] [--set NAME=VALUE ...]
     .venv/bin/python benchmarks/images.py --idle [--data FOLDER]      the share of an epoch in which rows are fetched and varied
-    .venv/bin/python benchmarks/images.py --only nudgenet --until 1   one of the two, to the end of its training
+    .venv/bin/python benchmarks/images.py --only nudgenet --until 1   one of them, to the end of its training
 
-Both see the same training rows; the pictures of the validation part are held back from both. The clock stands still
+All see the same training rows; the pictures of the validation part are held back from all. The clock stands still
 while the test part is judged, every `EVERY` steps. Ours starts before the source is read, so that the probe for flips
-and the judging of every epoch are in it; the other's, whose pictures lie in memory, at its first step. Without
-`--threads` each has what it has by default: ours the place's choice, the other's PyTorch's. Two clocks: seconds on the
-wall, which are worth something on an idle machine only, and of the processor, over all threads.
+and the judging of every epoch are in it; the others', whose pictures lie in memory, at their first step. Without
+`--threads` each has what it has by default: ours the place's choice, the others PyTorch's. Two clocks: seconds on the
+wall, which are worth something on an idle machine only, and of the processor, over all threads. The tutorial's network
+is trained by a plain loop of PyTorch, and, with `--peers-python` (an environment with keras and torch), by Keras, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
+import subprocess
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,6 +27,7 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -41,6 +46,7 @@ from nudgenet.training.place import Place, choose_place, working_at
 from nudgenet.training.plan import make_plan
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data" / "images" / "fashion_mnist_idx"
+KERAS = Path(__file__).with_name("keras_tutorial.py")
 GOALS = (0.90, 0.93, 0.94)
 EVERY = 100  # steps between two looks at the test part
 TUTORIAL_EPOCHS = 15
@@ -80,7 +86,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="a folder of images with a test part")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--until", type=float, default=0.93, help="stop at this test accuracy; 1: train to the end")
-    parser.add_argument("--only", choices=("nudgenet", "tutorial"), help="leave the other one out")
+    parser.add_argument("--only", choices=("nudgenet", "tutorial", "keras"), help="leave the others out")
+    parser.add_argument("--peers-python", type=Path, help="of an environment with keras and torch")
     parser.add_argument("--idle", action="store_true", help="how long the network waits for its rows")
     parser.add_argument("--threads", type=int, help="for both")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of ours")
@@ -90,13 +97,21 @@ def main() -> None:
         idle(arguments.data, Settings(threads=arguments.threads))
         return
     chosen = parse_assignments(arguments.set) | ({"threads": arguments.threads} if arguments.threads else {})
-    names = [arguments.only] if arguments.only else ["nudgenet", "tutorial"]
+    if arguments.only == "keras" and not arguments.peers_python:
+        parser.error("Keras has an environment of its own: --peers-python is needed")
+    names = (
+        [arguments.only] if arguments.only else ["nudgenet", "tutorial", *(["keras"] if arguments.peers_python else [])]
+    )
     reached: dict[str, list[list[Look]]] = {name: [] for name in names}
     for seed in arguments.seeds.split(","):
         settings = Settings(**{**chosen, "seed": int(seed)})  # type: ignore[arg-type]
         clock = Clock()
         data = prepared(arguments.data, settings)
-        runs = {"nudgenet": ours(data, settings, clock), "tutorial": tutorials(data, settings)}
+        runs = {
+            "nudgenet": ours(data, settings, clock),
+            "tutorial": tutorials(data, settings),
+            "keras": in_keras(arguments.peers_python, data, settings),
+        }
         for name in names:
             reached[name].append(watch(name, runs[name], arguments.until))
     for goal in GOALS:
@@ -126,8 +141,8 @@ def summarise(goal: float, reached: dict[str, list[list[Look]]]) -> None:
             spread = f"{min(wall for wall, _ in times):.1f} to {max(wall for wall, _ in times):.1f}"
             text += f", median {medians[name]:.1f} s ({spread}), {statistics.median(cpu for _, cpu in times):.1f} CPU s"
         print(f"{goal:.0%} {name:<9} {text}")
-    if len(medians) == 2:
-        print(f"{goal:.0%} nudgenet is {medians['tutorial'] / medians['nudgenet']:.1f} times as fast")
+    for name in medians.keys() - {"nudgenet"} if "nudgenet" in medians else ():
+        print(f"{goal:.0%} nudgenet is {medians[name] / medians['nudgenet']:.1f} times as fast as {name}")
 
 
 def idle(folder: Path, settings: Settings) -> None:
@@ -223,6 +238,34 @@ def tutorials(data: Prepared, settings: Settings) -> Iterator[Look]:
                 steps += 1
                 if steps % EVERY == 0:
                     yield (steps, *clock.pause(partial(right, network, tests, answers)))
+
+
+def in_keras(python: Path, data: Prepared, settings: Settings) -> Iterator[Look]:
+    """The same network and pictures by Keras, in the peers' environment."""
+    with tempfile.TemporaryDirectory() as folder:
+        arrays = Path(folder) / "arrays.npz"
+        np.savez(
+            arrays, images=data.train.inputs["images"], labels=data.train.targets,
+            tests=data.test.inputs["images"], answers=data.test.targets,
+        )  # fmt: skip
+        numbers = [
+            settings.seed,
+            TUTORIAL_EPOCHS,
+            TUTORIAL_BATCH,
+            EVERY,
+            *([settings.threads] if settings.threads else []),
+        ]
+        command = [str(python), str(KERAS), str(arrays), *map(str, numbers)]
+        environment = {**os.environ, "KERAS_BACKEND": "torch"}
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            print(process.stdout.readline().strip(), flush=True)
+            try:
+                for line in process.stdout:
+                    steps, wall, processor, accuracy = line.split()
+                    yield int(steps), float(wall), float(processor), float(accuracy)
+            finally:
+                process.terminate()
 
 
 def right(network: nn.Module, images: Tensor, answers: Tensor) -> float:

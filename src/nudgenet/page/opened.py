@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -165,7 +166,7 @@ class OpenedRun:
         except RunError as error:
             return str(error)
         trained = self.store.read_json("settings.json")["versions"]
-        other = [name for name in ("torch", "numpy") if trained.get(name) != version(name)]
+        other = [name for name in ("torch", "numpy") if trained.get(name) != installed(name)]
         if other:
             return f"this run was trained with other versions of {' and '.join(other)}"
         return "" if self._computes_alike() else "this machine rounds otherwise than the one that trained it"
@@ -332,6 +333,12 @@ class OpenedRun:
             self.memory.popitem(last=False)
         found: T = self.memory[key]
         return found
+
+
+@cache
+def installed(package: str) -> str:
+    """Its version; looked up once, for it reads files."""
+    return metadata.version(package)
 
 
 def own(snapshot: Snapshot) -> Snapshot:

@@ -39,13 +39,14 @@ export function number(value, digits = 3) {
 	if (Number.isNaN(value)) return "not a number";
 	if (!Number.isFinite(value)) return value > 0 ? "infinite" : "minus infinite";
 	const size = Math.abs(value);
-	if (Number.isInteger(value) && size < 1e15) return minus(value.toLocaleString("en-GB"));
+	if (Number.isInteger(value) && size < 1e15) return minus(local(value, 0));
 	if (size >= 1e15 || size < 1e-4) return minus(value.toExponential(digits - 1).replace("e+", "e"));
 	return minus(local(value, Math.max(0, digits - 1 - Math.floor(Math.log10(size)))));
 }
 
+/** By hand: a locale's own way is a hundred times slower. */
 export function local(value, decimals) {
-	return value.toLocaleString("en-GB", {minimumFractionDigits: decimals, maximumFractionDigits: decimals});
+	return value.toFixed(decimals).replace(/(?<!\.\d*)\d(?=(\d{3})+(?!\d))/g, "$&,");
 }
 
 function fixed(value, decimals) {

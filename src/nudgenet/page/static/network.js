@@ -45,6 +45,7 @@ export function mountNetwork(view) {
 		replace(put(closed, {hidden: !found.closed}), found.closed);
 		numbers.changed();
 	});
+	refresh();
 	cleanup.on(store, ["layer", "neuron"], drawing.mark);
 	onSize(drawing.element, () => latest && drawing.show(latest, store.state), cleanup);
 }

@@ -20,7 +20,7 @@ export const ANSWER = ["step", "mode", "row", "member"];
 /** A number as people read it; title and value keep every digit. */
 export function data(value, digits = 3) {
 	const full = typeof value === "number" ? value : ABSENT;
-	return h("data", {value: full, title: full}, number(value === 0 ? 0 : value, digits)); // −0 is 0 to people
+	return h("data", {value: full, title: full}, number(value, digits));
 }
 
 export function optional(value) {
@@ -49,7 +49,7 @@ export function ask(path, {name, step = null, mode = "exact", row, member = 0}, 
  */
 function follow({element, say, store, cleanup}, keys, question, show) {
 	let wanted = true;
-	let onScreen = false;
+	let onScreen = true; // until it is known
 	let busy = null;
 	let latest = null;
 	const usual = (state, signal) => (state.row || !keys.includes("row")) && ask(question, state, signal);

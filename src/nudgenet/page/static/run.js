@@ -42,10 +42,10 @@ export async function mountRun(container, app, [name]) {
 	});
 	const health = mountHealth(healthPanel, run, store, cleanup);
 	const forks = mountForks(tries, run, curves, cleanup);
-	drawFacts(facts, run);
 
 	openXray(xray, xrayModule, run, store, cleanup);
 	await curves.refresh().catch(oops);
+	drawFacts(facts, run);
 	health.refresh();
 	follow({app, run, store, cleanup, curves, health, forks, head, facts});
 	return cleanup.end;
