@@ -17,6 +17,7 @@ from nudgenet.exporting import export
 from nudgenet.networks.bag import READ
 from nudgenet.observer import Silent
 from nudgenet.run import Run
+from nudgenet.training import pretrained
 from test_exporting import write_reviews
 from test_pretrained_media import our_answers, write_pictures, write_sounds
 
@@ -73,6 +74,23 @@ def test_its_trunk_learns_and_its_averages_rest(tmp_path: Path) -> None:
     third = train(source, tmp_path, "third", start_from=str(second.path), unfreeze=False, epochs=20, learning_rate=0.02)
     assert third.metrics["test"]["accuracy"] > 0.9
     assert np.array_equal(weights_of(third)["trunk.stem.weight"], weights_of(second)["trunk.stem.weight"])
+
+
+def test_with_many_images_its_trunk_learns_as_a_fresh_network_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_pictures(tmp_path / "data")
+    first = train(source, tmp_path, "first", epochs=3, width=8, augment="none")
+    given = {"start_from": str(first.path), "frozen_epochs": 1, "epochs": 2, "unfreeze": True}
+    few = train(source, tmp_path, "few", **given)
+    monkeypatch.setattr(pretrained, "MANY_FOR_OWN", 10)
+    many = train(source, tmp_path, "many", **given)
+    assert (few.settings.optimizer, few.settings.label_smoothing) == ("adamw", 0.0)
+    assert (many.settings.optimizer, many.settings.label_smoothing) == ("muon", 0.1)
+    reasons = {decision.what: decision.why for decision in many.decisions}
+    assert "as a fresh network does" in reasons["optimizer"] and "mirror image" in reasons["varied images"]
+    set_by_hand = train(source, tmp_path, "by-hand", optimizer="adamw", label_smoothing=0.0, augment="shift", **given)
+    assert set_by_hand.settings.optimizer == "adamw" and set_by_hand.settings.augment == ("shift",)
 
 
 def test_a_transformer(tmp_path: Path) -> None:

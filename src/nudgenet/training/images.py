@@ -16,7 +16,7 @@ from nudgenet.networks.capacity import choose_capacity
 from nudgenet.records import Decision, Part, Prepared, Shape, TaskKind
 from nudgenet.settings import AUGMENTATIONS, Settings
 from nudgenet.training.loop import evaluate, step
-from nudgenet.training.mirrored import does_no_harm, first_rows, may_be_mirrored
+from nudgenet.training.mirrored import choose_augmentation, does_no_harm, first_rows
 from nudgenet.training.objectives import make_objective
 from nudgenet.training.optimizers import make_optimizer
 from nudgenet.training.place import Place, working_at
@@ -74,21 +74,6 @@ def settle(settings: Settings, data: Prepared) -> tuple[Settings, list[Decision]
 def choose_ema(data: Prepared) -> float:
     """A memory of about an epoch's steps, but of 300 at most."""
     return round(1 - 1 / min(300.0, max(20.0, len(data.train) / 128)), 4)
-
-
-def choose_augmentation(settings: Settings, data: Prepared) -> tuple[Settings, Decision]:
-    """Shifts for all images, cut-outs and colour for photographs, flips where a probe shows no harm."""
-    image = data.shape.image
-    assert image is not None
-    ways = ["shift"]
-    if min(image.height, image.width) >= 24:
-        ways.append("cutout")
-    if image.channels == 3:
-        ways.append("colour")
-    harmless, why = may_be_mirrored(data, settings.seed)
-    ways = ["flip", *ways] if harmless else ways
-    decision = Decision("varied images", ", ".join(ways), why, "--set augment=none, --set augment=flip,shift")
-    return settings.model_copy(update={"augment": tuple(ways)}), decision
 
 
 def vary_sounds(settings: Settings, data: Prepared) -> tuple[Settings, Decision]:

@@ -220,7 +220,9 @@ def _in_two_phases(plan: Plan, settings: Settings, *, is_small: bool) -> Plan:
 
 def _trunk_rate(settings: Settings, *, is_small: bool) -> float:
     """The learning rate of a pretrained network's last layer, or of what stands beside it, as a share of that of fresh knobs."""
-    usual = OWN_TRUNK_RATE if is_small else TRUNK_RATE
+    usual = TRUNK_RATE
+    if is_small:  # Muon's nudges are as long as its rate says, whatever is left to learn, and fall with it
+        usual = 1.0 if settings.optimizer == "muon" else OWN_TRUNK_RATE
     return max(usual, LORA_RATE) if settings.lora else usual
 
 
