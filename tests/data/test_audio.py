@@ -151,6 +151,11 @@ def test_a_sound_is_told_from_other_files() -> None:
     assert not any(is_sound(data) for data in (b"", b"a,b\n1,2\n" * 50, b"\x89PNG\r\n\x1a\n" + bytes(100)))
 
 
+def test_a_text_of_windows_is_no_mp3_and_nobody_grumbles(capfd: pytest.CaptureFixture[str]) -> None:
+    assert not is_sound(("\ufeff" + "a text as an editor of Windows saves it " * 50).encode("utf-16-le"))
+    assert capfd.readouterr().err == ""
+
+
 def test_resampling_there_and_back_keeps_a_tone() -> None:
     samples = tone(800).astype(np.float32)
     there = resample(samples, RATE, 12_000)

@@ -25,6 +25,7 @@ def media_page(runs_on_media: Path, page_over: Callable[[Path], Any]) -> Any:
 def test_every_layer_opens_and_adds_up(media_page: Any, name: str) -> None:
     network = media_page.post(f"runs/{name}/network", {"row": ROW})
     assert network["answer"]["probability"] > 0 and network["edges"]
+    assert network["members_are"] == ("views" if name == "convnet" else "networks")
     run = nudgenet.load(name, media_page.context.runs)
     names = [layer["name"] for layer in network["layers"]]
     for layer in [*names, "output"]:

@@ -6,6 +6,7 @@ Content decides, not the file's name. Whatever a file holds, the answer is eithe
 from __future__ import annotations
 
 import base64
+import codecs
 import io
 import struct
 from dataclasses import dataclass
@@ -107,6 +108,8 @@ def is_sound(data: bytes) -> bool:
     """Whether bytes can be opened as a sound (its samples may still be damaged)."""
     import soundfile
 
+    if data.startswith(codecs.BOM_UTF16_LE):  # a text: the library for MP3 would search it for frames, and say so aloud
+        return False
     try:
         with soundfile.SoundFile(_Bytes(data)) as file:
             return file.format in FORMATS

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nudgenet.networks.anatomy import num_members
+from nudgenet.networks.convnet import ConvNet
 from nudgenet.networks.watched import Layer
 from nudgenet.networks.watched_trunks import closed_part
 from nudgenet.page.answers import answer_as_json, answers, loss_of, truth_of
@@ -52,6 +53,7 @@ def open_network(
     return {
         "at": at_of(moment.at),
         "members": num_members(found.outputs),
+        "members_are": members_are(opened, moment),
         "member": member,
         "kink": hidden[-1].kink if hidden else "none",
         "columns": columns,
@@ -92,6 +94,14 @@ class Flow:
     target: tuple[str, int]
     weight: float | None
     product: float
+
+
+def members_are(opened: OpenedRun, moment: Moment) -> str:
+    """What answers together, if several do: networks; or one network, of several views of a picture or windows of a sound."""
+    image = opened.shape.image
+    if image is None or not isinstance(moment.network, ConvNet):
+        return "networks"
+    return "views" if image.medium == "image" else "windows"
 
 
 def flows_into(found: View, layer: Layer, neuron: int) -> list[Flow]:

@@ -44,7 +44,7 @@ export function number(value, digits = 3) {
 	return minus(local(value, Math.max(0, digits - 1 - Math.floor(Math.log10(size)))));
 }
 
-/** By hand: a locale's own way is a hundred times slower. */
+/** By hand: locales take long. */
 export function local(value, decimals) {
 	return value.toFixed(decimals).replace(/(?<!\.\d*)\d(?=(\d{3})+(?!\d))/g, "$&,");
 }

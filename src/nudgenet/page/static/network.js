@@ -60,8 +60,8 @@ function tellLayers(store, {layers, outputs}) {
 	store.set({layer: name, neuron: strongest?.index ?? 0});
 }
 
-function answerWords({answer: {label, value, unit, probability}, truth, loss, members}) {
-	const together = members > 1 && `${number(members)} networks together`;
+function answerWords({answer: {label, value, unit, probability}, truth, loss, members, members_are}) {
+	const together = members > 1 && `${number(members)} ${members_are} together`;
 	const measured = [data(value), unit && ` ${unit}`, together && ` (${together})`];
 	const said = label === undefined ? measured : [shortened(label), " (", chance(probability), together && `, ${together}`, ")"];
 	const known = typeof truth === "number" ? number(truth) : shortened(truth);
@@ -72,12 +72,12 @@ function memberChooser(store) {
 	const set = ({target}) => store.set({member: within(Math.round(target.value) - 1, 0, target.max - 1)});
 	const input = h("input", {type: "number", min: 1, step: 1, on: {change: set}});
 	const of = h("span.soft");
-	const element = h("div.member", {hidden: true}, labelled("Network", input), of);
-	const show = ({members, member}) => {
+	const element = h("div.member", {hidden: true}, labelled("Look at", input), of);
+	const show = ({members, member, members_are}) => {
 		element.hidden = !(members > 1) || isExported(); // a file holds the first one
 		input.max = members;
 		if (document.activeElement !== input) input.value = member + 1;
-		of.textContent = `of ${number(members)} in the ensemble`;
+		of.textContent = `of ${number(members)} ${members_are}`;
 	};
 	return {element, show};
 }
