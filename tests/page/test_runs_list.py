@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import pytest
 
+from nudgenet.page import detail
 from nudgenet.page.runs import TRASH, TRASH_DAYS
 from nudgenet.page.server import make_context
 from nudgenet.run import load
@@ -183,7 +184,7 @@ def test_five_hundred_runs(own_page: Any, monkeypatch: pytest.MonkeyPatch) -> No
     assert [row["name"] for row in own_page.get("runs")["runs"] if row["star"]] == ["copy-7"]
 
 
-def test_one_run(page: Any, quick_runs: dict[str, Path]) -> None:
+def test_one_run(page: Any, quick_runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     run = load(quick_runs["binary"])
     found = page.get("runs/binary")
     stored = json.loads((quick_runs["binary"] / "settings.json").read_text())
@@ -197,6 +198,9 @@ def test_one_run(page: Any, quick_runs: dict[str, Path]) -> None:
     best = run.verdict.best_epoch
     assert found["best"] == {"epoch": best, "step": run.epochs[best - 1].step}
     assert found["verdict"]["state"] == run.verdict.state and found["decisions"] and found["warnings"] == run.warnings
+    assert found["verdict"]["reason"] == run.verdict.reason  # without baselines nothing more can be said
+    monkeypatch.setattr(detail, "worth_it", lambda comparisons, metric: f"By {metric} not worth it.")
+    assert page.get("runs/binary")["verdict"]["reason"] == f"{run.verdict.reason} By accuracy not worth it."
 
 
 def test_columns_have_a_typical_value(page: Any, quick_runs: dict[str, Path]) -> None:

@@ -116,6 +116,17 @@ def test_every_step_is_written_with_its_numbers() -> None:
     assert look["layer1"].keys() == {"neurons", "dead", "saturated", "gradient_norm", "update_ratio"}
 
 
+def test_the_last_epoch_of_a_short_training_is_looked_at_however_little_time_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "SHARE", 1e-12)
+    data, diary = make_prepared(), Memory()
+    with working_at(Place(1)):
+        state = begin(data)
+        epochs, _ = train(state, data, diary)
+    assert list(diary.looks) == [epochs[0].step, epochs[-1].step]
+
+
 @pytest.mark.usefixtures("always")
 def test_snapshots_are_the_state_without_the_best_weights() -> None:
     data, diary = make_prepared(), Memory()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from nudgenet.page.context import NoSuchRun, reading
 from nudgenet.page.curves import LOSSES, History
 from nudgenet.page.runs import notes_of, state_of
 from nudgenet.records import Column
+from nudgenet.report.wording import main_metric, worth_it
 from nudgenet.run import Run
 from nudgenet.runs.store import Store
 from nudgenet.settings import Settings
@@ -69,7 +71,7 @@ def detail(store: Store, history: History) -> dict[str, Any]:
         "trained": {"epochs": history.num_epochs, "steps": history.last_step},
         "best": None if best is None else {name: int(history.epochs[name][best]) for name in ("epoch", "step")},
         "overfit_from": history.overfit_from,
-        "verdict": {name: verdict.get(name) for name in ("state", "reason")} if verdict else None,
+        "verdict": {"state": verdict.get("state"), "reason": _in_words(summary, run)} if summary and verdict else None,
         "advice": verdict.get("advice") or against_overfitting(settings, history),
         "baselines": (summary or {}).get("baselines") or {},
         "comparisons": run.comparisons,
@@ -78,6 +80,12 @@ def detail(store: Store, history: History) -> dict[str, Any]:
         "report": store.report.is_file(),
         **notes_of(store),
     }
+
+
+def _in_words(summary: Mapping[str, Any], run: Run) -> str:
+    """Why the verdict, and whether a network was worth it: a good fit of what a linear model does better is no success."""
+    worth = worth_it(run.comparisons, main_metric(summary))
+    return f"{summary['verdict'].get('reason') or ''} {worth}".strip()
 
 
 def against_overfitting(settings: Settings, history: History) -> list[dict[str, Any]]:

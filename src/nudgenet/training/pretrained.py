@@ -32,8 +32,8 @@ from nudgenet.training.ways import check_augment
 
 # Training rows from which on the trunk is trained, too; with 524 texts it brought nothing (LOG.md).
 FEWEST_ROWS = 2_000
-MANY_FOR_OWN = 500  # and from which on that learns as a fresh one does (LOG.md)
 FEWEST_FOR_OWN = 20  # the same for a small network of ours: it knows less, has fewer knobs, and costs little (LOG.md)
+MANY_FOR_OWN = 500  # images from which on that network learns as a fresh one does (LOG.md)
 LARGE = 100_000_000  # knobs of a trunk from which on only what stands beside them is trained
 RANK = 8  # of that
 UNPROVEN = {"flip", "pitch", "mixup", "cutmix"}  # ways to vary rows that may do harm

@@ -144,11 +144,14 @@ class Recorder:
         return is_proof or state.seconds > due
 
     def _prepare_for_health(self) -> None:
-        """Before the last step of an epoch, where a look at the layers is due: how far will it move the weights?"""
+        """Before the last step of an epoch, where a look at the layers is due: how far will it move the weights?
+
+        The plan's last epoch is always looked at: a short training would else be judged by how it began.
+        """
         state = self._state
         is_last = state.cursor + 1 == state.plan.steps_per_epoch
         self._before = None
-        if is_last and state.seconds >= self._health.due:
+        if is_last and (state.seconds >= self._health.due or state.epoch + 1 == state.plan.epochs):
             began = time.perf_counter()
             self._before = copy_weights(state.network)
             self._copying = time.perf_counter() - began

@@ -17,7 +17,7 @@ MANY_SATURATED = 0.5
 # CS231n ("Neural Networks Part 3"): a step should move the weights by about a thousandth of their size. Ensembles, whose
 # rate decays from far higher, move by a hundredth, at most by 0.035; with a rate too high it was 0.05 to 0.16.
 LARGE_STEP = 5e-2
-SMALL_STEP = 1e-5  # a hundredth of what is usual; healthy ones: 5e-5 at least
+SMALL_STEP = 1e-5  # healthy ones: 5e-5 at least
 # While the learning rate rises and where it has decayed, steps are small on purpose.
 FULL_RATE = 0.1  # of the largest learning rate
 # Gradients of neighbouring layers differ by factors (Glorot & Bengio, 2010). Healthy: 0.15 to 6 times the outputs';
@@ -77,7 +77,7 @@ def large_step(ratio: float | None, learning_rate: float) -> str | None:
     """Steps so large that they undo each other."""
     if ratio is None or ratio <= LARGE_STEP:
         return None
-    return f"Each step moves these weights by {ratio:.2g} of their size; 0.001 to 0.01 is usual. {_too_high(learning_rate)}"
+    return f"Each step moves these weights by {ratio:.2g} of their size; 0.0001 to 0.04 is usual. {_too_high(learning_rate)}"
 
 
 def small_step(ratio: float | None, learning_rate: float) -> str | None:
@@ -85,7 +85,7 @@ def small_step(ratio: float | None, learning_rate: float) -> str | None:
     if ratio is None or ratio >= SMALL_STEP:
         return None
     return (
-        f"Each step moves these weights by only {ratio:.2g} of their size; 0.001 is usual. Learning rate too low? "
+        f"Each step moves these weights by only {ratio:.2g} of their size; 0.0001 to 0.04 is usual. Learning rate too low? "
         f"Try three times as much: --set learning_rate={_short(3 * learning_rate)}"
     )
 

@@ -55,7 +55,7 @@ export function mountHealth(container, run, store, cleanup) {
 
 	function draw() {
 		const layers = latest?.layers ?? [];
-		const none = store.state.live ? "The first figures come soon." : "Nothing was recorded about the layers of this run.";
+		const none = store.state.live ? "The first figures come soon." : "Nothing was recorded about the layers here.";
 		if (!layers.length) return replace(place, h("p.soft", none));
 		const ill = layers.filter(({line}) => line);
 		const lines = ill.map(({name, line}) => h("li", h("strong", capital(layerName(name)), ": "), line));
