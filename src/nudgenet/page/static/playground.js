@@ -43,7 +43,7 @@ export function mountPlayground(container) {
 		stop: button("Stop", () => say("stop"), {disabled: true}),
 	};
 	const about =
-		"The real training loop on two inputs, as you watch. Change anything and it starts again, from the same first weights as long as the seed is the same.";
+		"The real training loop on two inputs, as you watch. Change anything while it runs and it starts again, from the same first weights as long as the seed is the same.";
 	const shown = h("div", h("div.controls", Object.values(buttons)), status, wrong.element, screen.element, command);
 	container.append(h("div.head", h("h1", "Playground"), h("p.soft", about)), h("div.playground", controls, shown));
 	let [line, running, started, stopped, waiting] = [null, false, false, false, 0];
