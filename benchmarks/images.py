@@ -21,8 +21,8 @@ import subprocess
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -118,14 +118,17 @@ def main() -> None:
         summarise(goal, reached)
 
 
-def watch(name: str, looks: Iterator[Look], until: float) -> list[Look]:
+def watch(name: str, looks: Generator[Look, None, None], until: float) -> list[Look]:
     """Print every look, and end with the first that is good enough."""
     seen = []
-    for steps, wall, processor, accuracy in looks:
-        seen.append((steps, wall, processor, accuracy))
-        print(f"{name:<9} {steps:>6} steps {wall:>8.1f} s {processor:>8.1f} CPU s   test {accuracy:.4f}", flush=True)
-        if accuracy >= until:
-            break
+    with closing(looks):  # Keras' process must not run on beside the next training
+        for steps, wall, processor, accuracy in looks:
+            seen.append((steps, wall, processor, accuracy))
+            print(
+                f"{name:<9} {steps:>6} steps {wall:>8.1f} s {processor:>8.1f} CPU s   test {accuracy:.4f}", flush=True
+            )
+            if accuracy >= until:
+                break
     return seen
 
 
@@ -185,7 +188,7 @@ def prepared(folder: Path, settings: Settings) -> Prepared:
     return data
 
 
-def ours(data: Prepared, settings: Settings, clock: Clock) -> Iterator[Look]:
+def ours(data: Prepared, settings: Settings, clock: Clock) -> Generator[Look, None, None]:
     """The steps of `nudgenet.train` from the network's size to the last epoch."""
     settings, _ = settle(settings, data)
     capacity = choose_capacity(data.shape, settings)
@@ -214,7 +217,7 @@ def judge(network: nn.Module, part: Part, objective: object) -> float:
     return float((predictions.argmax(1) == part.targets).float().mean())
 
 
-def tutorials(data: Prepared, settings: Settings) -> Iterator[Look]:
+def tutorials(data: Prepared, settings: Settings) -> Generator[Look, None, None]:
     """Two convolutions of 32 and 64 filters, each with pooling, then dropout and a dense layer; Adam at 1e-3, float32."""
     threads = settings.threads or torch.get_num_threads()
     with working_at(Place(threads)):
@@ -240,7 +243,7 @@ def tutorials(data: Prepared, settings: Settings) -> Iterator[Look]:
                     yield (steps, *clock.pause(partial(right, network, tests, answers)))
 
 
-def in_keras(python: Path, data: Prepared, settings: Settings) -> Iterator[Look]:
+def in_keras(python: Path, data: Prepared, settings: Settings) -> Generator[Look, None, None]:
     """The same network and pictures by Keras, in the peers' environment."""
     with tempfile.TemporaryDirectory() as folder:
         arrays = Path(folder) / "arrays.npz"
@@ -266,6 +269,8 @@ def in_keras(python: Path, data: Prepared, settings: Settings) -> Iterator[Look]
                     yield int(steps), float(wall), float(processor), float(accuracy)
             finally:
                 process.terminate()
+        if process.returncode > 0:
+            raise SystemExit(f"Keras ended with {process.returncode}: is it installed beside {python}?")
 
 
 def right(network: nn.Module, images: Tensor, answers: Tensor) -> float:

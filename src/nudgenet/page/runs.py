@@ -196,6 +196,7 @@ def empty_trash(runs: Path) -> None:
 
 def routes(context: Context) -> list[BaseRoute]:
     """The list, and what can be done with one of its rows."""
+    writing = threading.Lock()
 
     def all_rows(request: Request) -> dict[str, Any]:
         return {"folder": str(context.runs), "runs": context.shelf.rows(context.jobs.started)}
@@ -204,12 +205,13 @@ def routes(context: Context) -> list[BaseRoute]:
         store = context.store(request.path_params["name"])
         if "text" not in body and "star" not in body:
             raise BadRequest("`text` or `star` is needed", got=", ".join(body) or "nothing")
-        notes = notes_of(store)
-        if "star" in body:
-            notes["star"] = bool(body["star"])
-        if "text" in body:
-            notes["note"] = str(body["text"])[:LONGEST_NOTE]
-        store.write_json(NOTES, notes)
+        with writing:  # a star and a note that come together are two requests
+            notes = notes_of(store)
+            if "star" in body:
+                notes["star"] = bool(body["star"])
+            if "text" in body:
+                notes["note"] = str(body["text"])[:LONGEST_NOTE]
+            store.write_json(NOTES, notes)
         return notes
 
     def delete_run(request: Request) -> dict[str, Any]:

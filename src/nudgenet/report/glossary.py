@@ -77,7 +77,7 @@ GLOSSARY: Mapping[str, str] = {
     "threshold": "The probability above which the answer is yes.",
     "training part": "The rows that the network learns from.",
     "underfitting": "Not having learned enough, even of the training rows.",
-    "update ratio": "How large a nudge is beside the weights it changes. Between one in ten thousand and one in thirty is healthy.",
+    "update ratio": "How large a nudge is beside the weights it changes. Between one in twenty thousand and one in thirty is healthy.",
     "validation part": "Rows that training never sees, used to tell when it is good enough.",
     "verdict": "What the curves say about the training, by fixed rules, with the figures behind it.",
     "warmup": "The first steps, in which the learning rate rises from nothing.",

@@ -77,7 +77,7 @@ def large_step(ratio: float | None, learning_rate: float) -> str | None:
     """Steps so large that they undo each other."""
     if ratio is None or ratio <= LARGE_STEP:
         return None
-    return f"Each step moves these weights by {ratio:.2g} of their size; 0.0001 to 0.04 is usual. {_too_high(learning_rate)}"
+    return f"Each step moves these weights by {ratio:.2g} of their size; 0.00005 to 0.04 is usual. {_too_high(learning_rate)}"
 
 
 def small_step(ratio: float | None, learning_rate: float) -> str | None:
@@ -85,7 +85,7 @@ def small_step(ratio: float | None, learning_rate: float) -> str | None:
     if ratio is None or ratio >= SMALL_STEP:
         return None
     return (
-        f"Each step moves these weights by only {ratio:.2g} of their size; 0.0001 to 0.04 is usual. Learning rate too low? "
+        f"Each step moves these weights by only {ratio:.2g} of their size; 0.00005 to 0.04 is usual. Learning rate too low? "
         f"Try three times as much: --set learning_rate={_short(3 * learning_rate)}"
     )
 

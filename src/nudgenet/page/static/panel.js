@@ -49,7 +49,7 @@ export function ask(path, {name, step = null, mode = "exact", row, member = 0}, 
  */
 function follow({element, say, store, cleanup}, keys, question, show) {
 	let wanted = true;
-	let onScreen = true; // until it is known
+	let onScreen = !document.hidden;
 	let busy = null;
 	let latest = null;
 	const usual = (state, signal) => (state.row || !keys.includes("row")) && ask(question, state, signal);

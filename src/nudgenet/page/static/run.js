@@ -45,8 +45,8 @@ export async function mountRun(container, app, [name]) {
 
 	openXray(xray, xrayModule, run, store, cleanup);
 	await curves.refresh().catch(oops);
-	drawFacts(facts, run);
 	health.refresh();
+	drawFacts(facts, run);
 	follow({app, run, store, cleanup, curves, health, forks, head, facts});
 	return cleanup.end;
 }
