@@ -83,4 +83,4 @@ def test_fifty_broken_files_of_ten_kinds_are_named_and_left_out(
     answers, warnings = predict_table(run, folder)
     errors = dict(zip(answers["path"].to_pylist(), answers["error"].to_pylist(), strict=True))
     assert {path for path, error in errors.items() if error} == set(names)
-    assert any("50 files have no answer" in warning for warning in warnings)
+    assert any("50 rows have no answer" in warning for warning in warnings)

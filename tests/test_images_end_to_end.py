@@ -71,7 +71,7 @@ def test_a_folder_is_predicted_file_by_file(run: Run, shapes: Path, tmp_path: Pa
     assert table["path"].to_pylist() == ["0.png", "1.png", "2.png", "broken.png"]
     assert table["prediction"].to_pylist()[3] is None and table["probability_disc"].to_pylist()[3] is None
     assert table["error"].to_pylist()[:3] == [None] * 3 and "damaged" in table["error"].to_pylist()[3]
-    assert any("1 file" in warning for warning in warnings)
+    assert any("1 row has no answer" in warning for warning in warnings)
 
 
 def test_a_single_file_is_predicted_as_in_its_folder(run: Run, shapes: Path, tmp_path: Path) -> None:

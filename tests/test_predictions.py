@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import nudgenet
+from conftest import write_pictures
 from nudgenet.data import pieces, read, typed
 from nudgenet.errors import ColumnError, DataWarning, SourceError
 from nudgenet.predictions import predict, predict_table, write_csv
@@ -72,7 +74,7 @@ def test_typed_rows_in_batches_answer_as_the_whole(
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
 def test_one_row_out_per_row_in(suffix: str, run: Run, tmp_path: Path) -> None:
     output = tmp_path / f"answers.{suffix}"
-    num_rows, _ = predict(run, rows(tmp_path / "rows.csv"), output)
+    num_rows = predict(run, rows(tmp_path / "rows.csv"), output).num_rows
     found = {"csv": pa_csv.read_csv, "parquet": pq.read_table}.get(suffix)
     answers = found(output) if found else nudgenet.data.read.read(output, run.settings).table
     assert num_rows == answers.num_rows == 100
@@ -115,3 +117,78 @@ def test_what_is_missing_is_left_empty_in_a_csv() -> None:
     table = pa.table({"path": ["a b.png", "c,d.png"], "prediction": ["", None], "error": pa.array([None, "is empty"])})
     assert write_csv([table], sink) == 2
     assert sink.getvalue() == b'path,prediction,error\na b.png,"",\n"c,d.png",,is empty\n'
+
+
+# --- files that cannot be decoded -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("pictures")
+    source = write_pictures(folder / "shapes", 6)
+    return nudgenet.train(source, runs=folder, name="run", epochs=1, width=8, baselines=False)
+
+
+def listed(pictures: Run, path: Path, broken: list[int], num_rows: int = 24) -> Path:
+    """A table of paths to images, of which those of some rows are damaged, or name nothing at all."""
+    whole = next(pictures.path.parent.glob("shapes/disc/*.png")).read_bytes()
+    (path.parent / "good.png").write_bytes(whole)
+    cells = ["good.png"] * num_rows
+    for row in broken:
+        (path.parent / f"{row}.png").write_bytes(whole[:70])
+        cells[row] = f"{row}.png" if row % 5 else ""
+    path.write_text("image,place\n" + "".join(f"{cell},Bern\n" for cell in cells))
+    return path
+
+
+@pytest.mark.usefixtures("in_pieces")
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
+def test_rows_without_an_answer_are_counted_over_all_batches(suffix: str, pictures: Run, tmp_path: Path) -> None:
+    """The second batch is all broken, and the third has no path at all in its first rows."""
+    broken = [*range(7, 18), 20]
+    source, output = listed(pictures, tmp_path / "rows.csv", broken), tmp_path / f"answers.{suffix}"
+    assert len(list(pictures.answer_batches(source, []))) > 2
+    written = predict(pictures, source, output)
+    assert (written.num_rows, written.num_unanswered, written.replaced) == (24, 12, False)
+    assert written.in_words(Path("x.csv")) == "12 predictions in x.csv, 12 rows without an answer"
+    (said,) = [words for words in written.warnings if "no answer" in words]
+    assert said.startswith("12 rows have no answer. damaged: 9 (`7.png`, `8.png`, ") and "column `error`" in said
+    assert "no path: 3 (`row 11`, `row 16`, `row 21`)" in said
+    answers = predict_table(pictures, source)[0]
+    assert [row for row, error in enumerate(answers["error"].to_pylist()) if error] == broken
+    assert predict(pictures, source, output).in_words(output).startswith(f"12 predictions in {output} (replaced), 12")
+
+
+def test_at_most_ten_files_are_named_for_a_reason(pictures: Run, tmp_path: Path) -> None:
+    written = predict(pictures, listed(pictures, tmp_path / "rows.csv", [1, *range(6, 21)]), tmp_path / "a.csv")
+    (said,) = [words for words in written.warnings if "no answer" in words]
+    assert "damaged: 13 (" in said and "`16.png` and 3 more)" in said and "`17.png`" not in said
+
+
+@pytest.mark.parametrize("in_batches", [False, True])
+def test_where_no_row_can_be_answered_nothing_is_written(
+    in_batches: bool,
+    pictures: Run,
+    tmp_path: Path,
+    nudge: Callable[..., tuple[int, str, str]],
+    request: pytest.FixtureRequest,
+) -> None:
+    source = listed(pictures, tmp_path / "rows.csv", list(range(1, 15)), 15)
+    source.write_text(source.read_text().replace("good.png", "1.png"))
+    if in_batches:
+        request.getfixturevalue("in_pieces")
+    output = tmp_path / "answers.csv"
+    for where in (("--output", output), ("--output", output.with_suffix(".parquet")), ()):
+        code, out, err = nudge("predict", pictures.path, source, *where)
+        assert (code, out) == (2, "") and err.count("\n") == 1 and not list(tmp_path.glob("*answers*"))
+        assert "Not one of the 15 rows could be answered (got damaged: 13 (`1.png`" in err
+        assert err.endswith("Check these files. Nothing was written.\n")
+
+
+def test_the_last_line_counts_answers(
+    pictures: Run, tmp_path: Path, nudge: Callable[..., tuple[int, str, str]]
+) -> None:
+    source, output = listed(pictures, tmp_path / "rows.csv", [3]), tmp_path / "answers.csv"
+    first, again = (nudge("predict", pictures.path, source, "-o", output)[2].splitlines()[-1] for _ in range(2))
+    assert first == f"23 predictions in {output}, 1 row without an answer"
+    assert again == f"23 predictions in {output} (replaced), 1 row without an answer"

@@ -61,7 +61,7 @@ def test_a_folder_is_predicted_file_by_file(run: Run, tones: Path, tmp_path: Pat
     assert table["path"].to_pylist() == ["0.wav", "1.wav", "2.wav", "3.flac", "broken.wav"]
     assert table["prediction"].to_pylist()[4] is None and "damaged" in table["error"].to_pylist()[4]
     assert table["probability_buzz"][3].as_py() == pytest.approx(table["probability_buzz"][0].as_py(), abs=1e-3)
-    assert any("1 file" in warning for warning in warnings)
+    assert any("1 row has no answer" in warning for warning in warnings)
 
 
 def test_one_file_in_a_dict(run: Run, tones: Path) -> None:
@@ -95,7 +95,7 @@ def test_the_report_shows_and_plays_what_was_wrong(
     assert "low pitches are at the bottom" in page
     chosen = {decision.what: decision.chosen for decision in run.decisions}
     assert chosen["varied sounds"].startswith("crop, delay") and "4 windows" in chosen["length of sounds"]
-    with pytest.warns(DataWarning, match="1 file has no answer"):
+    with pytest.warns(DataWarning, match="1 row has no answer"):
         assert run.predict(str(tones)).shape == (121,)
 
 

@@ -135,7 +135,7 @@ def test_a_folder_of_texts(letters: Run, documents: Path, tmp_path: Path) -> Non
     assert table["path"].to_pylist() == ["a.txt", "b.txt", "c.txt"]
     assert table["prediction"].to_pylist() == ["glad", "sad", None]
     assert table["error"].to_pylist() == [None, None, "is a PDF, no text"] and any(
-        "1 file" in words for words in warnings
+        "1 row has no answer" in words for words in warnings
     )
     assert letters.predict({"text": "a splendid evening"}).tolist() == ["glad"]
 

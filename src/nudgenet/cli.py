@@ -152,12 +152,12 @@ def predict(
 
     if output is not None:
         check_output(output)
-    num_rows, warnings = write_predictions(load(run, runs), source, output)
+    written = write_predictions(load(run, runs), source, output)
     if not quiet:
-        for warning in warnings:
+        for warning in written.warnings:
             typer.echo(f"warning: {warning}", err=True)
     if output is not None and not quiet:
-        typer.echo(f"{num_rows:,} predictions in {output}", err=True)
+        typer.echo(written.in_words(output), err=True)
 
 
 @app.command()

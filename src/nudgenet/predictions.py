@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,26 +16,43 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nudgenet.data.media import media_columns, media_errors, media_paths
-from nudgenet.errors import UserError
-from nudgenet.run import Run
+from nudgenet.data.media import field, light, media_columns, media_paths
+from nudgenet.errors import SourceError, UserError
+from nudgenet.run import Run, Unanswered
 
 HELD_BYTES = 1 << 26  # answers for the standard output that are held in memory: more go to a temporary file
 
 
-def predict(run: Run, source: Any, output: Path | None) -> tuple[int, list[str]]:
+@dataclass(frozen=True)
+class Written:
+    """What `predict` wrote: one row per row of the source, of which some may have no answer."""
+
+    num_rows: int
+    num_unanswered: int
+    warnings: list[str]
+    replaced: bool = False  # there was such a file already
+
+    def in_words(self, output: Path) -> str:
+        """45 predictions in x.csv, 15 rows without an answer."""
+        num_answers = self.num_rows - self.num_unanswered
+        words = f"{num_answers:,} prediction{'' if num_answers == 1 else 's'} in {output}"
+        words += " (replaced)" if self.replaced else ""
+        rows = f"{self.num_unanswered:,} row{'' if self.num_unanswered == 1 else 's'}"
+        return f"{words}, {rows} without an answer" if self.num_unanswered else words
+
+
+def predict(run: Run, source: Any, output: Path | None) -> Written:
     """Answer for each row of a source, and write to a file by its extension, or as CSV to the standard output.
 
-    A large source is read, answered and written some rows at a time. Nothing is written if some row cannot be read.
-
-    Returns:
-        The number of rows, and the warnings about them.
+    A large source is read, answered and written some rows at a time. Nothing is written if a table's rows are not like
+    those of the training, or if not a single row could be answered.
 
     Raises:
-        UserError: the rows cannot be read, or nothing can be written there.
+        UserError: the rows cannot be read or answered, or nothing can be written there.
     """
     found: list[str] = []
-    tables = answer_tables(run, source, found)
+    unanswered = Unanswered()
+    tables = answer_tables(run, source, found, unanswered)
     if output is None:
         with tempfile.SpooledTemporaryFile(max_size=HELD_BYTES) as held:
             num_rows = write_csv(tables, held)
@@ -46,43 +64,57 @@ def predict(run: Run, source: Any, output: Path | None) -> tuple[int, list[str]]
                 raise
             except OSError as error:
                 raise _cannot_write("the standard output", error) from None
-        return num_rows, found
+        return Written(num_rows, len(unanswered), found)
     check_output(output)
     temporary = output.with_name(f".{output.name}.tmp")
     try:
         with temporary.open("wb") as sink:
             num_rows = WRITERS[output.suffix.lower()](tables, sink)
+        replaced = output.exists()
         temporary.replace(output)
     except OSError as error:
         raise _cannot_write(str(output), error) from None
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-    return num_rows, found
+    return Written(num_rows, len(unanswered), found, replaced)
 
 
 def predict_table(run: Run, source: Any) -> tuple[pa.Table, list[str]]:
     """All answers as one table, and the warnings about the rows."""
     found: list[str] = []
-    return pa.concat_tables(list(answer_tables(run, source, found))), found
+    return pa.concat_tables(list(answer_tables(run, source, found, Unanswered()))), found
 
 
-def answer_tables(run: Run, source: Any, found: list[str]) -> Iterator[pa.Table]:
-    """Columns `prediction` and, for classes, `probability_<class>`, some rows at a time; see `Run.answer_batches`.
+def answer_tables(run: Run, source: Any, found: list[str], unanswered: Unanswered) -> Iterator[pa.Table]:
+    """Columns `prediction` and, for classes, `probability_<class>`, some rows at a time; see `Run.answer_rows`.
 
-    Images also have a column `path`, if they came from files, and `error`: why one could not be decoded.
+    Images, sounds and texts also have a column `path`, if they came from files, and `error`: why one could not be decoded.
+
+    Raises:
+        SourceError: not a single row could be answered.
     """
-    for raw, answers in run.answer_rows(source, found):
-        paths, errors = media_paths(raw.table), media_errors(raw.table)
-        columns: dict[str, Any] = {} if paths is None else {"path": paths}
-        columns["prediction"] = pa.array(run.labels(answers), from_pandas=bool(errors))
+    kind = pa.array(run.classes).type if run.classes else pa.float64()
+    has_paths: bool | None = None  # as in the first batch: all have the same columns
+    for raw, answers, errors in run.answer_rows(source, found, unanswered):
+        has_paths = media_paths(raw.table) is not None if has_paths is None else has_paths
+        medium = next(iter(media_columns(raw.table)), None)
+        columns: dict[str, Any] = {}
+        if has_paths and medium is not None:
+            columns["path"] = field(light(raw.table.column(medium)), "path")
+        columns["prediction"] = pa.array(run.labels(answers), kind, from_pandas=bool(errors))
         columns |= {
             f"probability_{label}": pa.array(answers[:, index], from_pandas=bool(errors))
             for index, label in enumerate(run.classes)
         }
-        if media_columns(raw.table):
+        if medium is not None:
             columns["error"] = pa.array([errors.get(row) for row in range(len(answers))], pa.string())
         yield pa.table(columns)
+    if 0 < unanswered.num_rows == len(unanswered):
+        rows = "The one row" if unanswered.num_rows == 1 else f"Not one of the {unanswered.num_rows:,} rows"
+        could = "could not be answered" if unanswered.num_rows == 1 else "could be answered"
+        raise SourceError(f"{rows} {could}", got=unanswered.by_reason(), fix="Check these files. Nothing was written.")
+    found += [f"{words}. The column `error` holds the reason of each" for words in unanswered.in_words()]
 
 
 def check_output(output: Path) -> None:
@@ -141,12 +173,14 @@ def write_json_lines(tables: Iterable[pa.Table], sink: IO[bytes]) -> int:
 def write_parquet(tables: Iterable[pa.Table], sink: IO[bytes]) -> int:
     """One row group per batch; gives the number of rows."""
     num_rows, writer = 0, None
-    for table in tables:
-        writer = writer or pq.ParquetWriter(sink, table.schema)
-        writer.write_table(table)
-        num_rows += table.num_rows
-    if writer is not None:
-        writer.close()
+    try:
+        for table in tables:
+            writer = writer or pq.ParquetWriter(sink, table.schema)
+            writer.write_table(table)
+            num_rows += table.num_rows
+    finally:  # also where the rows turn out to be of no use: else it is closed, and complains, when `sink` is gone
+        if writer is not None:
+            writer.close()
     return num_rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from nudgenet.errors import DataWarning, RunError
+from nudgenet.errors import DataWarning, RunError, shorten
 from nudgenet.records import Advice, Decision, Epoch, Label, Raw, Shape, Task, Verdict
 from nudgenet.runs.store import Store, all_runs
 from nudgenet.scoring.answers import HALF, AnswerRule
@@ -23,6 +23,43 @@ if TYPE_CHECKING:
 
     from nudgenet.data.one_row import RowPreparation
     from nudgenet.data.prepare import Preparation
+
+NAMED = 10  # files (or rows) without an answer that are named, for each reason
+
+
+@dataclass
+class Unanswered:
+    """The rows whose image, sound or text could not be decoded, counted over all batches of a source."""
+
+    num_rows: int = 0  # of the source so far, with an answer or without
+    reasons: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # reason -> the files, or the rows where they have no path
+
+    def note(self, raw: Raw) -> dict[int, str]:
+        """Note the next rows; gives which of them cannot be answered, and why not."""
+        from nudgenet.data.media import media_errors, media_paths
+
+        errors, paths = media_errors(raw.table), media_paths(raw.table)
+        for row, error in errors.items():
+            path = paths[row].as_py() if paths is not None else None
+            reason = error.partition(":")[0]  # behind it stands what differs from file to file
+            self.reasons.setdefault(reason, []).append(path or f"row {self.num_rows + row + 1}")
+        self.num_rows += raw.table.num_rows
+        return errors
+
+    def __len__(self) -> int:
+        return sum(map(len, self.reasons.values()))
+
+    def by_reason(self) -> str:
+        """damaged: 12 (`a.png`, `b.png` ...); empty: 1 (`c.png`): the most rows first."""
+        most = sorted(self.reasons.items(), key=lambda item: -len(item[1]))
+        return "; ".join(f"{reason}: {len(files):,} ({shorten(files, NAMED)})" for reason, files in most)
+
+    def in_words(self) -> list[str]:
+        """The warning about them, if there are any."""
+        rows = "1 row has" if len(self) == 1 else f"{len(self):,} rows have"
+        return [f"{rows} no answer. {self.by_reason()}"] if self.reasons else []
 
 
 class Run:
@@ -190,23 +227,26 @@ class Run:
 
     def answer_batches(self, data: Any, found: list[str]) -> Iterator[np.ndarray]:
         """`answer`, some rows at a time; the warnings stand in `found` when all rows are done."""
-        return (answers for _, answers in self.answer_rows(data, found))
+        unanswered = Unanswered()
+        for _, answers, _ in self.answer_rows(data, found, unanswered):
+            yield answers
+        found += unanswered.in_words()
 
-    def answer_rows(self, data: Any, found: list[str]) -> Iterator[tuple[Raw, np.ndarray]]:
-        """`answer_batches` with the rows themselves; a row whose image or sound could not be decoded has NaN for an answer."""
-        from nudgenet.data.media import media_errors
+    def answer_rows(
+        self, data: Any, found: list[str], unanswered: Unanswered
+    ) -> Iterator[tuple[Raw, np.ndarray, dict[int, str]]]:
+        """`answer_batches` with the rows themselves, and which of them have NaN for an answer (and why): files that could
+        not be decoded. They are counted in `unanswered`, and are no part of `found`.
+        """
         from nudgenet.data.oddities import Oddities
 
         odd = Oddities()
         for raw in self._read_batches(data):
             inputs, about_columns = self.preparation.apply_batch(raw, odd)
             answers = self._forward(inputs)
-            if errors := media_errors(raw.table):
-                answers[list(errors)] = np.nan
-                row, error = next(iter(errors.items()))
-                files = "1 file has" if len(errors) == 1 else f"{len(errors):,} files have"
-                found.append(f"{files} no answer, such as row {row + 1}: {error}")
-            yield raw, answers
+            errors = unanswered.note(raw)
+            answers[list(errors)] = np.nan
+            yield raw, answers, errors
             found += [words for words in (*raw.warnings, *about_columns) if words not in found]
         found += odd.in_words()
 
