@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import nudgenet
-from conftest import assert_same_weights, train_in_two
+from conftest import assert_same_weights, train_in_two, train_until
 from nudgenet.errors import SettingError
 from nudgenet.exporting import export
 from nudgenet.networks.bag import READ
@@ -143,6 +143,21 @@ def test_a_table(network: str, houses: Path, tmp_path: Path) -> None:
     assert np.isfinite(
         nudgenet.load(again.path).predict({"area": 100, "age": 10, "city": "Bern", "sold": "2015-03-04"})
     ).all()
+
+
+def test_a_run_by_its_name(houses: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is kept as a path that leads there from anywhere, and can be interrupted and go on elsewhere."""
+    given = {"target": "price", "epochs": 2, "width": 8, "start_from": "first"}
+    monkeypatch.chdir(tmp_path)
+    first = train(houses, Path("mine"), "first", target="price", epochs=1, width=8)
+    whole = train(houses, Path("mine"), "second", **given)
+    stored = json.loads((whole.path / "settings.json").read_text())
+    assert stored["settings"]["start_from"] == str(tmp_path / first.path)
+    assert f"--from {first.path}" in stored["command"]
+    monkeypatch.undo()
+    train_until(2, houses, runs=tmp_path / "mine", name="third", **(QUICK | given))
+    resumed = nudgenet.resume("third", runs=tmp_path / "mine", observer=Silent())
+    assert_same_weights(nudgenet.load(tmp_path / whole.path), resumed)
 
 
 def test_a_model_that_was_left_half_written_is_written_anew(houses: Path, tmp_path: Path) -> None:

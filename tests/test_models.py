@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nudgenet.errors import SettingError
-from nudgenet.models import cached_models, find_model
+from nudgenet.models import cached_models, find_model, find_start
 from nudgenet.records import ImageShape, Shape, TextShape
 from nudgenet.settings import Settings
 from nudgenet.training.pretrained import recommend_start
@@ -37,9 +37,9 @@ def test_a_folder_is_a_model(tmp_path: Path) -> None:
 
 
 def test_a_name_is_looked_up_in_the_cache_alone(tmp_path: Path, cache: Path) -> None:
-    with pytest.raises(SettingError, match=r"no folder, and nothing in the local.*hf download nobody/nothing"):
+    with pytest.raises(SettingError, match=r"no folder, no run, and nothing in the local.*hf download nobody/nothing"):
         find_model("nobody/nothing")
-    with pytest.raises(SettingError, match="Give a model's folder"):
+    with pytest.raises(SettingError, match="Give the folder of a model or of a run, or the name of a run"):
         find_model("no such folder at all/..//")
     snapshot = cache / "models--nobody--nothing" / "snapshots" / "abc"
     write_model(snapshot)
@@ -115,8 +115,41 @@ def test_what_is_absent_or_damaged_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="damaged"):
         find_model(str(folder))
     (folder / "config.json").unlink()
-    with pytest.raises(SettingError, match="a file is absent"):
+    with pytest.raises(SettingError, match=r"neither a model nor a run \(got .*m, which holds `pytorch_model.bin`"):
         find_model(str(folder))
     (folder / "settings.json").write_text("{}")
     with pytest.raises(SettingError, match="is a run"):
         find_model(str(folder))
+
+
+def test_what_is_no_start_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,b")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "runs" / "first").mkdir(parents=True)
+    (tmp_path / "runs" / "first" / "settings.json").write_text("{}")
+    for name, expected in {
+        "rows.csv": r"this is a file \(got .*rows.csv\). Give the folder of a model \(config.json",
+        "model.safetensors": rf"this is a file .* Give its folder: {tmp_path}$",
+        "empty": r"neither a model nor a run \(got .*empty, which is empty\). Give the folder of a model",
+        ".": r"neither a model nor a run \(got .*, which holds `empty`, `model.safetensors`, `rows.csv`, `runs`",
+        "runs": r"neither a model nor a run .* Give a run that is in it: `.*first`.$",
+        "x" * 300: "no folder, no run",
+    }.items():
+        with pytest.raises(SettingError, match=expected):
+            find_model(str(tmp_path / name))
+
+
+def test_a_name_is_a_path_first_and_then_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = Path("elsewhere")
+    for folder in (runs / "first", Path("own")):
+        folder.mkdir(parents=True)
+        (folder / "settings.json").write_text("{}")
+    assert find_start("first", runs) == str(runs / "first")
+    assert find_start("own", runs) == "own" and find_start("nobody/nothing", runs) == "nobody/nothing"
+    Path("first").mkdir()
+    assert find_start("first", runs) == str(runs / "first"), "a folder of data may have a run's name"
+    (Path("first") / "config.json").write_text("{}")
+    assert find_start("first", runs) == "first"
+    assert find_start("x" * 300, runs) == "x" * 300

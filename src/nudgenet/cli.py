@@ -76,7 +76,8 @@ def train(
         typer.Option(
             "--from",
             metavar="MODEL",
-            help="A pretrained network to start from: its folder, its Hugging Face name if it is in the cache, or a run.",
+            help="What to start from: a pretrained network (its folder, or its Hugging Face name if it is in the cache), "
+            "or an earlier run (its folder, or its name under --runs).",
         ),
     ] = None,
     assignments: Annotated[

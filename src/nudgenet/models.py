@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,9 +102,11 @@ def find_model(start_from: str) -> ModelFolder:
             raise SettingError(
                 "This folder is a run, and no network is in it yet that another could start from", got=start_from
             )
-    elif not folder.is_dir():
+    elif not os.path.lexists(folder):
         need_transformers()
         folder = _in_cache(start_from)
+    elif not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+        raise _no_model(folder)
     config = _config(folder)
     if config["model_type"] != OWN:
         need_transformers()
@@ -121,7 +124,21 @@ def find_model(start_from: str) -> ModelFolder:
 
 def is_run(folder: Path) -> bool:
     """Whether a folder is a run's, not a model's."""
-    return (folder / "settings.json").is_file() and not (folder / "config.json").is_file()
+    return _has(folder, "settings.json") and not _has(folder, "config.json")
+
+
+def find_start(start_from: str, runs: str | Path) -> str:
+    """What `--from` names: a model or a run at that path, else the run of that name under `runs`, else as it is."""
+    here, named = Path(start_from), Path(runs) / start_from
+    is_here = _has(here, "settings.json") or _has(here, "config.json")
+    return str(named) if not is_here and is_run(named) else start_from
+
+
+def _has(folder: Path, name: str) -> bool:
+    try:
+        return (folder / name).is_file()
+    except (OSError, ValueError):  # what was typed for a folder is a name that none can have
+        return False
 
 
 def cached_models(medium: Medium) -> list[str]:
@@ -172,10 +189,30 @@ def _in_cache(name: str) -> Path:
     if isinstance(found, str):
         return Path(found).parent
     raise SettingError(
-        "There is no such model on this machine: no folder, and nothing in the local Hugging Face cache",
-        got=repr(name),
-        fix=f"Nothing is downloaded unasked: hf download {name}" if name.count("/") == 1 else "Give a model's folder.",
+        "There is no such model on this machine: no folder, no run, and nothing in the local Hugging Face cache",
+        got=repr(name[:200]),
+        fix=f"Nothing is downloaded unasked: hf download {name}"
+        if name.count("/") == 1
+        else "Give the folder of a model or of a run, or the name of a run (`nudge runs` lists them).",
     )
+
+
+def _no_model(path: Path) -> SettingError:
+    """Something is there, and nothing can start from it: what it is, and what is needed."""
+    wanted = "Give the folder of a model (config.json, model.safetensors) or of a run."
+    if not path.is_dir():
+        fix = f"Give its folder: {path.parent}" if path.suffix == ".safetensors" else wanted
+        return SettingError("A start is a folder, and this is a file", got=str(path), fix=fix)
+    try:
+        names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        return SettingError("A folder to start from cannot be read", got=f"{path}: {error.strerror}", fix=wanted)
+    if runs := [str(path / name) for name in names if is_run(path / name)]:
+        wanted = f"Give a run that is in it: {shorten(runs, 5)}."
+    return SettingError(
+        "This folder is neither a model nor a run", fix=wanted,
+        got=f"{path}, which {f'holds {shorten(names, 5)}' if names else 'is empty'}",
+    )  # fmt: skip
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from nudgenet.data.typed import BATCH_ROWS
 from nudgenet.errors import RunError, SettingError, UserError, did_you_mean
 from nudgenet.exporting import ready_to_start
 from nudgenet.job import Job, Log, Table
-from nudgenet.models import find_model
+from nudgenet.models import find_model, find_start
 from nudgenet.networks import NETWORKS, pieces_in
 from nudgenet.networks.capacity import Capacity, choose_capacity, explain_capacity
 from nudgenet.networks.encoding import learn_pieces
@@ -91,6 +91,8 @@ def train(
     if isinstance(objective, str):
         settings["objective"], objective = objective, None
     chosen = make_settings(**settings)
+    if chosen.start_from is not None:  # a run's name means a folder only here, where `runs` is known
+        chosen = chosen.model_copy(update={"start_from": find_start(chosen.start_from, runs)})
     wanted = Wanted.at(runs, name)
     job = Job(observer or somebody(), stop or StopSignal(), objective, step)
     with stop_on_signals(job.stop) if stop is None else nullcontext(), watched_by(job.observer):

@@ -77,7 +77,8 @@ class Settings(BaseModel):
     # A pretrained start
     start_from: str | None = Field(
         None,
-        description="a pretrained network to start from (--from): a folder, or a Hugging Face name that is in the cache",
+        description="a pretrained network to start from (--from): the folder of a model or of a run, a run's name, "
+        "or a Hugging Face name that is in the cache",
     )
     unfreeze: bool | None = Field(
         None, description="train the pretrained network's own knobs, too, after the outputs; else it stays as it is"
