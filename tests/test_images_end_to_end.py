@@ -83,6 +83,27 @@ def test_a_single_file_is_predicted_as_in_its_folder(run: Run, shapes: Path, tmp
     (tmp_path / "half.png").write_bytes((shapes / "disc" / "003.png").read_bytes()[:100])
     with pytest.raises(SourceError, match=r"`half.png` cannot be used .*damaged"):
         run.predict(tmp_path / "half.png")
+    for name, data, reason in (
+        ("empty.jpg", b"", "empty"),
+        ("paper.jpg", b"%PDF-1.4 and more", "a PDF, no image"),
+        ("blank", b" \n", "a text, no image"),
+        ("page.png", b"<!DOCTYPE html><p>no such picture", "a web page, no image"),
+        ("note.png", b"some words", "a text, no image"),
+        ("zeros.gif", bytes(99), "holds nothing but zero bytes"),
+        ("tone", b"RIFF\0\0\0\0WAVEfmt ", "a sound, no image"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(
+            SourceError, match=rf"`{name}` cannot be used as an image \(got {reason}\)\. Give another image"
+        ):
+            run.predict(tmp_path / name)
+    for name, data, reason in (
+        ("none.csv", b"", "`none.csv` is empty. Give a file with a header"),
+        ("x", b"words", "no rows"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(SourceError, match=reason):
+            run.predict(tmp_path / name)
     with pytest.raises(SourceError, match=r"no file in it holds an image \(got a.txt: is a text"):
         (tmp_path / "texts").mkdir()
         (tmp_path / "texts" / "a.txt").write_text("some words")

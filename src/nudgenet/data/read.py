@@ -6,6 +6,7 @@ import difflib
 import gzip
 import hashlib
 import io
+import mimetypes
 import re
 import zipfile
 import zlib
@@ -188,7 +189,7 @@ def read_alone(path: Path, settings: Settings, columns: Sequence[str]) -> Readin
         columns: of the training data. A text may well look like a table: it is a text if the run learned from a folder.
 
     Raises:
-        SourceError: it is such a file, and a damaged one.
+        SourceError: it is a damaged file of that kind, is named like one, or holds what is no table either.
     """
     medium = next((medium for medium in READ_FILES if medium in settings.kinds.values()), None)
     if medium is None:
@@ -198,20 +199,25 @@ def read_alone(path: Path, settings: Settings, columns: Sequence[str]) -> Readin
             head = stream.read(HEAD_BYTES)
     except OSError:
         return None  # said by `open_file`
+    holds, is_blank = what_it_is(head), not head.strip()
+    is_named_so = (mimetypes.guess_type(path.name)[0] or "").startswith(("image/", "audio/", "video/"))
     if medium == "text":
         if list(columns) != [medium, LABEL] or path.suffix.lower() in TABLES:
             return None
-    elif what_it_is(head) == "a text":
+    elif holds == "a text" and not is_named_so and not is_blank:
         return None
     cells = READ_FILES[medium]([path.name], lambda _: path.read_bytes(), settings)
     error = field(light(cells), "error")[0].as_py()
     if error is None:
         return Reading(pa.table({medium: cells}))
-    if what_it_is(head) == f"{'an' if medium == 'image' else 'a'} {medium}":
-        raise SourceError(
-            f"`{path.name}` cannot be used", got=error, fix=f"Give another {medium}, or a folder of them."
-        )
-    return None
+    holds_table = holds in (None, "a text", "a zip file", "a gz file") and not is_named_so and not is_blank
+    if holds_table or path.suffix.lower() in TABLES:
+        return None  # it may be one at least: its reader will say
+    raise SourceError(
+        f"`{path.name}` cannot be used as {'an' if medium == 'image' else 'a'} {medium}",
+        got=error.removeprefix("is "),
+        fix=f"Give another {medium}, or a folder or a table of them.",
+    )
 
 
 def is_query(source: Any) -> bool:
