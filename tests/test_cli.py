@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import nudgenet
-from conftest import write_houses
+from conftest import train_until, write_houses, write_pictures
 from nudgenet.cli import run_command
 
 Nudge = Callable[..., tuple[int, str, str]]
@@ -195,14 +197,58 @@ def test_runs(nudge: Nudge, folder: Path, arguments: tuple[str, ...], message: s
     ("arguments", "message"),
     [
         (("trian",), "No such command 'trian'"),
-        (("train",), "Missing argument 'SOURCE'"),
-        (("predict", "done"), "Missing argument 'SOURCE'"),
+        (("train",), "Missing argument 'SOURCE'. `nudge train --help`"),
+        (("predict", "done"), "Missing argument 'SOURCE'. `nudge predict --help`"),
         (("show", "done", "--set", "a=b"), "No such option"),
-        (("--verbose",), "No such option"),
+        (("train", "x.csv", "--seed", "one"), "`nudge train --help` lists what there is."),
+        (("--verbose",), "`nudge --help` lists what there is."),
     ],
 )
 def test_usage_errors_are_one_line_too(nudge: Nudge, arguments: tuple[str, ...], message: str) -> None:
     check(nudge, message, *arguments)
+
+
+def test_help_names_what_can_be_given(nudge: Nudge) -> None:
+    for name in ("train", "predict"):
+        words = " ".join(nudge(name, "--help")[1].split())
+        assert "a folder " in words and words.count("images, sounds or texts") == 2
+
+
+def test_what_to_predict_next_is_of_the_kind_that_was_learned(nudge: Nudge, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "shapes", 4)
+    code, _, err = nudge("train", tmp_path / "shapes", "--runs", tmp_path, "--name", "r", "--set", "width=8", *QUICK)
+    assert code == 0
+    after = err.partition("Next\n")[2].splitlines()
+    assert after[0] == f"  nudge predict {tmp_path / 'r'} NEW_IMAGES/"
+    assert after[1].endswith("NEW_IMAGES/: a folder of images, one image, or a table with them in `image`")
+    assert len(after) == 3
+
+
+def test_resuming_a_finished_run_says_so(nudge: Nudge, folder: Path) -> None:
+    code, out, err = nudge("resume", "done", "--runs", folder / "runs")
+    assert (code, out) == (0, "") and err.startswith("This run is finished: there is nothing to go on with.")
+    assert "Report" in err
+    assert nudge("resume", "done", "--runs", folder / "runs", "--quiet") == (0, "", "")
+
+
+def test_an_interrupted_run_is_listed_with_its_target(nudge: Nudge, houses: Path, tmp_path: Path) -> None:
+    train_until(2, houses, "price", runs=tmp_path / "runs", name="halved", epochs=2, baselines=False)
+    _, out, _ = nudge("runs", "--runs", tmp_path / "runs")
+    assert out.splitlines()[1].split()[:3] == ["halved", "price", "interrupted"]
+    _, out, _ = nudge("runs", "--runs", tmp_path / "runs", "--json")
+    assert (json.loads(out)["target"], json.loads(out)["state"]) == ("price", "interrupted")
+
+
+def test_going_on_without_the_source(nudge: Nudge, houses: Path, tmp_path: Path) -> None:
+    """No other file of a like name is suggested: it would not be the run's."""
+    test, moved = str(shutil.copy(houses, tmp_path / "more.csv")), tmp_path / "houses2.csv"
+    train_until(2, houses, "price", test=test, runs=tmp_path, name="r", epochs=2, baselines=False)
+    houses.rename(moved)
+    line = check(nudge, "The source of this run is gone", "resume", tmp_path / "r", "--quiet")
+    assert line.endswith(f"gone (got {houses}). Put it back, or train again.\n")
+    moved.rename(houses)
+    Path(test).unlink()
+    check(nudge, f"The source of test rows of this run is gone (got {test})", "resume", tmp_path / "r", "--quiet")
 
 
 def test_no_runs_yet_is_no_error(nudge: Nudge, tmp_path: Path) -> None:

@@ -242,13 +242,13 @@ def test_runs_are_listed_within_80_columns() -> None:
     target, stream = console()
     rows = [
         {"name": "customers-20250102-101500", "when": "2025-01-02T10:15:00", "state": "done", "summary": SUMMARY},
-        {"name": "houses", "when": "2025-01-02T10:15:00", "state": "interrupted", "summary": {}},
+        {"name": "houses", "when": "2025-01-02T10:15:00", "state": "interrupted", "target": "price", "summary": None},
     ]
     print_runs(rows, target)
     header, first, second = stream.text().splitlines()
     assert header.split() == ["run", "target", "test", "score", "verdict", "when"]
     assert first.split() == ["customers-20250102-101500", "sold", "81.2%", "▲", "Overfitting", "2025-01-02"]
-    assert second.split() == ["houses", "interrupted", "2025-01-02"]
+    assert second.split() == ["houses", "price", "interrupted", "2025-01-02"]
     assert max(map(len, (header, first, second))) <= 80
 
 

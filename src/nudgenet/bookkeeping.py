@@ -18,8 +18,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from nudgenet.data.given_test import read_with_test
-from nudgenet.data.read import read
-from nudgenet.errors import Interrupted, RunError, SettingError
+from nudgenet.data.read import is_query, read
+from nudgenet.errors import Interrupted, RunError, SettingError, SourceError
 from nudgenet.job import Job, Log, Table
 from nudgenet.models import find_model, is_run
 from nudgenet.networks.capacity import Capacity
@@ -265,6 +265,9 @@ def read_again(store: Store, settings: Settings) -> tuple[Raw, int]:
     data = store.read_json("data.json")
     source = data["source"]
     if source["kind"] == "file":
+        _check_there(source["location"], "source")
+        if settings.test is not None and not is_query(settings.test):
+            _check_there(settings.test, "source of test rows")
         return read_with_test(Path(source["location"]), settings)
     path = store.path / "data.parquet"
     if "copy_sha256" not in data or not path.is_file():
@@ -278,6 +281,12 @@ def read_again(store: Store, settings: Settings) -> tuple[Raw, int]:
     # The copy holds what was read, given test rows and all.
     raw = read(pq.read_table(path), settings.model_copy(update={"test": None}))
     return replace(raw, has_header=data["has_header"]), data["num_given_test_rows"]
+
+
+def _check_there(path: str, what: str) -> None:
+    """Raises SourceError if a file or folder that a run began with is gone."""
+    if not Path(path).exists():
+        raise SourceError(f"The {what} of this run is gone", got=path, fix="Put it back, or train again.")
 
 
 def recall(store: Store, log: Log) -> None:

@@ -54,7 +54,12 @@ def nudge(
 @app.command()
 def train(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A table's file, or a query that starts with SELECT.")
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A table's file, a folder with a sub-folder of images, sounds or texts per class, "
+            "or a query that starts with SELECT.",
+        ),
     ],
     target: Annotated[
         str | None,
@@ -96,7 +101,7 @@ def train(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Train a network on a table, test it, and explain it."""
+    """Train a network on a table, images, sounds or texts, test it, and explain it."""
     from nudgenet.settings import parse_assignments
 
     settings: dict[str, Any] = dict(parse_assignments(assignments or []))
@@ -122,7 +127,10 @@ def resume(run: RunArgument, runs: RunsOption = RUNS, as_json: JsonOption = Fals
 
     def work(display: Display, stop: StopSignal) -> Run:
         from nudgenet import pipeline
+        from nudgenet.run import load
 
+        if load(run, runs).is_done:
+            display.stage("This run is finished: there is nothing to go on with. Its result:")
         return pipeline.resume(run, runs=runs, observer=display, stop=stop)
 
     _train_or_resume(work, as_json=as_json, quiet=quiet)
@@ -132,7 +140,11 @@ def resume(run: RunArgument, runs: RunsOption = RUNS, as_json: JsonOption = Fals
 def predict(
     run: RunArgument,
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="The rows to answer for: a table's file, or a query.")
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="What to answer for: a table's file, a folder of images, sounds or texts, one such file, or a query.",
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -140,13 +152,13 @@ def predict(
             "--output",
             "-o",
             metavar="FILE",
-            help="Where to write (.csv, .parquet, .jsonl); by default CSV to the standard output.",
+            help="Where to write (.csv, .parquet, .jsonl), over what is there; by default CSV to the standard output.",
         ),
     ] = None,
     runs: RunsOption = RUNS,
     quiet: QuietOption = False,
 ) -> None:
-    """Answer for new rows: one row out per row in, in the same order."""
+    """Answer for new rows, images, sounds or texts: one row out for each, in the same order."""
     from nudgenet.predictions import check_output
     from nudgenet.predictions import predict as write_predictions
     from nudgenet.run import load
@@ -230,7 +242,7 @@ def demo(runs: RunsOption = RUNS, as_json: JsonOption = False, quiet: QuietOptio
         write_demo_data(table, new_rows)
         return pipeline.train(table, "diagnosis", runs=runs, observer=display, stop=stop)
 
-    _train_or_resume(work, as_json=as_json, quiet=quiet, new_rows=str(new_rows))
+    _train_or_resume(work, as_json=as_json, quiet=quiet, new_rows=new_rows)
 
 
 @app.command()
@@ -317,9 +329,12 @@ def _require_page() -> None:
 
 
 def _train_or_resume(
-    work: Callable[[Display, StopSignal], Run], *, as_json: bool, quiet: bool, new_rows: str = "NEW_ROWS.csv"
+    work: Callable[[Display, StopSignal], Run], *, as_json: bool, quiet: bool, new_rows: Path | None = None
 ) -> None:
-    """Listen to Ctrl-C from the first moment (importing torch takes seconds), work, and tell the result."""
+    """Listen to Ctrl-C from the first moment (importing torch takes seconds), work, and tell the result.
+
+    new_rows: what to predict next, if there is something; else an example is named.
+    """
     from nudgenet.training.stopping import StopSignal, stop_on_signals
 
     stop = StopSignal()
@@ -337,7 +352,13 @@ def _train_or_resume(
         finally:
             display.stop()
         path = shlex.quote(str(run.path))
-        next_steps = [f"nudge predict {path} {shlex.quote(new_rows)}", f"nudge show {path}"]
+        source, can_be = run.example_source if new_rows is None else (shlex.quote(str(new_rows)), "")
+        # What it can be stands in a line of its own: not every shell takes a comment behind a command.
+        next_steps = [
+            f"nudge predict {path} {source}",
+            *([f"  {source}: {can_be}"] if can_be else []),
+            f"nudge show {path}",
+        ]
         display.result(run.summary, report=str(run.report), next_steps=next_steps, comparisons=run.comparisons)
         if as_json:
             typer.echo(json.dumps(run.summary))
@@ -361,16 +382,18 @@ def run_command(arguments: list[str]) -> int:
         return _one_line(str(error), error.exit_code)
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of the command line library
-            message = error.format_message().strip()
-            return (
-                _one_line(
-                    f"{message}{'' if message.endswith(('.', '?')) else '.'} `nudge --help` lists what there is.", 2
-                )
-                if message
-                else 2
-            )
+            return _usage_error(error)
         traceback.print_exc()
         return _one_line("This is a bug in nudgenet: please report it with the lines above.", 1)
+
+
+def _usage_error(error: Any) -> int:
+    """What was typed cannot be: one line, with the help of the command that it was typed for."""
+    if not (message := error.format_message().strip()):
+        return 2
+    command = error.ctx.command_path if getattr(error, "ctx", None) is not None else "nudge"
+    stop = "" if message.endswith((".", "?")) else "."
+    return _one_line(f"{message}{stop} `{command} --help` lists what there is.", 2)
 
 
 def _one_line(text: str, exit_code: int) -> int:

@@ -305,6 +305,20 @@ class Run:
         )
 
     @property
+    def example_source(self) -> tuple[str, str]:
+        """What `nudge predict` might be given, and in words what else it can be ("" for a plain table)."""
+        column, is_alone, table = self._files, len(self.preparation.features) == 1, "NEW_ROWS.csv"
+        if column is None:
+            return table, ""
+        media = self.preparation.media
+        kind = media.kind if media is not None else "text"
+        if not is_alone:
+            return table, f"a table with the {kind}s, or paths to them, in `{column}`" if media is not None else ""
+        if media is None and self.preparation.names != ("text", self.task.target):  # texts in a table, not in a folder
+            return table, "a table, or a folder of texts"
+        return f"NEW_{kind.upper()}S/", f"a folder of {kind}s, one {kind}, or a table with them in `{column}`"
+
+    @property
     def _files(self) -> str | None:
         """The one column that files may stand for."""
         media, texts = self.preparation.media, list(self.preparation.texts)
@@ -365,8 +379,10 @@ def overview(runs: str | Path = "runs") -> list[dict[str, Any]]:
     rows = []
     for store in all_runs(Path(runs)):
         state = "done" if store.is_done else "live" if store.is_held else "interrupted"
-        created = store.read_json("settings.json")["created"]
-        rows.append({"name": store.path.name, "when": created, "state": state, "summary": store.result("summary")})
+        content, summary = store.read_json("settings.json"), store.result("summary")
+        target = content["chosen"].get("target")
+        told = {"name": store.path.name, "when": content["created"], "state": state, "target": target}
+        rows.append({**told, "summary": summary})
     return rows
 
 

@@ -321,7 +321,8 @@ def print_runs(rows: Iterable[Mapping[str, Any]], console: Console) -> None:
     """What `nudge runs` prints: a line for each run.
 
     Args:
-        rows: each {"name", "when" (ISO 8601), "state" (done | interrupted | live), "summary"}; the summary may be empty.
+        rows: each {"name", "when" (ISO 8601), "state" (done | interrupted | live), "target", "summary"}; the summary is
+            empty of a run that is not done.
     """
     out = Printer(console)
     listed = list(rows)
@@ -343,7 +344,7 @@ def print_runs(rows: Iterable[Mapping[str, Any]], console: Console) -> None:
         when = str(row.get("when", "")).replace("T", " ")
         cells = [
             str(row.get("name", "")),
-            shortened(summary.get("target", ""), 18 if is_wide else 12),
+            shortened(str(row.get("target") or summary.get("target", "")), 18 if is_wide else 12),
             _test_score(summary, with_interval=is_wide),
         ]
         told = [when[: 16 if is_wide else 10]]
