@@ -29,12 +29,14 @@ NAMED = 10  # files (or rows) without an answer that are named, for each reason
 
 @dataclass
 class Unanswered:
-    """The rows whose image, sound or text could not be decoded, counted over all batches of a source."""
+    """The rows whose image, sound or text could not be decoded, counted over all batches of a source.
 
-    num_rows: int = 0  # of the source so far, with an answer or without
-    reasons: dict[str, list[str]] = field(
-        default_factory=dict
-    )  # reason -> the files, or the rows where they have no path
+    num_rows: of the source so far, with an answer or without.
+    reasons: reason -> the files, or the rows of those that have no path.
+    """
+
+    num_rows: int = 0
+    reasons: dict[str, list[str]] = field(default_factory=dict)
 
     def note(self, raw: Raw) -> dict[int, str]:
         """Note the next rows; gives which of them cannot be answered, and why not."""
