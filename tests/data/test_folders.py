@@ -131,7 +131,5 @@ def test_of_one_class_of_images_and_one_of_sounds_both_are_said(tmp_path: Path) 
     write_sounds(tmp_path / "sounds", 1)
     for name in ("square", "stripes"):
         shutil.rmtree(tmp_path / name)
-    with pytest.raises(
-        SourceError, match=r"images of one class only .*3 files cannot be used, such as sounds/.*sound"
-    ):
+    with pytest.raises(SourceError, match=r"images of one class only .*3 files cannot be used, such as sounds/.*sound"):
         read(tmp_path, Settings())

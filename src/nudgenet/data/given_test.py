@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -32,11 +33,11 @@ def read_with_test(source: Any, settings: Settings) -> tuple[Raw, int]:
         )
     known: dict[str, ColumnKind] = dict(media_columns(raw.table).items())
     alike = settings.model_copy(update={"kinds": settings.kinds | known})
-    source: Any = settings.test
-    if not is_query(source) and (path := find_file(source)).is_dir():
-        source = part_for_testing(path) or path
-    test = read(source, alike, columns=raw.table.column_names)
-    return below(raw, test, str(source)), test.table.num_rows
+    where: str | Path = settings.test
+    if not is_query(where) and (path := find_file(where)).is_dir():
+        where = part_for_testing(path) or path
+    test = read(where, alike, columns=raw.table.column_names)
+    return below(raw, test, str(where)), test.table.num_rows
 
 
 def below(raw: Raw, test: Raw, name: str) -> Raw:

@@ -121,7 +121,7 @@ def _decoded(table: pa.Table, paths: _Paths, folder: Path, settings: Settings) -
     if paths.root != folder:
         before = _between(folder, paths.root)
         cells = [cell if cell is None or Path(cell).is_absolute() else f"{before}/{cell}" for cell in cells]
-    files = READ_FILES[paths.medium](cells, lambda number: _load(cells[number], folder), settings)
+    files = READ_FILES[paths.medium](cells, lambda number: load_file(cells[number], folder), settings)
     return table.set_column(table.column_names.index(paths.name), paths.name, files), files
 
 
@@ -239,7 +239,8 @@ def _find(cell: str, folder: Path) -> Path | None:
         return None
 
 
-def _load(cell: str | None, folder: Path) -> bytes:
+def load_file(cell: str | None, folder: Path) -> bytes:
+    """The bytes of the file that a path leads to from a folder. Raises Undecodable if there is none."""
     if cell is None:
         raise Undecodable("no path")
     path = _find(cell, folder)
