@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import chardet
 
@@ -17,7 +17,6 @@ CONTEXT = 100  # bytes before the first letter beyond ASCII of a line
 FEW = 3  # letters beyond ASCII that tell one Latin script from another only with luck
 CLEARLY = 1.5  # times the weight of Western encodings; measured on texts and on names in tables
 USUAL = "cp1252"
-EVERYTHING = "latin-1"  # the one that no bytes are wrong in, where cp1252 leaves five undefined
 
 # What tables and texts are found in. Each rarer one would be taken for a usual one now and then.
 _KNOWN = (
@@ -27,11 +26,12 @@ _KNOWN = (
     "cp949",
 )  # fmt: skip
 _WESTERN_ONES = ("cp1252", "iso8859-1", "iso8859-15")
-# The name that people know first, where it decodes the bytes as well.
-_SAME_LETTERS = {
+# The names that people know, and those with a few more letters, which are tried next.
+_USUAL = {
     "iso8859-1": "cp1252", "iso8859-8": "cp1255", "iso8859-9": "cp1254",
     "euc_jis_2004": "euc_jp", "big5hkscs": "big5", "cp932": "shift_jis", "cp949": "euc_kr",
 }  # fmt: skip
+_WIDER = {usual: wide for wide, usual in _USUAL.items() if not usual.startswith("cp")} | {"cp1252": "latin-1"}
 _REST_OF_LINE = re.compile(rb"[\x80-\xff][^\r\n]*")
 # Only bytes below 0x40 part words: the others may be the second half of a Chinese or Japanese letter.
 _WORD = re.compile(rb"[0-9]*[\x40-\xff][0-9\x40-\xff]*")
@@ -46,11 +46,11 @@ _FOREIGN = re.compile(  # what Western texts do not hold
 )
 
 
-def sample_of(data: bytes, size: int = SAMPLE) -> bytes:
+def sample_of(data: bytes, size: int = SAMPLE, *, start: int = 0) -> bytes:
     """The words of the lines that hold anything beyond ASCII: what the encoding can be told from."""
     words: list[bytes] = []
     room = size
-    for found in _REST_OF_LINE.finditer(data):
+    for found in _REST_OF_LINE.finditer(data, start):
         begin, end = found.start(), min(found.end(), found.start() + room)
         before = re.split(rb"[\r\n]", data[max(0, begin - CONTEXT) : begin])[-1]
         words += _WORD.findall(before + data[begin:end])
@@ -61,7 +61,7 @@ def sample_of(data: bytes, size: int = SAMPLE) -> bytes:
 
 
 def likely_encodings(sample: bytes) -> list[str]:
-    """Encodings that a sample may be in, the likeliest first; the last one has a letter for every byte."""
+    """Encodings that a sample may be in, the likeliest first; one of them fits any bytes."""
     found = chardet.detect_all(
         sample,
         ignore_threshold=True,
@@ -72,15 +72,21 @@ def likely_encodings(sample: bytes) -> list[str]:
         no_match_encoding=USUAL,
     )
     weights = {str(one["encoding"]): one["confidence"] for one in found}
-    likely = [USUAL] if _is_western(sample, weights) else []
-    for name in weights:
-        likely += [_SAME_LETTERS[name], name] if name in _SAME_LETTERS else [name]
-    return list(dict.fromkeys([*likely, USUAL, EVERYTHING]))
+    likely = [_USUAL.get(name, name) for name in weights]
+    first = [USUAL] if _is_western(sample, weights) else []
+    return list(dict.fromkeys([*first, *likely, USUAL]))
 
 
-def guess(data: bytes, likely: Iterable[str]) -> str:
-    """The first of the likely encodings in which all of the bytes mean something."""
-    return next(name for name in (*likely, EVERYTHING) if _decodes(data, name))
+def guess(data: bytes) -> str:
+    """The likeliest encoding in which all of the bytes mean something."""
+    likely = likely_encodings(sample_of(data))
+    return next(name for one in likely if (name := fitting(data, one)) is not None)
+
+
+def fitting(data: bytes, encoding: str) -> str | None:
+    """An encoding, or the one with a few more letters, if all of the bytes mean something in it; else None."""
+    names = (encoding, _WIDER.get(encoding, encoding))
+    return next((name for name in names if _decodes(data, name)), None)
 
 
 def _decodes(data: bytes, encoding: str) -> bool:
