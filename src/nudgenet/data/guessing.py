@@ -70,6 +70,7 @@ def likely_encodings(sample: bytes) -> list[str]:
         compat_names=False,
         include_encodings=_KNOWN,
         no_match_encoding=USUAL,
+        empty_input_encoding=USUAL,
     )
     weights = {str(one["encoding"]): one["confidence"] for one in found}
     likely = [_USUAL.get(name, name) for name in weights]
@@ -106,8 +107,8 @@ def _is_western(sample: bytes, weights: Mapping[str, float]) -> bool:
         text = sample.decode(USUAL)
     except UnicodeDecodeError:
         return False
-    words = [word for word in text.split() if not word.isascii()]
-    num_letters = sum(not letter.isascii() for letter in text)
-    if num_letters > 0.5 * sum(map(len, words)) or _FOREIGN.search(text):
+    words = "".join(word for word in text.split() if not word.isascii())
+    num_letters = sum(sign.isalpha() and not sign.isascii() for sign in words)
+    if num_letters > 0.5 * len(words) or _FOREIGN.search(text):
         return False
     return num_letters <= FEW or max(weights.values()) < CLEARLY * max(weights.get(name, 0.0) for name in _WESTERN_ONES)
