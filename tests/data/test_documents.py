@@ -37,7 +37,7 @@ def test_what_is_no_text(data: bytes, reason: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_a_mark_and_nothing_else_is_empty(encoding: str) -> None:
-    with pytest.raises(Undecodable, match="^empty$"):
+    with pytest.raises(Undecodable, match=r"^empty$"):
         decode("".encode(encoding))
     with pytest.raises(Undecodable, match="nothing but blanks"):
         decode(" \n".encode(encoding))

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nudgenet.data.encoding import Found, as_utf8, encoding_of
-from nudgenet.data.guessing import SAMPLE, USUAL, fitting, guess, likely_encodings, sample_of
+from nudgenet.data.guessing import SAMPLE, USUAL, fitting, guess, guess_together, sample_of
 from nudgenet.data.media import Decoded, Undecodable, decode_files, field, kept, medium_of, what_it_is
 from nudgenet.errors import SourceError
 from nudgenet.records import Column
@@ -89,13 +89,14 @@ def _chunks(
     paths: Sequence[str | None], files: Iterator[tuple[int, list[Decoded[str | bytes]]]]
 ) -> Iterator[pa.StructArray]:
     """Cells, many at a time. Files of one folder mostly share an encoding: it is guessed from all that came so far."""
-    sample, likely = b"", USUAL
+    samples: list[bytes] = []
+    room, likely = SAMPLE, USUAL
     for begin, chunk in files:
         unsure = [file.content for file in chunk if isinstance(file.content, bytes)]
-        if unsure and len(sample) < SAMPLE:
-            share = (SAMPLE - len(sample)) // len(unsure) + 1
-            sample = b" ".join([sample, *(sample_of(data, share) for data in unsure)])
-            likely = likely_encodings(sample)[0]
+        if unsure and room > 0:
+            more = [sample_of(data, room // len(unsure) + 1) for data in unsure]
+            samples, room = samples + more, room - sum(map(len, more))
+            likely = guess_together(samples)
         yield _cells(paths[begin : begin + len(chunk)], [_settled(file, likely) for file in chunk])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import chardet
 
@@ -16,6 +16,8 @@ SAMPLE = 1 << 18  # bytes that are looked at, at most
 CONTEXT = 100  # bytes before the first letter beyond ASCII of a line
 FEW = 3  # letters beyond ASCII that tell one Latin script from another only with luck
 CLEARLY = 1.5  # times the weight of Western encodings; measured on texts and on names in tables
+MOST = 0.8  # of a folder's texts that an encoding must fit
+MIXED = 1 << 14  # bytes that are searched for words of two scripts
 USUAL = "cp1252"
 
 # What tables and texts are found in. Each rarer one would be taken for a usual one now and then.
@@ -33,6 +35,7 @@ _USUAL = {
 }  # fmt: skip
 _WIDER = {usual: wide for wide, usual in _USUAL.items() if not usual.startswith("cp")} | {"cp1252": "latin-1"}
 _REST_OF_LINE = re.compile(rb"[\x80-\xff][^\r\n]*")
+_MIXED = re.compile("[A-Za-z][\u0370-\u0fff]|[\u0370-\u0fff][A-Za-z]")
 # Only bytes below 0x40 part words: the others may be the second half of a Chinese or Japanese letter.
 _WORD = re.compile(rb"[0-9]*[\x40-\xff][0-9\x40-\xff]*")
 _LETTERS = "A-Za-zÀ-ÖØ-Üß-ïñ-öø-üÿŒœ"  # of Western languages: without the Icelandic ones, which are Turkish in cp1254
@@ -72,7 +75,9 @@ def likely_encodings(sample: bytes) -> list[str]:
         no_match_encoding=USUAL,
         empty_input_encoding=USUAL,
     )
-    weights = {str(one["encoding"]): one["confidence"] for one in found}
+    weights = {
+        name: one["confidence"] for one in found if (name := one["encoding"]) is not None and not _mixes(sample, name)
+    }
     likely = [_USUAL.get(name, name) for name in weights]
     first = [USUAL] if _is_western(sample, weights) else []
     return list(dict.fromkeys([*first, *likely, USUAL]))
@@ -82,6 +87,16 @@ def guess(data: bytes) -> str:
     """The likeliest encoding in which all of the bytes mean something."""
     likely = likely_encodings(sample_of(data))
     return next(name for one in likely if (name := fitting(data, one)) is not None)
+
+
+def guess_together(samples: Sequence[bytes]) -> str:
+    """The encoding that texts of one folder share, by a sample of each. A few that it does not fit do not rule it out."""
+    shared = likely_encodings(b" ".join(samples))[0]
+    for name in dict.fromkeys(_USUAL.get(name, name) for name in _KNOWN):
+        fit = [sample for sample in samples if fitting(sample, name) is not None]
+        if MOST * len(samples) <= len(fit) < len(samples) and likely_encodings(b" ".join(fit))[0] == name:
+            return name
+    return shared
 
 
 def fitting(data: bytes, encoding: str) -> str | None:
@@ -101,6 +116,13 @@ def _decodes(data: bytes, encoding: str) -> bool:
     return True
 
 
+def _mixes(sample: bytes, encoding: str) -> bool:
+    """Whether an encoding would put Latin letters beside others within words."""
+    text = sample[:MIXED].decode(encoding, errors="replace")
+    num_words = sum(not word.isascii() for word in text.split())
+    return len(_MIXED.findall(text)) > 0.2 * num_words
+
+
 def _is_western(sample: bytes, weights: Mapping[str, float]) -> bool:
     """Whether a sample makes sense in cp1252, and nothing else is clearly better, however few letters speak for it."""
     try:
@@ -111,4 +133,6 @@ def _is_western(sample: bytes, weights: Mapping[str, float]) -> bool:
     num_letters = sum(sign.isalpha() and not sign.isascii() for sign in words)
     if num_letters > 0.5 * len(words) or _FOREIGN.search(text):
         return False
-    return num_letters <= FEW or max(weights.values()) < CLEARLY * max(weights.get(name, 0.0) for name in _WESTERN_ONES)
+    return num_letters <= FEW or max(weights.values(), default=0.0) <= CLEARLY * max(
+        weights.get(name, 0.0) for name in _WESTERN_ONES
+    )
