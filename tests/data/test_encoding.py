@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nudgenet.data.encoding import encoding_of, to_utf8
-from nudgenet.errors import SourceError
+from nudgenet.errors import SettingError, SourceError
+from nudgenet.settings import make_settings
 
 SCRIPTS = [
     "今天天气很好,我们去公园。\n明天有雨。\n", "昨日の夜、新しい映画を見ました。\nとても良かったです。\n",
@@ -94,3 +95,16 @@ def test_damaged_utf8_stays_utf8_wherever_the_damage_is() -> None:
     for data in (text.encode() + b"\xff", b"\xff" + text.encode(), b"\xef\xbb\xbf" + text.encode() + b"\xff"):
         got = to_utf8(data, "t")
         assert got.data.decode().replace("�", "") == text and "1 characters" in got.warnings[0]
+
+
+@pytest.mark.parametrize("name", ["koi8-x", "hex", "idna", "undefined", "a\0b", "", "ß" * 400])
+def test_an_unknown_encoding_is_a_wrong_setting(name: str) -> None:
+    with pytest.raises(SettingError, match="no such encoding"):
+        make_settings(encoding=name)
+
+
+def test_the_nearest_encoding_is_offered() -> None:
+    with pytest.raises(SettingError, match=r"got 'koi-8r'\). Did you mean `koi8-r`\?"):
+        make_settings(encoding="koi-8r")
+    assert make_settings(encoding="auto").encoding is None
+    assert make_settings(encoding="Windows-1251").encoding == "Windows-1251"
