@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from nudgenet.data.documents import texts_of
 from nudgenet.data.files import READ_FILES, medium_in, most_common_medium
-from nudgenet.data.media import FILE, Undecodable, field, intact, is_media, light, skipped
+from nudgenet.data.media import FILE, Undecodable, field, findings, intact, is_media, light
 from nudgenet.data.paths import load_file
 from nudgenet.data.typed import Reading
 from nudgenet.data.wishes import WHY
@@ -54,7 +54,7 @@ def with_embedded(
             table = reading.table.set_column(reading.table.column_names.index(name), name, texts_of(files))
             why = f"its cells are files that hold {medium}s"
             chosen = f"{len(files):,} {medium}s"
-            decisions = [Decision(f"column `{name}`", chosen, why, f"--set kinds={name}:identifier"), *skipped(files)]
+            decisions = [Decision(f"column `{name}`", chosen, why, f"--set kinds={name}:identifier"), *findings(files)]
         reading = replace(reading, table=table, decisions=(*reading.decisions, *decisions))
     return reading
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from nudgenet.data.files import READ_FILES, most_common_medium
 from nudgenet.data.frames import GIVEN_TARGET
 from nudgenet.data.idx import find_idx, read_idx
-from nudgenet.data.media import intact, light, skipped, what_it_is
+from nudgenet.data.media import findings, intact, light, what_it_is
 from nudgenet.data.typed import Reading
 from nudgenet.data.walk import Found, is_hidden, walk, writable
 from nudgenet.errors import SourceError, shorten
@@ -188,7 +188,7 @@ def _decisions(
         what = "1 folder" if len(empty) == 1 else f"{len(empty):,} folders"
         chosen = f"{what}: {shorten(empty, 100)}"
         decisions.append(Decision("skipped: empty folders", chosen, "there is no file in them to learn from", ""))
-    return decisions + below.decisions() + skipped(table.column(medium))
+    return decisions + below.decisions() + findings(table.column(medium))
 
 
 def _empty_folders(below: Found, in_class: Sequence[Path], roots: dict[str, int]) -> list[str]:

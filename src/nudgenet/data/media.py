@@ -200,6 +200,11 @@ def media_errors(table: pa.Table) -> dict[int, str]:
 # --- what was found -------------------------------------------------------------------------------
 
 
+def findings(cells: pa.ChunkedArray) -> list[Decision]:
+    """Which files could not be decoded, and of which texts the encoding was guessed."""
+    return skipped(cells) + guessed(cells)
+
+
 def skipped(cells: pa.ChunkedArray) -> list[Decision]:
     """Every file that could not be decoded, by name, one entry per reason."""
     cells = light(cells)
@@ -212,6 +217,26 @@ def skipped(cells: pa.ChunkedArray) -> list[Decision]:
     return [
         Decision(f"skipped: {reason}", f"{len(files):,} of {len(cells):,} files: {shorten(files, NAMED)}", why, "")
         for reason, files in sorted(reasons.items(), key=lambda item: -len(item[1]))
+    ]
+
+
+def guessed(cells: pa.ChunkedArray) -> list[Decision]:
+    """Every text whose encoding was told from its letters, by name, one entry per encoding."""
+    if cells.type.get_field_index("encoding") < 0:
+        return []
+    texts = cells.filter(field(cells, "encoding").is_valid())
+    names: dict[str, list[str]] = {}
+    for path, encoding in zip(field(texts, "path").to_pylist(), field(texts, "encoding").to_pylist(), strict=True):
+        names.setdefault(encoding, []).append(path or "a cell without a path")
+    why = "they are not UTF-8; told from their letters, which is never quite sure"
+    return [
+        Decision(
+            "encoding",
+            f"{encoding} in {len(paths):,} of {len(cells):,} texts: {shorten(paths, NAMED)}",
+            why,
+            "--set encoding=NAME",
+        )
+        for encoding, paths in sorted(names.items(), key=lambda item: -len(item[1]))
     ]
 
 

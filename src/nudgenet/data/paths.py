@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from nudgenet.data.files import READ_FILES, most_common_medium
-from nudgenet.data.media import Undecodable, field, intact, is_media, light, skipped
+from nudgenet.data.media import Undecodable, field, findings, intact, is_media, light
 from nudgenet.data.typed import Reading
 from nudgenet.errors import ColumnError, shorten
 from nudgenet.records import Decision, Medium
@@ -94,7 +94,7 @@ def with_media(
             f"The paths in `{first.name}` lead nowhere from {folder}; they were taken to begin at {first.root}"
         )
     return replace(
-        reading, table=table, decisions=(*reading.decisions, *decisions, *skipped(files)), warnings=tuple(warnings)
+        reading, table=table, decisions=(*reading.decisions, *decisions, *findings(files)), warnings=tuple(warnings)
     )
 
 

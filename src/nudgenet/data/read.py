@@ -23,7 +23,7 @@ from nudgenet.data.excel import read_excel
 from nudgenet.data.files import READ_FILES
 from nudgenet.data.folders import LABEL, TABLES, read_folder
 from nudgenet.data.frames import fingerprint, is_frame, read_arrays, read_frame
-from nudgenet.data.media import field, light, light_table, media_columns, what_it_is
+from nudgenet.data.media import field, findings, light, light_table, media_columns, what_it_is
 from nudgenet.data.paths import with_media
 from nudgenet.data.pieces import read_delimited, read_pieces
 from nudgenet.data.typed import (
@@ -215,7 +215,7 @@ def read_alone(path: Path, settings: Settings, columns: Sequence[str]) -> Readin
     cells = READ_FILES[medium]([path.name], lambda _: path.read_bytes(), settings)
     error = field(light(cells), "error")[0].as_py()
     if error is None:
-        return Reading(pa.table({medium: cells}))
+        return Reading(pa.table({medium: cells}), tuple(findings(cells)))
     if what_it_is(head) == f"{'an' if medium == 'image' else 'a'} {medium}":
         raise SourceError(
             f"`{path.name}` cannot be used", got=error, fix=f"Give another {medium}, or a folder of them."

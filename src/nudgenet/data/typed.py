@@ -143,7 +143,7 @@ def read_json(file: File, settings: Settings, columns: Sequence[str] | None = No
     Raises:
         SourceError: the text is no JSON, or holds no objects.
     """
-    text = to_utf8(file.data, file.name)
+    text = to_utf8(file.data, file.name, settings.encoding)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.json"
         path.write_bytes(text.data)
