@@ -17,7 +17,7 @@ from nudgenet.exporting import export
 from nudgenet.networks.bag import READ
 from nudgenet.observer import Silent
 from nudgenet.run import Run
-from nudgenet.training import pretrained
+from nudgenet.training import plan
 from test_exporting import write_reviews
 from test_pretrained_media import our_answers, write_pictures, write_sounds
 
@@ -83,7 +83,7 @@ def test_with_many_images_its_trunk_learns_as_a_fresh_network_does(
     first = train(source, tmp_path, "first", epochs=3, width=8, augment="none")
     given = {"start_from": str(first.path), "frozen_epochs": 1, "epochs": 2, "unfreeze": True}
     few = train(source, tmp_path, "few", **given)
-    monkeypatch.setattr(pretrained, "MANY_FOR_OWN", 10)
+    monkeypatch.setattr(plan, "MANY_FOR_OWN", 10)
     many = train(source, tmp_path, "many", **given)
     assert (few.settings.optimizer, few.settings.label_smoothing) == ("adamw", 0.0)
     assert (many.settings.optimizer, many.settings.label_smoothing) == ("muon", 0.1)

@@ -274,3 +274,15 @@ def test_the_copy_of_the_rows_is_whole(tmp_path: Path, table: Path) -> None:
     run = nudgenet.train(frame, "price", runs=tmp_path, **QUICK)
     copy = pq.read_table(run.path / "data.parquet").to_pandas()
     pd.testing.assert_frame_equal(copy, frame, check_dtype=False)
+
+
+def test_a_named_encoding_is_that_of_what_is_predicted(tmp_path: Path) -> None:
+    rows = "".join(f"{'Žatec' if n % 2 else 'Jičín'},{n % 7},{'yes' if n % 2 else 'no'}\n" for n in range(80))
+    (tmp_path / "towns.csv").write_bytes(f"town,n,answer\n{rows}".encode("cp852"))
+    run = nudgenet.train(
+        tmp_path / "towns.csv", "answer", encoding="cp852", epochs=8, baselines=False, runs=tmp_path / "runs"
+    )
+    (tmp_path / "new.csv").write_bytes("town,n\nŽatec,1\nJičín,2\n".encode("cp852"))
+    assert run.predict(tmp_path / "new.csv").tolist() == run.predict({"town": ["Žatec", "Jičín"], "n": [1, 2]}).tolist()
+    assert [entry.override for entry in run.decisions if entry.what == "encoding"] == ["--set encoding=NAME"]
+    assert nudgenet.load(run.path)._reading.encoding == "cp852"

@@ -90,7 +90,7 @@ def test_the_report_shows_and_plays_what_was_wrong(
         a != b for a, b in zip(predictions["actual"].to_pylist(), predictions["prediction"].to_pylist(), strict=True)
     )
     assert wrong > 0
-    assert page.count('<audio controls preload="none" src="data:audio/mpeg;base64,') == wrong
+    assert page.count('<audio controls preload="metadata" src="data:audio/mpeg;base64,') == wrong
     assert "media-src data:" in page and page.count("data:image/png;base64,") > 2 * wrong + 8
     assert "low pitches are at the bottom" in page
     chosen = {decision.what: decision.chosen for decision in run.decisions}

@@ -297,10 +297,12 @@ class Run:
     @property
     def _reading(self) -> Settings:
         header, media = None if self._data["has_header"] else self.settings.header, self.preparation.media
+        encoding = self.settings.encoding
         if media is None:
-            return Settings(header=header, kinds={self._files: "text"} if self._files else {})
+            return Settings(header=header, encoding=encoding, kinds={self._files: "text"} if self._files else {})
         return Settings(
             header=header,
+            encoding=encoding,
             kinds={media.column: media.kind},
             image_size=self.settings.image_size,
             sound_rate=self.settings.sound_rate,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from encodings.aliases import aliases
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -19,6 +20,7 @@ AUGMENTATIONS: dict[Medium, tuple[str, ...]] = {
     "sound": ("crop", "delay", "tempo", "pitch", "gain", "noise", "mask"),
     "text": ("words",),
 }
+_ENCODINGS = {name.replace("_", "-") for name in (*aliases, *aliases.values()) if not name.endswith("_codec")}
 
 
 class Settings(BaseModel):
@@ -45,6 +47,9 @@ class Settings(BaseModel):
     ignore: tuple[str, ...] = Field((), description="columns that the network must not see")
     kinds: dict[str, ColumnKind] = Field({}, description="what columns are, such as zip:category,year:date")
     header: bool | None = Field(None, description="whether the first line of a text file names the columns")
+    encoding: str | None = Field(
+        None, description="how text is encoded that is not UTF-8 and has no mark, such as cp1252, koi8-r or shift_jis"
+    )
     keep_data: bool = Field(
         True, description="copy dataframe and query sources into the run, so that it can be resumed"
     )
@@ -163,6 +168,19 @@ class Settings(BaseModel):
     @classmethod
     def _none_by_name(cls, value: Any) -> Any:
         return None if isinstance(value, str) and value.lower() in ("none", "off", "auto") else value
+
+    @field_validator("encoding", mode="before")
+    @classmethod
+    def _known_encoding(cls, value: Any) -> Any:
+        value = cls._none_by_name(value)
+        if isinstance(value, str):
+            try:
+                b"a\xff".decode(value, errors="replace")
+            except (LookupError, ValueError):  # the latter: a name that no encoding can have, or no damage allowed
+                raise SettingError(
+                    "There is no such encoding", got=repr(value), fix=did_you_mean(value, _ENCODINGS)
+                ) from None
+        return value
 
     @field_validator("time_limit", mode="before")
     @classmethod

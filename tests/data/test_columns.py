@@ -184,6 +184,10 @@ def look(values: object, name: str = "x", *, has_header: bool = True) -> tuple[C
 SHUFFLED = RANDOM.permutation(ROWS)
 
 
+SIZES, COLOURS = ("small", "large", "tiny", "huge", "new"), ("red", "green", "blue", "white")
+THINGS, LETTERS = ("bottle", "kettle", "chair"), "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz"
+
+
 @pytest.mark.parametrize(
     ("values", "kind"),
     [
@@ -215,6 +219,22 @@ SHUFFLED = RANDOM.permutation(ROWS)
         ([f"{i:08x}-beef" for i in range(ROWS)], "identifier"),
         ([f"{i:05}" for i in range(ROWS)], "identifier"),  # leading zeros
         ([f"a review that goes on about film {i} at length" for i in range(ROWS)], "text"),
+        ([f"{SIZES[i % 5]} {COLOURS[i // 5 % 4]} {THINGS[i // 20]} No. {i}" for i in range(ROWS)], "text"),  # titles
+        (
+            [f"{'とてもすこし'[i % 2 * 3 :][:3]}{'良悪大小'[i % 4]}い本{'でした' * (i % 3)}{i}" for i in range(ROWS)],
+            "text",
+        ),
+        (
+            [f"https://shop.example/{THINGS[i % 3]}/{COLOURS[i % 4]}/{SIZES[i % 5]}/{i}" for i in range(ROWS)],
+            "identifier",
+        ),
+        (
+            [
+                f"{LETTERS[i % 26 :][:3]}x{i} {LETTERS[i // 3 :][:4]}y{i} {LETTERS[i // 7 :][:5]}z{i}"
+                for i in range(ROWS)
+            ],
+            "identifier",
+        ),
         (["same"] * ROWS, "constant"),
         (["4.0"] * ROWS, "constant"),
         ([None] * ROWS, "empty"),
@@ -356,3 +376,15 @@ def test_many_columns_left_out_share_one_entry_that_names_all() -> None:
     _, decisions, _ = describe(raw, Task("y", "binary", (0, 1)), np.arange(10), Settings(target="y"))
     entry = next(entry for entry in decisions if entry.what.startswith("30 columns left out"))
     assert all(f"`c{i}`" in entry.chosen for i in range(30))
+
+
+def test_an_identifier_of_several_words_could_be_text() -> None:
+    names = [f"{'abcdefgh'[i % 8] * 3}{i} {'stuvwxyz'[i // 8] * 3}{i}" for i in range(ROWS)]
+    codes = [f"{number:08x}-beef" for number in range(ROWS)]
+    for cells, kind in ((names, "text"), (codes, "category")):
+        raw = make_raw(x=cells, z=np.arange(ROWS) % 7, y=[0.0, 1.0] * (ROWS // 2))
+        task, _, _ = choose_task(raw, Settings(target="y"))
+        decisions = describe(raw, task, np.arange(ROWS), Settings(target="y"))[1]
+        assert f"--set kinds=x:{kind}" in [decision.override for decision in decisions]
+        with pytest.raises(ColumnError, match=f"or say what one is: --set kinds=x:{kind}"):
+            describe(raw, task, np.arange(ROWS), Settings(target="y", ignore=["z"]))

@@ -35,6 +35,60 @@ def test_what_is_no_text(data: bytes, reason: str) -> None:
         decode(data)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_mark_and_nothing_else_is_empty(encoding: str) -> None:
+    with pytest.raises(Undecodable, match=r"^empty$"):
+        decode("".encode(encoding))
+    with pytest.raises(Undecodable, match="nothing but blanks"):
+        decode(" \n".encode(encoding))
+
+
+def folder_of(tmp_path: Path, texts: list[tuple[str, str]]) -> Path:
+    """Texts, each in an encoding of its own, in two classes."""
+    for number, (text, encoding) in enumerate(texts):
+        folder = tmp_path / "texts" / ("a", "b")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number:03}.txt").write_bytes(text.encode(encoding))
+    return tmp_path / "texts"
+
+
+RUSSIAN = ["Не рекомендую.", "Цена хорошая!", "Да", "Отличная книга, читается легко.", "Ёж", "Очень доволен", "Нет"]
+JAPANESE = ["良い", "値段は良いですが、品質は普通です。", "①番", "お金はまだ返ってきません。", "本"]
+POLISH = ["Źle", "Książka jest świetna", "zażółć", "Nie polecam, pieniędzy nie oddali", "są", "można", "później"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "encoding"),
+    [(RUSSIAN, "koi8-r"), (RUSSIAN, "cp1251"), (JAPANESE, "cp932"), (POLISH, "iso8859-2"), (POLISH, "cp1250")],
+)
+def test_short_texts_of_one_folder_are_told_together(tmp_path: Path, texts: list[str], encoding: str) -> None:
+    """Some of them in UTF-8, and each too short to be told alone."""
+    mixed = [(text, encoding) for text in texts] * 3 + [(text, "utf-8") for text in texts] * 2
+    raw = read(folder_of(tmp_path, mixed), Settings())
+    assert sorted(texts_of(raw.table.column("text")).to_pylist()) == sorted(text for text, _ in mixed)
+    told = [entry for entry in raw.decisions if entry.what == "encoding"]
+    assert sum(int(entry.chosen.split(" in ")[1].split(" of ")[0]) for entry in told) == 3 * len(texts)
+    assert "`a/000.txt`" in "".join(entry.chosen for entry in told) and f"of {len(mixed)} texts" in told[0].chosen
+    assert told[0].override == "--set encoding=NAME"
+
+
+def test_a_text_that_the_common_encoding_does_not_fit_is_told_alone(tmp_path: Path) -> None:
+    alone = "Größe und Höhe für Jürgen Müller, außerdem ein schöner Spaß in der Küche"
+    mixed = [(text, "shift_jis") for text in JAPANESE if "①" not in text] * 4 + [(alone, "cp1252")]
+    raw = read(folder_of(tmp_path, mixed), Settings())
+    assert sorted(texts_of(raw.table.column("text")).to_pylist()) == sorted(text for text, _ in mixed)
+    assert [entry.chosen.split(":")[0] for entry in raw.decisions if entry.what == "encoding"] == [
+        "shift_jis in 16 of 17 texts", "cp1252 in 1 of 17 texts",
+    ]  # fmt: skip
+
+
+def test_the_encoding_that_was_named_is_taken(tmp_path: Path) -> None:
+    mixed = [("Größe", "mac-roman"), ("Höhe", "mac-roman"), ("Übung", "utf-8"), ("plain", "ascii")]
+    raw = read(folder_of(tmp_path, mixed), Settings(encoding="mac-roman"))
+    assert sorted(texts_of(raw.table.column("text")).to_pylist()) == sorted(text for text, _ in mixed)
+    assert not [entry for entry in raw.decisions if entry.what == "encoding"]
+
+
 def test_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nudgenet.data.documents.MOST_BYTES", 9)
     with pytest.raises(Undecodable, match="10 bytes"):

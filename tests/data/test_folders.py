@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from conftest import write_pictures
+from conftest import write_pictures, write_sounds
+from nudgenet.data.given_test import read_with_test
 from nudgenet.data.media import media_paths
 from nudgenet.data.read import read
 from nudgenet.data.target import choose_task
+from nudgenet.data.walk import walk
 from nudgenet.errors import SourceError
 from nudgenet.settings import Settings
 
@@ -54,3 +57,79 @@ def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
         path = shutil.make_archive(str(tmp_path / "shapes"), format, tmp_path / "shapes")
         with pytest.raises(SourceError, match="Unpack it, and give the folder"):
             read(path, Settings())
+
+
+def test_links_to_folders_are_followed_and_loops_are_named(tmp_path: Path) -> None:
+    elsewhere = write_pictures(tmp_path / "elsewhere", 4)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("disc", "square"):
+        (folder / name).symlink_to(elsewhere / name)
+    (folder / "stripes").mkdir()
+    (folder / "stripes" / "more").symlink_to(elsewhere / "stripes")
+    (folder / "stripes" / "back").symlink_to(folder)
+    raw = read(folder, Settings())
+    assert raw.table["label"].to_pylist().count("stripes") == 4 and raw.table.num_rows == 12
+    said = {decision.what: decision.chosen for decision in raw.decisions}
+    assert said["skipped: links"] == "1: `stripes/back`" and "skipped: empty folders" not in said
+
+
+def test_hidden_files_and_closed_folders_are_counted(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 2)
+    (tmp_path / "disc" / ".DS_Store").write_bytes(b"x")
+    (tmp_path / "__MACOSX").mkdir()
+    said = {decision.what: decision.chosen for decision in read(tmp_path, Settings()).decisions}
+    assert said["skipped: hidden"] == "2: `__MACOSX`, `disc/.DS_Store`"
+    found = walk(tmp_path)
+    found.closed.append(tmp_path / "disc")
+    assert [decision.what for decision in found.decisions()] == ["skipped: hidden", "skipped: closed folders"]
+
+
+@pytest.mark.parametrize("medium", ["image", "sound", "text"])
+def test_names_that_are_no_utf8(medium: str, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    if medium == "text":
+        for name in ("one", "two"):
+            (folder / name).mkdir(parents=True)
+            for number in range(4):
+                (folder / name / f"{number}.txt").write_text(f"the text of {name} number {number}")
+    else:
+        (write_pictures if medium == "image" else write_sounds)(tmp_path / "cafe", 4).rename(folder)
+    first, *_ = classes = sorted(folder.iterdir())
+    file = min(first.iterdir())
+    file.rename(first / os.fsdecode(b"\xff" + os.fsencode(file.suffix)))
+    first.rename(folder / os.fsdecode(b"\xfe"))
+    raw = read(folder, Settings())
+    paths = media_paths(raw.table)
+    assert raw.table.num_rows == 4 * len(classes) and paths is not None
+    assert rf"\xfe/\xff{file.suffix}" in paths.to_pylist() and r"\xfe" in raw.table["label"].to_pylist()
+    assert raw.source.location == str(folder)
+
+
+def test_the_part_for_testing_of_another_folder(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        write_pictures(tmp_path / "other" / part, 4, seed=1)
+    folder = write_pictures(tmp_path / "photos", 8)
+    raw, count = read_with_test(str(folder), Settings(test=str(tmp_path / "other")))
+    assert count == 12 and set(raw.table["label"].to_pylist()) == {"disc", "square", "stripes"}
+    assert f"12 from {tmp_path / 'other' / 'test'}" in [decision.chosen for decision in raw.decisions]
+    (tmp_path / "other" / "test").rename(tmp_path / "other" / "valid")
+    with pytest.raises(SourceError, match="none of them is for testing"):
+        read_with_test(str(folder), Settings(test=str(tmp_path / "other")))
+
+
+def test_a_part_without_files_is_no_part(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        write_pictures(tmp_path / part, 4)
+    (tmp_path / "test" / "disc").mkdir(parents=True)
+    said = {decision.what: decision.chosen for decision in read(tmp_path, Settings()).decisions}
+    assert said["parts"] == "`train`, `val`" and said["skipped: empty folders"] == "1 folder: `test`"
+
+
+def test_of_one_class_of_images_and_one_of_sounds_both_are_said(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 4)
+    write_sounds(tmp_path / "sounds", 1)
+    for name in ("square", "stripes"):
+        shutil.rmtree(tmp_path / name)
+    with pytest.raises(SourceError, match=r"images of one class only .*3 files cannot be used, such as sounds/.*sound"):
+        read(tmp_path, Settings())

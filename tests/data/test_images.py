@@ -101,7 +101,7 @@ def test_what_is_no_image_is_named_and_in_no_part(tmp_path: Path) -> None:
     said = " ".join(f"{decision.what} {decision.chosen}" for decision in raw.decisions if "skipped" in decision.what)
     for name in ("notes.txt", "empty.png", "half.png", "loose.png"):
         assert said.count(name) >= 1, name
-    assert "really.txt" not in said and ".hidden" not in said
+    assert "really.txt" not in said and "1: `disc/.hidden`" in said
     used = [path for part in parts_of(raw) for path in part]
     assert "disc/really.txt" in used
     assert not {"disc/notes.txt", "disc/empty.png", "disc/half.png"} & set(used)

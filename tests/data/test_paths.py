@@ -12,7 +12,7 @@ import pytest
 from conftest import write_pictures, write_sounds
 from nudgenet.data import pieces
 from nudgenet.data import read as reading
-from nudgenet.data.media import media_columns, media_paths
+from nudgenet.data.media import intact, media_columns, media_paths
 from nudgenet.data.read import read
 from nudgenet.errors import ColumnError
 from nudgenet.settings import Settings
@@ -100,6 +100,22 @@ def test_files_that_are_not_there_are_warned_about(tmp_path: Path) -> None:
     raw = read(write_table(tmp_path / "photos.csv", ["photo", "size", "kind"], rows), Settings())
     assert not media_columns(raw.table)
     assert any("`photo` names files such as https" in warning and "not there" in warning for warning in raw.warnings)
+
+
+@pytest.mark.parametrize(
+    ("cell", "fix"), [("photos/{}.png", "begin at the table's own folder"), ("https://x.example/{}.png", "downloaded")]
+)
+def test_where_nothing_else_is_left_lost_paths_are_an_error(cell: str, fix: str, tmp_path: Path) -> None:
+    rows = [[cell.format(number), "xy"[number % 2]] for number in range(20)]
+    with pytest.raises(ColumnError, match=fix):
+        read(write_table(tmp_path / "photos.csv", ["photo", "kind"], rows), Settings())
+
+
+def test_paths_that_were_written_on_windows(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "shapes", 4)
+    rows = [[name.replace("/", "\\"), Path(name).parent.name] for name in names_of(tmp_path)]
+    raw = read(write_table(tmp_path / "lists" / "photos.csv", ["file", "shape"], rows), Settings())
+    assert media_columns(raw.table) == {"file": "image"} and intact(raw.table).all()
 
 
 def test_when_predicting_another_name_will_do(tmp_path: Path) -> None:

@@ -45,6 +45,27 @@ def test_cp1252_signs(tmp_path: Path) -> None:
     assert decision(raw, "encoding") == "cp1252"
 
 
+def test_other_alphabets(tmp_path: Path) -> None:
+    people = "имя,возраст,город\nАнна,31,Москва\nОтто,52,Казань\n"
+    raw = read_bytes(tmp_path, people.encode("koi8-r"))
+    assert raw.table.column_names == ["имя", "возраст", "город"]
+    entry = next(entry for entry in raw.decisions if entry.what == "encoding")
+    assert (entry.chosen, entry.override) == ("koi8-r", "--set encoding=NAME")
+
+
+@pytest.mark.parametrize("name", ["people.csv", "people.jsonl", "people.arff"])
+def test_a_named_encoding(tmp_path: Path, name: str) -> None:
+    text = {
+        "people.csv": "name,age\nŽofie,1\nJiří,2\n",
+        "people.jsonl": '{"name": "Žofie", "age": 1}\n{"name": "Jiří", "age": 2}\n',
+        "people.arff": "@relation r\n@attribute name string\n@attribute age numeric\n@data\nŽofie,1\nJiří,2\n",
+    }[name]
+    (tmp_path / name).write_bytes(text.encode("cp852"))
+    raw = read(tmp_path / name, Settings(encoding="cp852"))
+    assert raw.table["name"].to_pylist() == ["Žofie", "Jiří"]
+    assert decision(raw, "encoding") == "cp852"
+
+
 def test_damaged_utf8_is_repaired_and_counted(tmp_path: Path) -> None:
     raw = read_bytes(tmp_path, "name,age\nZoë,1\nJürgen,2\nX".encode() + b"\xff" + b"y,3\n")
     assert raw.table["name"].to_pylist() == ["Zoë", "Jürgen", "X�y"]

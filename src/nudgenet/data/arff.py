@@ -26,7 +26,7 @@ def read_arff(file: File, settings: Settings, columns: Sequence[str] | None = No
     Raises:
         SourceError: no attributes, no rows, or sparse rows.
     """
-    text = to_utf8(file.data, file.name)
+    text = to_utf8(file.data, file.name, settings.encoding)
     start = re.search(rb"(?im)^\s*@data[^\n]*\n?", text.data)
     head = text.data[: start.start()] if start else text.data
     names = [clean_name(found[1]) for found in _ATTRIBUTE.finditer(head.decode("utf-8", errors="replace"))]
@@ -41,7 +41,8 @@ def read_arff(file: File, settings: Settings, columns: Sequence[str] | None = No
     # The attributes become a header line of our own, so that rows are read as in any text file.
     glue = delimiter or ","
     header = glue.join('"' + name.replace('"', "'") + '"' for name in names).encode() + b"\n"
-    reading = read_text(replace(file, content=header + body), settings.model_copy(update={"header": True}), None)
+    as_text = settings.model_copy(update={"header": True, "encoding": None})
+    reading = read_text(replace(file, content=header + body), as_text, None)
     bare = [pc.replace_substring_regex(column, r"^'(.*)'$", r"\1") for column in reading.table.columns]
     table = pa.table(bare, names=reading.table.column_names)
     decisions = [decision for decision in reading.decisions if decision.what != "header"]

@@ -70,11 +70,13 @@ def describe(
         else:
             sights.append(look(name, cells, rows, has_header=raw.has_header))
     columns = tuple(sight.column for sight in sights)
-    decisions = _set_apart(columns, settings) + _kinds(columns) + _left_out(columns) + _formats(sights)
+    decisions = _set_apart(columns, settings) + _kinds(columns) + _left_out(sights) + _formats(sights)
     if not any(column.used for column in columns):
         what = "No column is left to learn from"
         kinds = ", ".join(f"`{column.name}`: {column.kind}" for column in columns[:8])
-        raise ColumnError(what, got=kinds or "the target only", fix="Give a table with columns that describe each row.")
+        fix = "Give a table with columns that describe each row"
+        otherwise = next((f", or say what one is: {way}" for way in map(_use_instead, sights) if way), "")
+        raise ColumnError(what, got=kinds or "the target only", fix=f"{fix}{otherwise}.")
     return columns, decisions, _warnings(sights, len(rows))
 
 
@@ -111,18 +113,23 @@ def _kinds(columns: tuple[Column, ...]) -> list[Decision]:
     return decisions
 
 
-def _left_out(columns: tuple[Column, ...]) -> list[Decision]:
+def _left_out(sights: list[Sight]) -> list[Decision]:
     """Every column that the network does not see, and why."""
     decisions = []
     for kind, reason in _LEFT_OUT.items():
-        out = [column for column in columns if column.kind == kind]
+        out = [sight for sight in sights if sight.column.kind == kind]
         if len(out) > _MOST_SINGLY:
-            names = shorten([column.name for column in out], len(out))
+            names = shorten([sight.column.name for sight in out], len(out))
             decisions.append(Decision(f"{len(out)} columns left out: {kind}", names, reason, _use_instead(out[0])))
         else:
             decisions += [
-                Decision(f"column `{column.name}`", f"left out: {kind}", _why_out(column, reason), _use_instead(column))
-                for column in out
+                Decision(
+                    f"column `{sight.column.name}`",
+                    f"left out: {kind}",
+                    _why_out(sight.column, reason),
+                    _use_instead(sight),
+                )
+                for sight in out
             ]
     return decisions
 
@@ -131,13 +138,14 @@ def _why_out(column: Column, reason: str) -> str:
     return WHY if column.why == WHY else f"{reason} ({column.why})"
 
 
-def _use_instead(column: Column) -> str:
+def _use_instead(sight: Sight) -> str:
     """What to type so that the network sees a column after all; "" if it holds nothing to learn from."""
-    if column.kind in ("constant", "empty"):
+    column = sight.column
+    if column.kind != "identifier":
         return ""
     # Only numbers are given the format that they were read with.
-    is_number = column.kind == "identifier" and column.format.missing != LEVEL_MARKERS
-    return as_set(f"kinds={column.name}:{'number' if is_number else 'category'}")
+    kind = "number" if column.format.missing != LEVEL_MARKERS else sight.could_be
+    return as_set(f"kinds={column.name}:{kind}")
 
 
 def as_set(assignment: str) -> str:

@@ -9,6 +9,7 @@ import codecs
 import re
 from dataclasses import dataclass
 
+from nudgenet.data.guessing import guess, sample_of
 from nudgenet.errors import SourceError
 from nudgenet.records import Decision
 
@@ -21,39 +22,106 @@ BYTE_ORDER_MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f\x1a\x1b") | {127})  # bytes that text hardly ever holds
+STRANGE = 0.02  # of the characters of a text, at most, are neither of its script nor usual signs
+OVERRIDE = "--set encoding=NAME"
+BY_LETTERS = "it is not UTF-8; told from its letters, which is never quite sure"
+BY_SETTING = "the setting says so"
+UTF16_SHOWS = "every two bytes make a letter"
+# Letters of Latin and signs that stand in texts of every script; no control characters.
+_COMMON = "[\t\n\r -~\xa0-\u024f\u2010-\u2027\u2030-\u205e\u20a0-\u20bf]"
+_SCRIPTS = tuple(
+    f"[{ranges}]"
+    for ranges in (
+        "\u0370-\u03ff", "\u0400-\u04ff", "\u0530-\u058f", "\u0590-\u05ff\u200e\u200f", "\u0600-\u06ff\u200c-\u200f",
+        "\u0900-\u097f", "\u0980-\u09ff", "\u0b80-\u0bff", "\u0e00-\u0e7f", "\u10a0-\u10ff",
+        "\u3000-\u303f\uff01-\uff9f\u3040-\u30ff\u4e00-\u9fff", "\u3000-\u303f\uff01-\uff5e\uac00-\ud7a3",
+    )
+)  # fmt: skip
 SEPARATORS = b"\x01\x02\x1c\x1d\x1e\x1f"  # control characters that some programs put between cells
 
 
 @dataclass(frozen=True)
+class Found:
+    """The encoding of some bytes. mark: the byte order mark before them. why: "" for plain UTF-8."""
+
+    encoding: str
+    why: str = ""
+    mark: bytes = b""
+
+
+@dataclass(frozen=True)
 class Text:
-    """A text file's content: UTF-8, lines ended by "\\n", no byte order mark, no NUL."""
+    """A text file's content: UTF-8, lines ended by "\n", no byte order mark, no NUL."""
 
     data: bytes
     decisions: tuple[Decision, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
-def to_utf8(data: bytes, name: str) -> Text:
+def to_utf8(data: bytes, name: str, encoding: str | None = None) -> Text:
     """Any of the usual encodings -> UTF-8.
 
     Args:
         data: the file's bytes, decompressed.
         name: the file's name, for messages.
+        encoding: that of text which is not UTF-8, if the user named it (`Settings.encoding`).
 
     Raises:
         SourceError: the bytes are not text.
     """
-    encoding, mark, why = _encoding(data, name)
+    found = encoding_of(data, name, encoding)
+    return as_utf8(data, name, Found(guess(data), BY_LETTERS) if found is None else found)
+
+
+def encoding_of(data: bytes, name: str, given: str | None = None) -> Found | None:
+    """The encoding that the bytes show without doubt, or that was given; None if only their letters can tell.
+
+    A mark and sound UTF-8 win over what was given: a folder may hold both.
+
+    Raises:
+        SourceError: the bytes are not text.
+    """
+    for mark, encoding in BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            return Found(encoding, "" if encoding == "utf-8" else "a byte order mark says so", mark)
+    if given and "a\n".encode(given, "replace") != b"a\n":  # of two bytes per letter, or of mainframes
+        return Found(given, BY_SETTING)
+    head = data[: 1 << 16]
+    if not given and (encoding := _utf16_without_mark(head)):
+        return Found(encoding, UTF16_SHOWS)
+    if _looks_binary(head):
+        raise SourceError(
+            f"`{name}` is not text: it looks like a binary file",
+            fix="Tables are read from CSV, TSV, Parquet, JSON, Excel and ARFF files.",
+        )
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        if given:
+            return Found(given, BY_SETTING)
+        return Found("utf-8") if _is_damaged_utf8(data, error.start) else None
+    # Some encodings are written in ASCII alone, such as iso2022_jp.
+    if given and text.isascii() and data.decode(given, errors="replace") != text:
+        return Found(given, BY_SETTING)
+    return Found("utf-8")
+
+
+def as_utf8(data: bytes, name: str, found: Found) -> Text:
+    """Bytes of a known encoding -> UTF-8. What means nothing in it is replaced and counted."""
+    body = data[len(found.mark) :]
     decisions: tuple[Decision, ...] = ()
     warnings: list[str] = []
-    body = data[len(mark) :]
-    if encoding != "utf-8":
-        decisions = (Decision("encoding", encoding, why, "save the file as UTF-8"),)
-        body = body.decode(encoding, errors="replace").encode()
-    elif why:
-        num_bad = body.decode("utf-8", errors="replace").count("�")
-        body = body.decode("utf-8", errors="replace").encode()
-        warnings.append(f"{num_bad:,} characters of {name} are not valid UTF-8 and were replaced by �")
+    if found.encoding != "utf-8":
+        override = "save the file as UTF-8" if found.mark else OVERRIDE
+        decisions = (Decision("encoding", found.encoding, found.why, override),)
+    try:
+        text = body.decode(found.encoding)
+    except UnicodeError:
+        text = body.decode(found.encoding, errors="replace")
+        known = found.encoding.upper() if found.encoding.startswith("utf") else found.encoding
+        warnings.append(f"{text.count('�'):,} characters of {name} are not valid {known} and were replaced by �")
+    if warnings or found.encoding != "utf-8":
+        body = text.encode(errors="replace")
     num_nul = body.count(b"\0")
     if num_nul:
         body = body.replace(b"\0", b"")
@@ -63,43 +131,18 @@ def to_utf8(data: bytes, name: str) -> Text:
     return Text(body.rstrip(b"\x1a"), decisions, tuple(warnings))  # \x1a: the end mark of old DOS files
 
 
-def _encoding(data: bytes, name: str) -> tuple[str, bytes, str]:
-    """The encoding, the byte order mark that was found, and why ("" for plain UTF-8)."""
-    for mark, encoding in BYTE_ORDER_MARKS:
-        if data.startswith(mark):
-            return encoding, mark, "a byte order mark says so" if encoding != "utf-8" else _broken_utf8(data)
-    head = data[: 1 << 16]
-    encoding = _utf16_without_mark(head)
-    if encoding:
-        return encoding, b"", "every second byte is zero"
-    if _looks_binary(head):
-        raise SourceError(
-            f"`{name}` is not text: it looks like a binary file",
-            fix="Tables are read from CSV, TSV, Parquet, JSON, Excel and ARFF files.",
-        )
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if _broken_utf8(data):
-            return "utf-8", b"", _broken_utf8(data)
-        why = f"byte {error.start + 1:,} is not valid UTF-8"
-        # cp1252 leaves five bytes undefined; latin-1 defines them all.
-        return ("latin-1" if re.search(rb"[\x81\x8d\x8f\x90\x9d]", data) else "cp1252"), b"", why
-    return "utf-8", b"", ""
+def _is_damaged_utf8(data: bytes, first_bad: int) -> bool:
+    """Whether most characters beyond ASCII are valid UTF-8, so that the others are damage.
 
-
-def _broken_utf8(data: bytes) -> str:
-    """Why a file is UTF-8 with a few damaged characters; "" if it is sound, or is rather something else."""
-    text = data.decode("utf-8", errors="replace")
-    num_bad = text.count("�")
-    if not num_bad or num_bad == data.decode("utf-8", errors="ignore").count("�"):
-        return ""
-    num_good = len(re.findall(r"[^\x00-\x7f�]", text))
-    return "most characters beyond ASCII are valid UTF-8" if num_good > num_bad else ""
+    Only samples are looked at, from the beginning and from the first bad byte on: replacing many takes long.
+    """
+    sample = sample_of(data[:first_bad]) + b"\n" + sample_of(data, start=first_bad)
+    text = sample.decode(errors="replace")
+    return len(re.findall(r"[^\x00-\x7f�]", text)) > text.count("�")
 
 
 def _utf16_without_mark(head: bytes) -> str:
-    """Latin text in UTF-16 has a zero in every second byte."""
+    """UTF-16 without a mark: Latin text has a zero in every second byte; others make sense in one byte order only."""
     pairs = len(head) // 2
     if pairs < 2:
         return ""
@@ -107,7 +150,20 @@ def _utf16_without_mark(head: bytes) -> str:
         return "utf-16-le"
     if head[0::2].count(0) > 0.8 * pairs and head[1::2].count(0) < 0.05 * pairs:
         return "utf-16-be"
-    return ""
+    if len(head) % 2 or head.translate(None, CONTROL) == head:  # bytes of 8-bit encodings hold no control characters
+        return ""
+    orders = [encoding for encoding in ("utf-16-le", "utf-16-be") if _is_of_one_script(head, encoding)]
+    return orders[0] if len(orders) == 1 else ""
+
+
+def _is_of_one_script(head: bytes, encoding: str) -> bool:
+    """Whether nearly all characters are letters of one script beside Latin ones, signs and blanks."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(head)  # a letter may be cut off at the end
+    except UnicodeDecodeError:
+        return False
+    num_strange = len(text) - sum(len(part) for part in re.findall(_COMMON, text))
+    return any(num_strange - len(re.findall(script, text)) <= STRANGE * len(text) for script in _SCRIPTS)
 
 
 def _looks_binary(head: bytes) -> bool:

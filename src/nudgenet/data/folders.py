@@ -10,12 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nudgenet.data.files import READ_FILES, most_common_medium
 from nudgenet.data.frames import GIVEN_TARGET
 from nudgenet.data.idx import find_idx, read_idx
-from nudgenet.data.media import intact, light, skipped, what_it_is
+from nudgenet.data.media import findings, intact, light, what_it_is
 from nudgenet.data.typed import Reading
+from nudgenet.data.walk import Found, is_hidden, walk, writable
 from nudgenet.errors import SourceError, shorten
 from nudgenet.records import Decision, Medium
 from nudgenet.settings import Settings
@@ -40,7 +42,8 @@ def read_folder(folder: Path, settings: Settings, columns: Sequence[str] | None 
     """
     if columns is None and find_idx(folder):
         return read_idx(folder)
-    files = sorted(path for path in folder.rglob("*") if _is_named(path) and not _is_hidden(path, folder))
+    below = walk(folder)
+    files = below.files
     if columns is not None and LABEL not in columns and _is_for_a_table(files, settings):
         raise SourceError(
             f"`{folder.name}` is a folder of files, and the rows of a table are needed here",
@@ -52,24 +55,21 @@ def read_folder(folder: Path, settings: Settings, columns: Sequence[str] | None 
     in_class = [path for path in files if columns is not None or part_of[path][1] is not None]
     if not in_class:
         raise _without_classes(folder, files, columns is not None)
-    names = [str(path.relative_to(folder)) for path in in_class]
+    names = [below.name(path) for path in in_class]
     medium = _medium(folder, in_class, settings)
     cells = READ_FILES[medium](names, lambda number: in_class[number].read_bytes(), settings)
-    labels = [part_of[path][1] for path in in_class]
+    labels = [label if (label := part_of[path][1]) is None else writable(label) for path in in_class]
     table = pa.table({medium: cells})
     if columns is None or LABEL in columns:
         table = table.append_column(LABEL, pa.array(labels, pa.string()))
     _check(folder, table, medium, columns is not None)
     counts = [sum(part_of[path][0] == part for path in in_class) for part in range(3)]
-    decisions = _decisions(folder, table, medium, files, in_class, roots)
+    full = {path.relative_to(folder).parts[0] for path in in_class}
+    roots = {name: part for name, part in roots.items() if name in full}
+    decisions = _decisions(below, table, medium, in_class, roots)
     if columns is None and not counts[0]:
         raise SourceError(f"`{folder.name}` has no {medium}s to train on", fix="Put them into a folder `train`.")
     return Reading(table, tuple(decisions), given_validation=counts[1], given_test=counts[2])
-
-
-def _is_named(path: Path) -> bool:
-    """A file, or a link to one that is gone: that it cannot be read is said when it is decoded."""
-    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def _is_for_a_table(files: Sequence[Path], settings: Settings) -> bool:
@@ -93,11 +93,6 @@ def _without_classes(folder: Path, files: Sequence[Path], is_prediction: bool) -
     )
 
 
-def _is_hidden(path: Path, folder: Path) -> bool:
-    """What file managers and archives leave behind."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(folder).parts)
-
-
 def _parts(folder: Path) -> dict[str, int]:
     """The sub-folders that name parts (train, val ...), if there are any for training, and nothing else."""
     names = [path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
@@ -112,6 +107,24 @@ def _part_of(path: Path, folder: Path, roots: dict[str, int]) -> tuple[int, str 
     if parents and parents[0] in roots:
         parents = parents[1:]
     return part, parents[0] if parents else None
+
+
+def part_for_testing(folder: Path) -> Path | None:
+    """The sub-folder with the test files of a folder that is divided into parts; None for any other folder.
+
+    Raises:
+        SourceError: it is divided into parts, and none is for testing.
+    """
+    parts = _parts(folder)
+    if not parts:
+        return None
+    found = next((name for name, part in parts.items() if part == PARTS["test"]), None)
+    if found is None:
+        raise SourceError(
+            f"`{folder.name}` is divided into parts, and none of them is for testing", got=shorten(parts),
+            fix=f"Give the folder with the classes of the test files, such as {folder.name}/{next(iter(parts))}.",
+        )  # fmt: skip
+    return folder / found
 
 
 def _medium(folder: Path, files: Sequence[Path], settings: Settings) -> Medium:
@@ -138,49 +151,49 @@ def _bytes_of(files: Sequence[Path]) -> Iterator[bytes]:
 
 
 def _check(folder: Path, table: pa.Table, medium: Medium, is_prediction: bool) -> None:
-    fine = intact(table)
-    if not fine.any():
-        first = light(table.column(medium))[0]
+    """Raises SourceError if there is nothing usable, or, for training, nothing to tell apart."""
+    fine = pa.array(intact(table))
+    broken = light(table.column(medium)).filter(pc.invert(fine))
+    first = f"{broken[0]['path']}: {broken[0]['error']}" if len(broken) else ""
+    if len(broken) == table.num_rows:
         raise SourceError(
             f"`{folder.name}` is a folder, and no file in it holds {'an' if medium == 'image' else 'a'} {medium}",
-            got=f"{first['path']}: {first['error']}",
+            got=first,
             fix=f"The network learned from {medium}s: give a folder of them." if is_prediction else f"{PER_CLASS}.",
         )
     if is_prediction:
         return
-    labels = table.column(LABEL).filter(pa.array(fine)).unique()
+    labels = table.column(LABEL).filter(fine).unique()
     if len(labels) < MIN_CLASSES:
+        others = f"; {len(broken):,} files cannot be used, such as {first}" if len(broken) else ""
         raise SourceError(
-            f"`{folder.name}` holds {medium}s of one class only", got=shorten(labels.to_pylist()),
+            f"`{folder.name}` holds {medium}s of one class only", got=f"{shorten(labels.to_pylist())}{others}",
             fix=f"Give a folder with one sub-folder of {medium}s per class.",
         )  # fmt: skip
 
 
 def _decisions(
-    folder: Path,
-    table: pa.Table,
-    medium: Medium,
-    files: Sequence[Path],
-    in_class: Sequence[Path],
-    roots: dict[str, int],
+    below: Found, table: pa.Table, medium: Medium, in_class: Sequence[Path], roots: dict[str, int]
 ) -> list[Decision]:
+    """What the folder's own names say, and all that was left out."""
     decisions = [Decision(GIVEN_TARGET, f"`{LABEL}`", f"the folder that each {medium} lies in is its class", "")]
     if roots:
         chosen = ", ".join(f"`{name}`" for name in sorted(roots, key=lambda name: roots[name]))
         decisions.append(Decision("parts", chosen, f"folders with these names say which {medium}s are for what", ""))
-    if outside := [str(path.relative_to(folder)) for path in files if path not in set(in_class)]:
+    known = set(in_class)
+    if outside := [below.name(path) for path in below.files if path not in known]:
         chosen = f"{len(outside):,} files: {shorten(outside, 100)}"
         decisions.append(Decision("skipped: in no class", chosen, "they lie outside of every class folder", ""))
-    if empty := _empty_classes(folder, in_class, roots):
+    if empty := _empty_folders(below, in_class, roots):
         what = "1 folder" if len(empty) == 1 else f"{len(empty):,} folders"
         chosen = f"{what}: {shorten(empty, 100)}"
         decisions.append(Decision("skipped: empty folders", chosen, "there is no file in them to learn from", ""))
-    return decisions + skipped(table.column(medium))
+    return decisions + below.decisions() + findings(table.column(medium))
 
 
-def _empty_classes(folder: Path, in_class: Sequence[Path], roots: dict[str, int]) -> list[str]:
-    """Folders where classes stand that hold no file, by name."""
-    above = [folder / name for name in roots] or [folder]
-    full = {parent for path in in_class for parent in path.parents}
-    found = [path for root in above for path in sorted(root.iterdir()) if path.is_dir() and path not in full]
-    return [str(path.relative_to(folder)) for path in found if not _is_hidden(path, folder)]
+def _empty_folders(below: Found, in_class: Sequence[Path], roots: dict[str, int]) -> list[str]:
+    """Folders that would be a class or a part and hold no file, by name."""
+    full = {parent for path in in_class for parent in path.parents} | {*below.loops, *below.closed}
+    places = [below.folder, *(below.folder / name for name in roots)]
+    found = [path for place in places for path in sorted(place.iterdir()) if path.is_dir() and path not in full]
+    return [below.name(path) for path in found if not is_hidden(path.name)]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from nudgenet.data.folders import part_for_testing
 from nudgenet.data.media import media_columns
-from nudgenet.data.read import read
+from nudgenet.data.read import find_file, is_query, read
 from nudgenet.errors import ColumnError, SourceError, shorten
 from nudgenet.records import ColumnKind, Decision, Raw
 from nudgenet.settings import Settings
@@ -31,8 +33,11 @@ def read_with_test(source: Any, settings: Settings) -> tuple[Raw, int]:
         )
     known: dict[str, ColumnKind] = dict(media_columns(raw.table).items())
     alike = settings.model_copy(update={"kinds": settings.kinds | known})
-    test = read(settings.test, alike, columns=raw.table.column_names)
-    return below(raw, test, settings.test), test.table.num_rows
+    where: str | Path = settings.test
+    if not is_query(where) and (path := find_file(where)).is_dir():
+        where = part_for_testing(path) or path
+    test = read(where, alike, columns=raw.table.column_names)
+    return below(raw, test, str(where)), test.table.num_rows
 
 
 def below(raw: Raw, test: Raw, name: str) -> Raw:

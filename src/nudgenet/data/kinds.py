@@ -16,7 +16,8 @@ from nudgenet.data.images import look_at_images
 from nudgenet.data.media import medium_of
 from nudgenet.data.plain import is_plain
 from nudgenet.data.sounds import look_at_sounds
-from nudgenet.records import CellFormat, Column
+from nudgenet.data.words import split_words
+from nudgenet.records import CellFormat, Column, ColumnKind
 
 _FIRST_COLUMN = "it is the first column"  # a weak hint: only counting the rows confirms it
 # A whole-number column with one of these names may be an index; the name alone never decides.
@@ -26,6 +27,10 @@ _INDEX_NAME = re.compile(
 )
 _LOOK_AT = {"image": look_at_images, "sound": look_at_sounds, "text": look_at_documents}
 _MANY_ROWS = 10  # with fewer, "all different" says little about numbers
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"  # no blanks between words
+_SHORT_WORDS = 3  # words on average from which on cells may be short texts
+_FEWEST_SHORT = 20  # different cells; of fewer it cannot be said that their words recur
+_SHORT_SAMPLE = 2_000
 UNIQUE_SHARE = 0.9  # text with more distinct cells than this share of the rows is a name or a text
 
 
@@ -39,6 +44,7 @@ class Sight:
     first_bad: str = ""
     num_infinite: int = 0
     sentinel_counts: tuple[int, ...] = ()
+    could_be: ColumnKind = "category"  # what else an identifier may be taken for
 
 
 def look(name: str, cells: pa.ChunkedArray, rows: np.ndarray, *, has_header: bool = True) -> Sight:
@@ -70,7 +76,8 @@ def look(name: str, cells: pa.ChunkedArray, rows: np.ndarray, *, has_header: boo
     elif guess.kind == "date":
         sight = Sight(date_column(name, parse_dates(cells, guess.format)[0], guess.format))
     else:
-        return Sight(_level_column(name, cells, guess.format))
+        column = _level_column(name, cells, guess.format)
+        return Sight(column, could_be="text" if column.kind == "identifier" and _are_words(cells) else "category")
     return replace(sight, note=guess.note, num_bad=guess.num_bad, first_bad=guess.first_bad)
 
 
@@ -215,16 +222,43 @@ def _level_column(name: str, cells: pa.ChunkedArray, format: CellFormat) -> Colu
     return Column(name, "category", f"{num_unique:,} values in {num_rows:,} rows", format, num_unique, num_missing)
 
 
+def _are_words(cells: pa.ChunkedArray) -> bool:
+    """Whether most cells are of several words."""
+    several = pc.match_substring_regex(cells, rf"\p{{L}}\P{{L}}*\s\P{{L}}*\p{{L}}|[{_UNSPACED}]{{4}}")
+    return bool(pc.mean(several).as_py() > 0.5)
+
+
 def is_free_text(unique: pa.Array, num_present: int) -> str:
-    """Why distinct cells are free text: mostly different, and long or of many words; "" if they are not."""
+    """Why distinct cells are free text: mostly different, and long, or of several words that recur in others; "" if not.
+
+    Codes, keys and names of two words are none: what differs in each row says nothing about another one.
+    """
     # Between words are blanks, but not in every language: there two signs or so are a word.
-    num_signs = pc.count_substring_regex(
-        unique, r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
-    )
+    num_signs = pc.count_substring_regex(unique, f"[{_UNSPACED}]")
     num_blanks = pc.count_substring_regex(unique, r"\s+")
     num_words = pc.mean(pc.add(pc.add(num_blanks, 1), pc.divide(num_signs, 2))).as_py()
     length = pc.mean(pc.utf8_length(unique)).as_py()
     mostly_unique = len(unique) > 0.5 * num_present and len(unique) > 2
-    if not mostly_unique or not (num_words >= 6 or (length >= 60 and num_words >= 3)):
+    is_long = num_words >= 6 or (length >= 60 and num_words >= 3)
+    if not mostly_unique or not (is_long or (num_words >= _SHORT_WORDS and _has_words_in_common(unique))):
         return ""
     return f"{len(unique):,} different texts of {num_words:.0f} words on average in {num_present:,} rows"
+
+
+def _has_words_in_common(texts: pa.Array) -> bool:
+    """Whether short texts are of several words, most of which stand in others, too: titles, questions, remarks."""
+    if len(texts) < _FEWEST_SHORT:
+        return False
+    sample = texts.take(pa.array(np.unique(np.linspace(0, len(texts) - 1, _SHORT_SAMPLE).astype(np.int64))))
+    words = split_words(pc.replace_substring_regex(sample, f"([{_UNSPACED}])", r" \1 "))
+    distinct = pa.array(words.distinct, pa.string())
+    is_sign = pc.match_substring_regex(distinct, f"^[{_UNSPACED}]").to_numpy(zero_copy_only=False)
+    weight = np.where(
+        is_sign, 0.5, pc.match_substring_regex(distinct, r"^\p{L}[\p{L}\p{M}]").to_numpy(zero_copy_only=False)
+    )
+    standing_in = np.unique(np.stack([words.codes, words.rows]), axis=1)[0]
+    recurs = np.bincount(standing_in, minlength=len(distinct)) > 1
+    weights = weight[words.codes]
+    return bool(
+        weights.sum() >= _SHORT_WORDS * len(sample) and weights[recurs[words.codes]].sum() > 0.5 * weights.sum()
+    )

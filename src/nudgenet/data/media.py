@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nudgenet.data.walk import NAMED
 from nudgenet.errors import ColumnError, shorten
 from nudgenet.records import Decision, Medium
 
@@ -29,7 +30,7 @@ T = TypeVar("T")
 IN_MEMORY = 2**30  # bytes of content; more are kept in a file that is mapped into memory
 DECODED_AT_ONCE = 1_024  # files
 TWINS = 10  # equal files that are named
-NAMED = 1_000  # files that are named when they are left out
+FILE = pa.struct([("bytes", pa.large_binary()), ("path", pa.string())])  # a file in a cell, not decoded yet
 _SIGNATURES = {  # first bytes -> what a file is, for a reason that says more than "no image" or "no sound"
     b"\x89PNG": "an image", b"\xff\xd8\xff": "an image", b"GIF8": "an image", b"II*\0": "an image", b"MM\0*": "an image",
     b"PK\x03\x04": "a zip file", b"%PDF": "a PDF", b"ID3": "a sound", b"OggS": "a sound",
@@ -199,16 +200,43 @@ def media_errors(table: pa.Table) -> dict[int, str]:
 # --- what was found -------------------------------------------------------------------------------
 
 
+def findings(cells: pa.ChunkedArray) -> list[Decision]:
+    """Which files could not be decoded, and of which texts the encoding was guessed."""
+    return skipped(cells) + guessed(cells)
+
+
 def skipped(cells: pa.ChunkedArray) -> list[Decision]:
     """Every file that could not be decoded, by name, one entry per reason."""
-    broken = light(cells).filter(field(light(cells), "error").is_valid())
+    cells = light(cells)
     reasons: dict[str, list[str]] = {}
-    for path, error in zip(field(broken, "path").to_pylist(), field(broken, "error").to_pylist(), strict=True):
-        reasons.setdefault(error.partition(":")[0], []).append(f"{path or 'a cell without a path'} ({error})")
+    for row in np.flatnonzero(field(cells, "error").is_valid().to_numpy()):
+        cell = cells[int(row)].as_py()
+        name = cell["path"] or f"row {row + 1}"
+        reasons.setdefault(cell["error"].partition(":")[0], []).append(f"{name} ({cell['error']})")
     why = f"there is no {medium_of(cells.type)} in it to learn from"
     return [
         Decision(f"skipped: {reason}", f"{len(files):,} of {len(cells):,} files: {shorten(files, NAMED)}", why, "")
         for reason, files in sorted(reasons.items(), key=lambda item: -len(item[1]))
+    ]
+
+
+def guessed(cells: pa.ChunkedArray) -> list[Decision]:
+    """Every text whose encoding was told from its letters, by name, one entry per encoding."""
+    if cells.type.get_field_index("encoding") < 0:
+        return []
+    texts = cells.filter(field(cells, "encoding").is_valid())
+    names: dict[str, list[str]] = {}
+    for path, encoding in zip(field(texts, "path").to_pylist(), field(texts, "encoding").to_pylist(), strict=True):
+        names.setdefault(encoding, []).append(path or "a cell without a path")
+    why = "they are not UTF-8; told from their letters, which is never quite sure"
+    return [
+        Decision(
+            "encoding",
+            f"{encoding} in {len(paths):,} of {len(cells):,} texts: {shorten(paths, NAMED)}",
+            why,
+            "--set encoding=NAME",
+        )
+        for encoding, paths in sorted(names.items(), key=lambda item: -len(item[1]))
     ]
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from nudgenet.data.files import READ_FILES, most_common_medium
-from nudgenet.data.media import Undecodable, field, intact, is_media, light, skipped
+from nudgenet.data.media import Undecodable, field, findings, intact, is_media, light
 from nudgenet.data.typed import Reading
 from nudgenet.errors import ColumnError, shorten
 from nudgenet.records import Decision, Medium
@@ -93,7 +94,7 @@ def with_media(
             f"The paths in `{first.name}` lead nowhere from {folder}; they were taken to begin at {first.root}"
         )
     return replace(
-        reading, table=table, decisions=(*reading.decisions, *decisions, *skipped(files)), warnings=tuple(warnings)
+        reading, table=table, decisions=(*reading.decisions, *decisions, *findings(files)), warnings=tuple(warnings)
     )
 
 
@@ -121,7 +122,7 @@ def _decoded(table: pa.Table, paths: _Paths, folder: Path, settings: Settings) -
     if paths.root != folder:
         before = _between(folder, paths.root)
         cells = [cell if cell is None or Path(cell).is_absolute() else f"{before}/{cell}" for cell in cells]
-    files = READ_FILES[paths.medium](cells, lambda number: _load(cells[number], folder), settings)
+    files = READ_FILES[paths.medium](cells, lambda number: load_file(cells[number], folder), settings)
     return table.set_column(table.column_names.index(paths.name), paths.name, files), files
 
 
@@ -149,7 +150,8 @@ def _lost(table: pa.Table, folder: Path, settings: Settings, columns: Sequence[s
     wished = [name for name, kind in settings.kinds.items() if kind in ("image", "sound")]
     if columns is not None and (not wished or wished[0] in table.column_names):
         return []
-    warnings = []
+    warnings: list[str] = []
+    lost: list[str] = []
     for name in table.column_names:
         if not pa.types.is_string(table.column(name).type) or name in (columns or settings.kinds):
             continue
@@ -159,15 +161,21 @@ def _lost(table: pa.Table, folder: Path, settings: Settings, columns: Sequence[s
         if _root_of(name, table.column(name), folder) is not None:
             continue  # they are there, and hold something else
         if columns is not None:
-            raise ColumnError(
-                f"No cell of `{name}` leads to a file", got=sample[0],
-                fix=f"Check the paths: they begin at the table's own folder, {folder}.",
-            )  # fmt: skip
+            raise _leads_nowhere(name, sample[0], folder)
+        lost.append(name)
         warnings.append(
             f"`{name}` names files such as {sample[0]}, which are not there: paths begin at the table's own folder, "
             f"{folder}. What is in them is not looked at"
         )
+    if lost and table.num_columns - len(lost) <= 1:  # the target, and nothing to learn from
+        raise _leads_nowhere(lost[0], _sample(table.column(lost[0]))[0], folder)
     return warnings
+
+
+def _leads_nowhere(name: str, cell: str, folder: Path) -> ColumnError:
+    where = f"Check the paths: they begin at the table's own folder, {folder}."
+    fix = "Nothing is downloaded: save the files first, and give their paths." if "://" in cell else where
+    return ColumnError(f"No cell of `{name}` leads to a file", got=cell, fix=fix)
 
 
 def _leads_to(name: str, cells: pa.ChunkedArray, folder: Path) -> _Paths | None:
@@ -232,14 +240,16 @@ def _between(folder: Path, root: Path) -> str:
 
 
 def _find(cell: str, folder: Path) -> Path | None:
-    try:
-        path = folder / cell
-        return path if path.is_file() else None
-    except (OSError, ValueError):  # a name that no file can have
-        return None
+    """The file that a path leads to, also one that was written on Windows."""
+    for way in dict.fromkeys([cell, cell.replace("\\", "/")]):
+        with suppress(OSError, ValueError):  # a name that no file can have
+            if (path := folder / way).is_file():
+                return path
+    return None
 
 
-def _load(cell: str | None, folder: Path) -> bytes:
+def load_file(cell: str | None, folder: Path) -> bytes:
+    """The bytes of the file that a path leads to from a folder. Raises Undecodable if there is none."""
     if cell is None:
         raise Undecodable("no path")
     path = _find(cell, folder)

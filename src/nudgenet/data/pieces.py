@@ -110,7 +110,7 @@ def layout_of(file: File, settings: Settings, columns: Sequence[str] | None = No
     """
     if not file.is_large:
         return None
-    text = to_utf8(next(_blocks(file.path, FIRST_BYTES)), file.name)
+    text = to_utf8(next(_blocks(file.path, FIRST_BYTES)), file.name, settings.encoding)
     refuse_other_text(text.data, file.name)
     if text.decisions or text.warnings:
         return None

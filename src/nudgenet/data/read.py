@@ -19,11 +19,12 @@ import duckdb
 import pyarrow as pa
 
 from nudgenet.data.arff import read_arff
+from nudgenet.data.embedded import with_embedded
 from nudgenet.data.excel import read_excel
 from nudgenet.data.files import READ_FILES
 from nudgenet.data.folders import LABEL, TABLES, read_folder
 from nudgenet.data.frames import fingerprint, is_frame, read_arrays, read_frame
-from nudgenet.data.media import field, light, light_table, media_columns, what_it_is
+from nudgenet.data.media import field, findings, light, light_table, media_columns, what_it_is
 from nudgenet.data.paths import with_media
 from nudgenet.data.pieces import read_delimited, read_pieces
 from nudgenet.data.typed import (
@@ -68,7 +69,7 @@ def read(source: Any, settings: Settings, *, columns: Sequence[str] | None = Non
         MissingExtra: a library for this kind of file is not installed.
     """
     if is_query(source):
-        reading = READERS["query"](source, settings, columns)
+        reading = _with_files(READERS["query"](source, settings, columns), Path.cwd(), settings, columns)
         digest = hashlib.sha256(source.encode() + fingerprint(reading.table).encode()).hexdigest()
         return _raw(reading, Source("query", "query", source, digest))
     if isinstance(source, (str, Path)):
@@ -81,10 +82,10 @@ def read(source: Any, settings: Settings, *, columns: Sequence[str] | None = Non
         file = open_file(path)
         reading = READERS[kind_of_file(file)](file, settings, columns)
         return _raw(
-            with_media(reading, path.parent, settings, columns), Source("file", name_of(path), str(path), file.sha256)
+            _with_files(reading, path.parent, settings, columns), Source("file", name_of(path), str(path), file.sha256)
         )
     kind: Literal["frame", "arrays"] = "frame" if is_frame(source) else "arrays"
-    reading = with_media(READERS[kind](source, settings, columns), Path.cwd(), settings, columns)
+    reading = _with_files(READERS[kind](source, settings, columns), Path.cwd(), settings, columns)
     return _raw(reading, Source(kind, kind, None, fingerprint(reading.table)))
 
 
@@ -105,15 +106,23 @@ def read_batches(source: Any, settings: Settings, *, columns: Sequence[str] | No
         kind = kind_of_file(file)
         parts = LARGE_READERS[kind](file, settings, columns) if file.is_large and kind in LARGE_READERS else None
         for reading in parts or [READERS[kind](file, settings, columns)]:
-            found = with_media(reading, path.parent, settings, columns, is_whole=parts is None)
+            found = _with_files(reading, path.parent, settings, columns, is_whole=parts is None)
             yield _raw(found, Source("file", name_of(path), str(path), ""))
         return
     kind = "query" if isinstance(source, str) else "frame" if is_frame(source) else "arrays"
     reading = READERS[kind](source, settings, columns)
-    whole = _raw(with_media(reading, Path.cwd(), settings, columns), Source("frame", kind, None, ""))
+    whole = _raw(_with_files(reading, Path.cwd(), settings, columns), Source("frame", kind, None, ""))
     yield whole if whole.table.num_rows <= BATCH_ROWS else replace(whole, table=whole.table.slice(0, BATCH_ROWS))
     for first in range(BATCH_ROWS, whole.table.num_rows, BATCH_ROWS):
         yield replace(whole, table=whole.table.slice(first, BATCH_ROWS))
+
+
+def _with_files(
+    reading: Reading, folder: Path, settings: Settings, columns: Sequence[str] | None, *, is_whole: bool = True
+) -> Reading:
+    """The same table with the files that its cells hold, or lead to."""
+    reading = with_embedded(reading, folder, settings, columns, is_whole=is_whole)
+    return with_media(reading, folder, settings, columns, is_whole=is_whole)
 
 
 def _raw(reading: Reading, source: Source) -> Raw:
@@ -209,7 +218,7 @@ def read_alone(path: Path, settings: Settings, columns: Sequence[str]) -> Readin
     cells = READ_FILES[medium]([path.name], lambda _: path.read_bytes(), settings)
     error = field(light(cells), "error")[0].as_py()
     if error is None:
-        return Reading(pa.table({medium: cells}))
+        return Reading(pa.table({medium: cells}), tuple(findings(cells)))
     holds_table = holds in (None, "a text", "a zip file", "a gz file") and not is_named_so and not is_blank
     if holds_table or path.suffix.lower() in TABLES:
         return None  # it may be one at least: its reader will say

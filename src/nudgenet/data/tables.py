@@ -47,7 +47,7 @@ def read_text(file: File, settings: Settings, columns: Sequence[str] | None = No
     Raises:
         SourceError: the file is not text, or holds no row.
     """
-    text = to_utf8(file.data, file.name)
+    text = to_utf8(file.data, file.name, settings.encoding)
     refuse_other_text(text.data, file.name)
     dialect = sniff(take_sample(text.data), header=settings.header, columns=columns)
     names, empty, twice = unique_names([*dialect.names, *[""] * (dialect.width - len(dialect.names))])

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 
 from nudgenet.data.dialect import unique_names
 from nudgenet.data.encoding import to_utf8
-from nudgenet.data.media import media_columns
+from nudgenet.data.media import FILE, medium_of
 from nudgenet.data.memory import give_back
 from nudgenet.data.plain import text_buffers
 from nudgenet.errors import SourceError, shorten
@@ -88,12 +89,12 @@ def read_parquet(file: File, settings: Settings, columns: Sequence[str] | None =
     """
     try:
         if not file.is_large:
-            return tidy(pq.read_table(pa.BufferReader(file.data)))
+            return tidy(_with_class_names(pq.read_table(pa.BufferReader(file.data))))
         with pq.ParquetFile(file.path, pre_buffer=False) as parquet:  # else the file's own bytes are held as well
             # Batches with memory of their own: each can be let go of when its rows are prepared.
             table = pa.Table.from_batches(parquet.iter_batches(BATCH_ROWS), parquet.schema_arrow)
         give_back()  # what decoding took
-        return tidy(table)
+        return tidy(_with_class_names(table))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise SourceError(f"`{file.name}` is a damaged Parquet file", got=_first_sentence(error)) from None
 
@@ -103,9 +104,24 @@ def read_parquet_batches(file: File, settings: Settings, columns: Sequence[str] 
     try:
         with pq.ParquetFile(file.path, pre_buffer=False) as parquet:
             for batch in parquet.iter_batches(BATCH_ROWS):
-                yield tidy(pa.Table.from_batches([batch]))
+                yield tidy(_with_class_names(pa.Table.from_batches([batch])))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise SourceError(f"`{file.name}` is a damaged Parquet file", got=_first_sentence(error)) from None
+
+
+def _with_class_names(table: pa.Table) -> pa.Table:
+    """Numbers of classes as the classes' names, where the file says them as Hugging Face's `datasets` does."""
+    try:
+        said = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
+        named = {name: list(map(str, one["names"])) for name, one in said.items() if one["_type"] == "ClassLabel"}
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return table
+    for at, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
+        if name in named and pa.types.is_integer(column.type):
+            numbers = column.cast(pa.int64())
+            known = pc.if_else(pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, len(named[name]))), numbers, None)
+            table = table.set_column(at, name, pc.take(pa.array(named[name], pa.string()), known))
+    return table
 
 
 def read_arrow(file: File, settings: Settings, columns: Sequence[str] | None = None) -> Reading:
@@ -118,7 +134,7 @@ def read_arrow(file: File, settings: Settings, columns: Sequence[str] | None = N
         table = feather.read_table(pa.BufferReader(file.data))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise SourceError(f"`{file.name}` is a damaged Arrow file", got=_first_sentence(error)) from None
-    return tidy(table)
+    return tidy(_with_class_names(table))
 
 
 def read_json(file: File, settings: Settings, columns: Sequence[str] | None = None) -> Reading:
@@ -127,7 +143,7 @@ def read_json(file: File, settings: Settings, columns: Sequence[str] | None = No
     Raises:
         SourceError: the text is no JSON, or holds no objects.
     """
-    text = to_utf8(file.data, file.name)
+    text = to_utf8(file.data, file.name, settings.encoding)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.json"
         path.write_bytes(text.data)
@@ -194,25 +210,86 @@ def quiet_duckdb() -> duckdb.DuckDBPyConnection:
 
 
 def tidy(table: pa.Table) -> Reading:
-    """A typed table with unique names and plain types: numbers, booleans, text, dates.
+    """A typed table with unique names and plain types: numbers, booleans, text, dates, and `media.FILE` for bytes.
 
-    Nested columns are taken apart (objects) or become text (lists).
+    Nested columns are taken apart (objects) or become text (lists); images and sounds are tidy already.
     """
-    if pictures := media_columns(table):  # a copy of rows with images: they are tidy already
-        reading = tidy(table.drop_columns(list(pictures)))
-        whole = {name: table[name] if name in pictures else reading.table[name] for name in table.column_names}
-        return replace(reading, table=pa.table(whole))
-    while any(pa.types.is_struct(column.type) for column in table.columns):
-        table = table.flatten()
+    table = _taken_apart(table)
     names, empty, twice = unique_names(table.column_names)
-    columns = [_plain_column(column) for column in table.columns]
+    columns = [column if _is_file(column.type) else _plain_column(column) for column in table.columns]
     warnings = [
         f"`{name}` holds lists or objects; each counts as one text"
         for name, column in zip(names, table.columns, strict=True)
-        if pa.types.is_nested(column.type)
+        if pa.types.is_nested(column.type) and not _is_file(column.type)
     ]
     plain = strip_cells(pa.table(columns, names=names)) if names else table
     return Reading(plain, tuple(name_decisions(empty, twice)), tuple(warnings))
+
+
+def _taken_apart(table: pa.Table) -> pa.Table:
+    """Objects as a column per field, but for those that are files."""
+    table = _with_files(table)
+    while any(_is_object(column.type) for column in table.columns):
+        names: list[str] = []
+        columns: list[pa.ChunkedArray] = []
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            is_object = _is_object(column.type)
+            names += [f"{name}.{part.name}" for part in column.type] if is_object else [name]
+            columns += column.flatten() if is_object else [column]
+        table = _with_files(pa.table(columns, names=names))
+    return table
+
+
+def _is_object(kind: pa.DataType) -> bool:
+    return pa.types.is_struct(kind) and not _is_file(kind)
+
+
+def _is_file(kind: pa.DataType) -> bool:
+    """Whether cells are files, decoded or not."""
+    return kind == FILE or medium_of(kind) is not None
+
+
+def _with_files(table: pa.Table) -> pa.Table:
+    """Bytes that are no text, and objects of bytes and a path, as files that are still to be decoded."""
+    columns = [_as_files(column) for column in table.columns]
+    return pa.table(columns, names=table.column_names) if columns else table
+
+
+def _as_files(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = column.type
+    if pa.types.is_struct(kind) and kind != FILE:
+        parts = {part.name: part.type for part in kind}
+        if not parts.keys() <= {part.name for part in FILE} or not _is_bytes(parts.get("bytes", pa.null())):
+            return column
+    elif not _is_bytes(kind) or _is_text(column):
+        return column
+    return pa.chunked_array([_files(chunk) for chunk in column.chunks], FILE)
+
+
+def _files(chunk: pa.Array) -> pa.StructArray:
+    """Bytes, or objects of bytes and a path, as cells of the type `FILE`; null where there is neither."""
+    names = [part.name for part in chunk.type] if pa.types.is_struct(chunk.type) else ["bytes"]
+    found = dict(zip(names, chunk.flatten() if pa.types.is_struct(chunk.type) else [chunk], strict=True))
+    parts = [
+        found[part.name].cast(part.type) if part.name in found else pa.nulls(len(chunk), part.type) for part in FILE
+    ]
+    nothing = pc.and_(*(part.is_null() for part in parts))
+    return pa.StructArray.from_arrays(parts, fields=list(FILE), mask=nothing)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    types = pa.types
+    kinds = (types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary)
+    return any(is_kind(kind) for is_kind in kinds)
+
+
+def _is_text(column: pa.ChunkedArray) -> bool:
+    """Whether all bytes of a column are UTF-8."""
+    try:
+        column.cast(pa.large_binary()).cast(pa.large_string())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -232,11 +309,8 @@ def _plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return column
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        try:
-            return column.cast(pa.string())
-        except pa.ArrowInvalid:
-            return _as_text(column)
+    if _is_bytes(kind):  # those that are text
+        return column.cast(pa.large_binary()).cast(pa.string())
     return _as_text(column)
 
 

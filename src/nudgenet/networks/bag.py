@@ -23,6 +23,31 @@ from nudgenet.records import Shape
 DIRECT = 3.0
 READ = 32  # numbers of a term that the ensemble reads
 MOST_DIRECT = 2**24  # knobs from terms to outputs; with more (thousands of classes) only the ensemble speaks
+# Beside pictures in far smaller ones: a text that nobody else shares is learned by heart within a few passes, and then
+# nothing is left for the convolutions to learn (benchmarks/LOG.md, Texts beside images).
+BESIDE_LOGITS, BESIDE_NUMBER = 0.5, 0.2
+
+
+class TermSums(nn.Module):
+    """{"tokens", "token_weights"} -> outputs (rows, num_outputs), to be added to those of pictures: at first nothing.
+
+    Every term of a text owns a knob per output, as in a linear model; with very many outputs all terms share a few.
+    """
+
+    def __init__(self, num_terms: int, num_outputs: int) -> None:
+        super().__init__()
+        is_shared = num_terms * num_outputs > MOST_DIRECT
+        self.terms = nn.Parameter(torch.zeros(num_terms, READ if is_shared else num_outputs))
+        self.output = nn.Linear(READ, num_outputs, bias=False) if is_shared else None
+        if self.output is not None:
+            with torch.no_grad():
+                self.terms[1:].normal_()
+            nn.init.zeros_(self.output.weight)
+        self.size = BESIDE_LOGITS if num_outputs > 1 else BESIDE_NUMBER
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        sums = weighted_sums(self.terms, inputs)
+        return sums * self.size if self.output is None else self.output(sums)
 
 
 class BagNetwork(nn.Module):
@@ -54,5 +79,10 @@ class BagNetwork(nn.Module):
 
     def sums(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum of the rows of each text's terms: (rows, READ + num_direct)."""
-        weights = inputs["token_weights"].to(self.terms.dtype)
-        return F.embedding_bag(inputs["tokens"], self.terms, mode="sum", per_sample_weights=weights, padding_idx=0)
+        return weighted_sums(self.terms, inputs)
+
+
+def weighted_sums(terms: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
+    """The rows of each text's terms, added up by their weights: (rows, columns of `terms`)."""
+    weights = inputs["token_weights"].to(terms.dtype)
+    return F.embedding_bag(inputs["tokens"], terms, mode="sum", per_sample_weights=weights, padding_idx=0)

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from nudgenet.networks.bag import BagNetwork
+from nudgenet.networks.bag import TermSums
 from nudgenet.networks.convolution import Convolution
 from nudgenet.networks.embeddings import CategoryEmbedding
-from nudgenet.networks.mlp import MLP
 from nudgenet.records import ImageShape, Shape
 
 LARGE = 48  # pixels: from here on the stem reduces to a quarter instead of a half
@@ -101,12 +99,7 @@ class ConvNet(nn.Module):
         num_beside = shape.num_numbers + (self.embedding.num_features if self.embedding else 0)
         self.beside = nn.Linear(num_beside, BESIDE) if num_beside else None
         self.output = nn.Linear(self.num_features + (BESIDE if num_beside else 0), shape.num_outputs)
-        texts = replace(shape, num_numbers=0, cardinalities=(), image=None)
-        self.texts = (
-            BagNetwork(texts, lambda rest: MLP(rest, num_layers=1, width=BESIDE, dropout=dropout))
-            if shape.text
-            else None
-        )
+        self.texts = TermSums(shape.text.num_terms, shape.num_outputs) if shape.text else None
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -129,11 +122,7 @@ class ConvNet(nn.Module):
         if self.mirrored and not self.training:
             views += [view.flip(3) for view in views]
         outputs = torch.stack([self._answer(view, inputs) for view in views], dim=1)
-        if self.texts is None:
-            return outputs
-        nothing = {name: inputs[name][:, :0] for name in ("numbers", "categories")}  # the table speaks elsewhere
-        told: Tensor = self.texts({**inputs, **nothing})
-        return outputs + told.unsqueeze(1)
+        return outputs if self.texts is None else outputs + self.texts(inputs).unsqueeze(1)
 
     def _answer(self, images: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
         features = self.pooled(self.maps(images))

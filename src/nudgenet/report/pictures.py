@@ -23,6 +23,6 @@ def _exhibit(exhibit: Exhibit) -> Html:
     images = "".join(f'<img src="{escape(uri)}" alt="{escape(said)}">' for uri in exhibit.images)
     name = f"<small>{escape(exhibit.name)}</small>" if exhibit.name else ""
     caption = f"<figcaption>{escape(exhibit.words)} {name}</figcaption>" if said else ""
-    player = f'<audio controls preload="none" src="{escape(exhibit.sound)}"></audio>' if exhibit.sound else ""
+    player = f'<audio controls preload="metadata" src="{escape(exhibit.sound)}"></audio>' if exhibit.sound else ""
     kind = ' class="many"' if len(exhibit.images) > MANY else ""
     return Html(f"<figure{kind}>{images}{player}{caption}</figure>")

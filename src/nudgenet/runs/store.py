@@ -111,7 +111,7 @@ class Store:
     def write_json(self, name: str, content: Any) -> None:
         """Write `name` with a format version in it."""
         text = json.dumps({"format": FORMAT, **content}, indent=2, ensure_ascii=False, allow_nan=False, default=str)
-        self.write(name, text.encode())
+        self.write(name, text.encode(errors="backslashreplace"))  # a path may hold bytes that are no UTF-8
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read `name` back. Raises RunError if it is absent, damaged or of a later format."""
@@ -241,6 +241,7 @@ class Store:
     def save_result(self, name: str, content: Any) -> None:
         """Keep a JSON-able result (scores, verdict, ...) under a name."""
         text = json.dumps(_finite(content), ensure_ascii=False, default=str)
+        text = text.encode(errors="backslashreplace").decode()
         with self._database() as database:
             database.execute("insert or replace into results values (?, ?)", (name, text))
 
@@ -259,7 +260,7 @@ class Store:
                     break
                 except sqlite3.OperationalError:  # somebody reads: SQLite itself does not wait for that
                     time.sleep(0.05)  # whoever never ends gets a file that stays as it is, and is as good
-        self.write("DONE", json.dumps(_finite(summary), ensure_ascii=False).encode())
+        self.write("DONE", json.dumps(_finite(summary), ensure_ascii=False).encode(errors="backslashreplace"))
 
     # One process at a time
 

@@ -16,9 +16,10 @@ from nudgenet.networks.capacity import choose_capacity
 from nudgenet.records import Decision, Part, Prepared, Shape, TaskKind
 from nudgenet.settings import AUGMENTATIONS, Settings
 from nudgenet.training.loop import evaluate, step
-from nudgenet.training.mirrored import choose_augmentation, does_no_harm, first_rows
+from nudgenet.training.mirrored import does_no_harm, first_rows
 from nudgenet.training.objectives import make_objective
 from nudgenet.training.optimizers import make_optimizer
+from nudgenet.training.photos import LABEL_SMOOTHING, settle_images
 from nudgenet.training.place import Place, working_at
 from nudgenet.training.plan import make_plan
 from nudgenet.training.texts import varied_texts
@@ -44,11 +45,8 @@ def settle(settings: Settings, data: Prepared) -> tuple[Settings, list[Decision]
             f"The network `{settings.network}` takes no {medium}s",
             fix="Leave `network` away, or --set network=convnet.",
         )
-    habits: dict[str, Any] = {"network": "convnet", "ema": choose_ema(data), "warmup": 0.02}
-    if data.shape.image.medium == "image":
-        habits |= {"optimizer": "muon", "warmup": 0.01}
-    if data.task.classes:
-        habits["label_smoothing"] = 0.1
+    is_image = medium == "image"
+    habits: dict[str, Any] = {"network": "convnet", "ema": choose_ema(data), "warmup": 0.01 if is_image else 0.02}
     settings = settings.model_copy(update={name: value for name, value in habits.items() if name not in given})
     decisions = [
         Decision("network", "a residual network of convolutions", f"the rows are {medium}s", "--set width=32"),
@@ -57,18 +55,27 @@ def settle(settings: Settings, data: Prepared) -> tuple[Settings, list[Decision]
             "the average answers better than any single step's weights", "--set ema=0",
         ),
     ]  # fmt: skip
-    if settings.optimizer == "muon" and "optimizer" not in given:
+    is_open = settings.augment is None
+    if is_image:
         why = "with all directions of a nudge equally long, convolutions learn more from the same epochs"
-        decisions.append(
-            Decision("optimizer", "Muon for convolutions, AdamW for the rest", why, "--set optimizer=adamw")
-        )
-    if settings.augment is None:
-        settings, decision = (choose_augmentation if medium == "image" else vary_sounds)(settings, data)
-        decisions.append(decision)
-        if data.shape.text is not None:
-            settings = settings.model_copy(update={"augment": (*(settings.augment or ()), *AUGMENTATIONS["text"])})
-            decisions.append(varied_texts())
+        settings, more = settle_images(settings, data, why)
+    else:
+        settings, more = settle_sounds(settings, data)
+    decisions += more
+    if is_open and data.shape.text is not None:
+        settings = settings.model_copy(update={"augment": (*(settings.augment or ()), *AUGMENTATIONS["text"])})
+        decisions.append(varied_texts())
     return settings, decisions
+
+
+def settle_sounds(settings: Settings, data: Prepared) -> tuple[Settings, list[Decision]]:
+    """The settings with softened targets and varied sounds filled in where nothing was set."""
+    if data.task.classes and "label_smoothing" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"label_smoothing": LABEL_SMOOTHING})
+    if settings.augment is not None:
+        return settings, []
+    settings, decision = vary_sounds(settings, data)
+    return settings, [decision]
 
 
 def choose_ema(data: Prepared) -> float:

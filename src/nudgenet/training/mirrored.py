@@ -1,4 +1,4 @@
-"""How images are varied, and whether they may be mirrored: a letter in the mirror is another one, a shirt stays a shirt.
+"""Whether images may be mirrored: a letter in the mirror is another one, a shirt stays a shirt.
 
 A network that sees each image and its mirror image comes near to one that cannot tell the two apart. Whether that costs
 anything a much simpler model shows, in half a second and without chance: a kernel regression on small images, once as
@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nudgenet.data.batches import shuffled, subset
-from nudgenet.records import Decision, Part, Prepared
-from nudgenet.settings import Settings
+from nudgenet.records import Part, Prepared
 from nudgenet.training.place import Place, working_at
 
 ROWS = 2_000  # of either part, at most
@@ -24,21 +23,6 @@ REACH = 0.5  # of the median squared distance of two images: where the kernel ha
 # Clothes 0.98, flowers 0.96; letters 1.11, digits 1.24, classes that are each other's mirror image 40 (benchmarks/LOG.md).
 MOST_WORSE = 0.05
 BEYOND_CHANCE = 2.0  # standard errors
-
-
-def choose_augmentation(settings: Settings, data: Prepared) -> tuple[Settings, Decision]:
-    """Shifts for all images, cut-outs and colour for photographs, flips where a probe shows no harm."""
-    image = data.shape.image
-    assert image is not None
-    ways = ["shift"]
-    if min(image.height, image.width) >= 24:
-        ways.append("cutout")
-    if image.channels == 3:
-        ways.append("colour")
-    harmless, why = may_be_mirrored(data, settings.seed)
-    ways = ["flip", *ways] if harmless else ways
-    decision = Decision("varied images", ", ".join(ways), why, "--set augment=none, --set augment=flip,shift")
-    return settings.model_copy(update={"augment": tuple(ways)}), decision
 
 
 def may_be_mirrored(data: Prepared, seed: int) -> tuple[bool, str]:

@@ -25,6 +25,7 @@ PRETRAINED_LEARNING_RATES = {"sgd": 1e-1, "adam": 2e-3, "adamw": 2e-3, "muon": 2
 SECOND_RATE = 0.25  # of it, once the trunk learns, too: by then the outputs are nearly right
 TRUNK_RATE = 0.05  # of the learning rate of fresh knobs: what a pretrained trunk knows is nearly right
 LORA_RATE = 0.25  # of what stands beside the trunk's own knobs: it begins at nothing, and knows nothing
+MANY_FOR_OWN = 500  # images from which on such a network learns as a fresh one does (benchmarks/LOG.md)
 OWN_TRUNK_RATE = 0.3  # of a small network of ours: it knows less, and what it learns next is much like what it learned
 TRUNK_WARMUP = 0.15  # share of the trunk's turn in which its rate rises
 EFFORTS = {"quick": 0.4, "default": 1.0, "best": 1.5}  # times the usual number of epochs
@@ -146,7 +147,7 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
         augment=settings.augment or (),
     )
     if is_pretrained:
-        plan = _in_two_phases(plan, settings, is_small=is_small_trunk(shape))
+        plan = _in_two_phases(plan, settings, shape)
     return plan, _explain(plan, settings, shape, is_averaged=is_averaged and settings.ema is None)
 
 
@@ -190,11 +191,12 @@ def _how_many(plan: Plan) -> str:
     return f"at most {plan.epochs}{phases}"
 
 
-def _in_two_phases(plan: Plan, settings: Settings, *, is_small: bool) -> Plan:
+def _in_two_phases(plan: Plan, settings: Settings, shape: Shape) -> Plan:
     """First the outputs, cheaply, on what the trunk says of each row once and for all; then a few passes for all of it.
 
-    is_small: the trunk is one of ours, for which many passes over rows that are varied each time are no cost.
+    For a small trunk of ours many passes over rows that are varied each time are no cost.
     """
+    is_small = is_small_trunk(shape)
     steps, effort = plan.steps_per_epoch, EFFORTS[settings.effort]
     outputs = max(5, round(effort * min(60, max(10, 3_000 / steps))))
     passes = plan.epochs if is_small else max(2, round(effort * min(10, max(3, 1_500 / steps))))
@@ -212,23 +214,29 @@ def _in_two_phases(plan: Plan, settings: Settings, *, is_small: bool) -> Plan:
         plan,
         epochs=outputs + passes,
         frozen_epochs=outputs,
-        trunk_rate=_trunk_rate(settings, is_small=is_small),
+        trunk_rate=_trunk_rate(settings, shape),
         second_rate=1.0 if is_small else SECOND_RATE,
         patience=settings.patience or usual_patience,
     )
 
 
-def _trunk_rate(settings: Settings, *, is_small: bool) -> float:
+def _trunk_rate(settings: Settings, shape: Shape) -> float:
     """The learning rate of a pretrained network's last layer, or of what stands beside it, as a share of that of fresh knobs."""
-    usual = TRUNK_RATE
-    if is_small:  # Muon's nudges are as long as its rate says, whatever is left to learn, and fall with it
-        usual = 1.0 if settings.optimizer == "muon" else OWN_TRUNK_RATE
+    usual = OWN_TRUNK_RATE if is_small_trunk(shape) else TRUNK_RATE
+    if settings.optimizer == "muon" and learns_as_fresh(shape):
+        usual = 1.0  # Muon's nudges are as long as its rate says, whatever is left to learn, and fall with it
     return max(usual, LORA_RATE) if settings.lora else usual
 
 
 def is_small_trunk(shape: Shape) -> bool:
     """Whether the start is a network of convolutions of ours."""
     return shape.image is not None and bool(shape.model) and json.loads(shape.model)["model_type"] == OWN
+
+
+def learns_as_fresh(shape: Shape) -> bool:
+    """Whether the start is one on images, and these are so many that it learns from them as a fresh network would."""
+    is_image = shape.image is not None and shape.image.medium == "image"
+    return is_image and is_small_trunk(shape) and shape.num_rows >= MANY_FOR_OWN
 
 
 def choose_batch_size(num_rows: int) -> int:
@@ -260,7 +268,7 @@ def _why_rate(settings: Settings, shape: Shape) -> str:
         return "as set"
     if shape.model:
         is_small = is_small_trunk(shape)
-        share = _trunk_rate(settings, is_small=is_small) * (1.0 if is_small else SECOND_RATE)
+        share = _trunk_rate(settings, shape) * (1.0 if is_small else SECOND_RATE)
         what = (
             "what stands beside the pretrained network's last layer"
             if settings.lora

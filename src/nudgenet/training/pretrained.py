@@ -25,15 +25,14 @@ from nudgenet.networks.trunks import build_trunk
 from nudgenet.records import Advice, Decision, Part, Prepared, Shape
 from nudgenet.settings import AUGMENTATIONS, Settings, make_settings
 from nudgenet.training.loop import rows_judged
-from nudgenet.training.mirrored import choose_augmentation
-from nudgenet.training.plan import is_small_trunk
+from nudgenet.training.photos import settle_images
+from nudgenet.training.plan import is_small_trunk, learns_as_fresh
 from nudgenet.training.state import State
 from nudgenet.training.ways import check_augment
 
 # Training rows from which on the trunk is trained, too; with 524 texts it brought nothing (LOG.md).
 FEWEST_ROWS = 2_000
 FEWEST_FOR_OWN = 20  # the same for a small network of ours: it knows less, has fewer knobs, and costs little (LOG.md)
-MANY_FOR_OWN = 500  # images from which on that network learns as a fresh one does (LOG.md)
 LARGE = 100_000_000  # knobs of a trunk from which on only what stands beside them is trained
 RANK = 8  # of that
 UNPROVEN = {"flip", "pitch", "mixup", "cutmix"}  # ways to vary rows that may do harm
@@ -72,9 +71,10 @@ def settle_pretrained(settings: Settings, data: Prepared) -> tuple[Settings, lis
     decisions: list[Decision] = []
     if is_small_trunk(shape) and unfreeze:  # others have seen more variety than could be made up
         assert shape.image is not None
-        if shape.image.medium == "image" and rows >= MANY_FOR_OWN and not settings.lora:
-            fresh, decisions = as_fresh_images(settings, data)
-            habits |= fresh
+        if learns_as_fresh(shape) and not settings.lora:
+            why = f"with {rows:,} training rows it learns best as a fresh network does"
+            settings, decisions = settle_images(settings, data, why)
+            habits["augment"] = settings.augment
         elif settings.augment is None:
             left_out = UNPROVEN | (set() if shape.image.windows > 1 else {"crop"})
             habits["augment"] = tuple(way for way in AUGMENTATIONS[shape.image.medium] if way not in left_out)
@@ -99,23 +99,6 @@ def settle_pretrained(settings: Settings, data: Prepared) -> tuple[Settings, lis
         why = f"all of its {num_knobs:,} knobs would take several times the memory and time, and rarely do better"
         decisions.append(Decision("large trunk", chosen, why, "--set lora=0"))
     return settings, decisions
-
-
-def as_fresh_images(settings: Settings, data: Prepared) -> tuple[dict[str, Any], list[Decision]]:
-    """What a small trunk does as a fresh network would: its nudges, softened targets, mirrored images if they do no harm."""
-    habits: dict[str, Any] = {"optimizer": "muon"} | ({"label_smoothing": 0.1} if data.task.classes else {})
-    habits = {name: value for name, value in habits.items() if name not in settings.model_fields_set}
-    decisions = []
-    if habits.get("optimizer"):
-        why = f"with {len(data.train):,} training rows it learns best as a fresh network does"
-        decisions.append(
-            Decision("optimizer", "Muon for convolutions, AdamW for the rest", why, "--set optimizer=adamw")
-        )
-    if settings.augment is None:
-        varied, decision = choose_augmentation(settings, data)
-        habits["augment"] = varied.augment
-        decisions.append(decision)
-    return habits, decisions
 
 
 def settle_earlier(settings: Settings, model: ModelFolder) -> tuple[Settings, list[Decision]]:
