@@ -103,7 +103,7 @@ def test_a_single_text_and_a_folder_of_tables(run: Run, letters: Run, documents:
 @pytest.mark.parametrize("network", ["bag", "transformer"])
 def test_texts_numbers_and_categories_together(reviews: Path, tmp_path: Path, network: str) -> None:
     """No column alone explains the stars."""
-    settings = {"learning_rate": 0.01, "epochs": 25} if network == "transformer" else {"epochs": 25}
+    settings = {"learning_rate": 0.01, "epochs": 25} if network == "transformer" else {"epochs": 50}
     run = train(reviews, "stars", tmp_path, network, ignore="liked", network=network, **settings)
     assert run.metrics["test"]["r2"] > 0.7
     assert {column for column, drop, *_ in run._store.result("importance") if drop > 0.5} == {

@@ -76,12 +76,17 @@ def tables(name: str, **options: object) -> tuple[nn.Module, Inputs]:
     return moved(network, data.train.inputs), table()
 
 
-def bag(layers: int = 1) -> tuple[nn.Module, Inputs]:
-    shape = Shape(4, CARDINALITIES, 3, 100, text=TextShape("bag", 20, 6))
+def bag(layers: int = 1, beside: bool = True) -> tuple[nn.Module, Inputs]:
+    shape = Shape(4 if beside else 0, CARDINALITIES if beside else (), 3, 100, text=TextShape("bag", 20, 6))
     settings = Settings(width=8, layers=layers, members=3 if layers else None)
     torch.manual_seed(0)
     network = NETWORKS["bag"](shape, choose_capacity(replace(shape, text=None), settings), settings, torch.zeros(0, 3))
-    return moved(network, texts(8)), texts()
+    given = texts(8), texts()
+    if not beside:
+        given = tuple(
+            {**one, "numbers": one["numbers"][:, :0], "categories": one["categories"][:, :0]} for one in given
+        )  # type: ignore[assignment]
+    return moved(network, given[0]), given[1]
 
 
 def transformer(beside: bool = True) -> tuple[nn.Module, Inputs]:
@@ -108,6 +113,7 @@ CASES: dict[str, Callable[[], tuple[nn.Module, Inputs]]] = {
     "linear": lambda: tables("mlp", layers=0),
     "bag": bag,
     "bag-linear": lambda: bag(0),
+    "bag-alone": lambda: bag(beside=False),
     "transformer": transformer,
     "transformer-alone": lambda: transformer(False),
     "convnet": convnet,
@@ -260,8 +266,9 @@ def test_inputs_know_what_they_are_made_of() -> None:
             assert float(encoded[0, place]) == pytest.approx(float(share.clamp(0, 1)), abs=1e-5)
     pieces = [origin for origin in found if origin.kind == "piece"]
     assert pieces and all(0 <= origin.part < origin.parts for origin in pieces)
-    of_words = [origin for origin in origins_of(CASES["bag"]()[0], 4) if origin.kind == "words"]
-    assert [origin.index for origin in of_words] == list(range(32))
+    for case, count in (("bag-alone", 32), ("bag", 0)):  # beside other columns words speak to the outputs alone
+        found = origins_of(CASES[case]()[0], 0 if count else 4)
+        assert [origin.index for origin in found if origin.kind == "words"] == list(range(count))
     assert origins_of(CASES["convnet"]()[0], 4) == []
     assert [origin.kind for origin in beside_origins(CASES["convnet"]()[0], 4)][:5] == ["number"] * 4 + ["category"]
 

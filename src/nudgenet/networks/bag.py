@@ -1,8 +1,8 @@
 """A bag of terms beside the numbers and categories of a table: the default for texts.
 
 Every term of a text owns a row of knobs; the weighted sum of the rows is what the network knows of the text. One part of
-a row speaks to the outputs directly, as a linear model does, the other is read by a small ensemble together with the
-table's other columns, which may find what no sum of terms says.
+a row speaks to the outputs directly, as a linear model does, the other is read by a small ensemble, which may find what no
+sum of terms says. Beside other columns the first part alone speaks, and softly: the ensemble reads those columns.
 Sources: Joulin et al., Bag of Tricks for Efficient Text Classification, arXiv 1607.01759; Cheng et al., Wide & Deep
 Learning, arXiv 1606.07792.
 """
@@ -23,9 +23,11 @@ from nudgenet.records import Shape
 DIRECT = 3.0
 READ = 32  # numbers of a term that the ensemble reads
 MOST_DIRECT = 2**24  # knobs from terms to outputs; with more (thousands of classes) only the ensemble speaks
-# Beside pictures in far smaller ones: a text that nobody else shares is learned by heart within a few passes, and then
-# nothing is left for the convolutions to learn (benchmarks/LOG.md, Texts beside images).
-BESIDE_LOGITS, BESIDE_NUMBER = 0.5, 0.2
+# Beside something else to learn from, texts speak in far smaller steps: one that hardly resembles another is learned by
+# heart within a few passes, and then nothing is left for the rest of a network to learn. What of it serves other rows, too,
+# is learned all the same (benchmarks/LOG.md, Texts beside other columns).
+BESIDE_COLUMNS = 0.1  # of the usual size
+BESIDE_PICTURES = {"logits": 0.5, "number": 0.2}
 
 
 class TermSums(nn.Module):
@@ -43,7 +45,7 @@ class TermSums(nn.Module):
             with torch.no_grad():
                 self.terms[1:].normal_()
             nn.init.zeros_(self.output.weight)
-        self.size = BESIDE_LOGITS if num_outputs > 1 else BESIDE_NUMBER
+        self.size = BESIDE_PICTURES["logits" if num_outputs > 1 else "number"]
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         sums = weighted_sums(self.terms, inputs)
@@ -54,31 +56,36 @@ class BagNetwork(nn.Module):
     """{"tokens", "token_weights", "numbers", "categories"} -> what `build_rest` gives for a table.
 
     Args:
-        build_rest: a network for a table of this shape: the other columns, and `READ` numbers about the texts.
+        build_rest: a network for a table of this shape: the other columns, and `READ` numbers about the texts where
+            there are no others.
+        beside: how loudly texts speak to the outputs where there are other columns, as a share of the usual.
     """
 
-    def __init__(self, shape: Shape, build_rest: Callable[[Shape], nn.Module]) -> None:
+    def __init__(self, shape: Shape, build_rest: Callable[[Shape], nn.Module], beside: float = BESIDE_COLUMNS) -> None:
         super().__init__()
         if shape.text is None:
             raise ValueError("a BagNetwork needs texts")
         num_terms = shape.text.num_terms
+        is_alone = not (shape.num_numbers or shape.cardinalities)
         self.num_direct = shape.num_outputs if num_terms * shape.num_outputs <= MOST_DIRECT else 0
-        self.terms = nn.Parameter(torch.zeros(num_terms, READ + self.num_direct))
+        self.num_read = READ if is_alone or not self.num_direct else 0
+        self.factor = (DIRECT if self.num_direct > 1 else 1.0) * (1.0 if is_alone else beside)
+        self.terms = nn.Parameter(torch.zeros(num_terms, self.num_read + self.num_direct))
         with torch.no_grad():
-            self.terms[1:, :READ].normal_()
-        self.rest = build_rest(replace(shape, num_numbers=shape.num_numbers + READ, text=None))
+            self.terms[1:, : self.num_read].normal_()
+        self.rest = build_rest(replace(shape, num_numbers=shape.num_numbers + self.num_read, text=None))
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         sums = self.sums(inputs)
-        numbers = torch.cat([inputs["numbers"], sums[:, :READ]], dim=1)
+        numbers = torch.cat([inputs["numbers"], sums[:, : self.num_read]], dim=1)
         outputs: Tensor = self.rest({"numbers": numbers, "categories": inputs["categories"]})
         if not self.num_direct:
             return outputs
-        direct = sums[:, READ:] * (DIRECT if self.num_direct > 1 else 1.0)
+        direct = sums[:, self.num_read :] * self.factor
         return outputs + (direct.unsqueeze(1) if outputs.ndim == 3 else direct)
 
     def sums(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The weighted sum of the rows of each text's terms: (rows, READ + num_direct)."""
+        """The weighted sum of the rows of each text's terms: (rows, num_read + num_direct)."""
         return weighted_sums(self.terms, inputs)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from nudgenet.errors import MissingExtra, SettingError
 from nudgenet.models import OWN, ModelFolder, need_transformers
-from nudgenet.networks.bag import READ
+from nudgenet.networks.bag import BagNetwork
 from nudgenet.networks.convnet import ConvNet
 from nudgenet.networks.transformer import Transformer
 from nudgenet.records import ImageShape, Shape, TextShape
@@ -85,7 +85,8 @@ def load_all_but_outputs(network: nn.Module, model: ModelFolder) -> None:
     for name, tensor in own.items():
         if any(word.startswith("output") for word in name.split(".")):
             continue
-        kept = slice(READ) if name == "terms" else slice(None)  # behind them stand those that speak to the outputs
+        # Of a bag's terms what is read: behind it stands what speaks to the outputs.
+        kept = slice(network.num_read) if isinstance(network, BagNetwork) and name == "terms" else slice(None)
         if name not in earlier or earlier[name][..., kept].shape != tensor[..., kept].shape:
             raise SettingError("The earlier network is made otherwise, so nothing can start from it", got=name)
         tensor[..., kept] = earlier[name][..., kept]

@@ -9,7 +9,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor, nn
 
-from nudgenet.networks.bag import DIRECT, READ, BagNetwork
+from nudgenet.networks.bag import BagNetwork
 from nudgenet.networks.embeddings import CategoryEmbedding
 from nudgenet.networks.ensemble import Ensemble
 from nudgenet.networks.mlp import MLP
@@ -202,18 +202,19 @@ def bag_layers(network: BagNetwork, watch: Watch, member: int) -> list[Layer]:
             bias=lambda neuron: None,
         )
 
-    read = of_words("words", 0, signal(numbers, lambda tensor: tensor[:, -READ:]))
+    num_read, factor = network.num_read, network.factor
+    read = [of_words("words", 0, signal(numbers, lambda tensor: tensor[:, -num_read:]))] if num_read else []
     rest = table_layers(network.rest, watch, member, "rest.")
     if not network.num_direct:
-        return [read, *rest]
-    factor = DIRECT if network.num_direct > 1 else 1.0
+        return [*read, *rest]
 
     def of_straight() -> Tensor | None:
         gradient = outputs.grad if outputs.requires_grad else None
         return None if gradient is None else factor * (gradient.sum(dim=1) if gradient.ndim == 3 else gradient)
 
-    straight = of_words("straight", READ, Signal(sums[:, READ:], of_straight))
-    return [read, straight, *rest[:-1], _with_direct(rest[-1], outputs, member, "straight", sums[0, READ:], factor)]
+    straight = of_words("straight", num_read, Signal(sums[:, num_read:], of_straight))
+    final = _with_direct(rest[-1], outputs, member, "straight", sums[0, num_read:], factor)
+    return [*read, straight, *rest[:-1], final]
 
 
 def _with_direct(output: Layer, outputs: Tensor, member: int, name: str, direct: Tensor, factor: float) -> Layer:
