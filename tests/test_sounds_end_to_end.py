@@ -115,7 +115,7 @@ def test_sounds_beside_numbers_with_a_group(tones: Path, tmp_path: Path) -> None
     assert set(run.baselines) == {"mean", "linear", "boosting"}
     row = {"file": str(tones / "buzz" / "001.wav"), "amount": 1.0}
     assert run.predict(row)[0] > run.predict(row | {"amount": -1.0})[0]
-    assert run.example_source == ("NEW_ROWS.csv", "a table with the sounds, or paths to them, in `file`")
+    assert run.preparation.example_source == ("NEW_ROWS.csv", "a table with the sounds, or paths to them, in `file`")
 
 
 def test_the_pitch_of_notes_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

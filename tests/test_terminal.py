@@ -149,6 +149,16 @@ def test_the_closing_screen_says_everything_within_80_columns() -> None:
         assert expected in text
 
 
+def test_names_of_skipped_files_that_were_cut_are_in_the_report() -> None:
+    for count, is_cut in ((1, False), (60, True)):
+        target, stream = console(terminal=True)
+        display = Display(console=target)
+        files = ", ".join(f"`photos/cat/{number}.png (damaged)`" for number in range(count))
+        display.decision(Decision("skipped: damaged", f"{count} of 90 files: {files}", "there is no image in it", ""))
+        display.result(SUMMARY, report="runs/houses/report.html", next_steps=[], comparisons=COMPARISONS)
+        assert ("names every file that was skipped" in stream.text()) == is_cut
+
+
 def test_on_a_terminal_the_area_is_live_and_closes() -> None:
     target, stream = console(terminal=True)
     display = Display(console=target)

@@ -93,8 +93,11 @@ def test_a_single_text_and_a_folder_of_tables(run: Run, letters: Run, documents:
     alone, _ = predict_table(letters, documents / "glad" / "003.txt")
     row = of_folder["path"].to_pylist().index("003.txt")
     assert alone.slice(0, 1).to_pylist()[0]["prediction"] == of_folder["prediction"][row].as_py()
-    assert letters.example_source == ("NEW_TEXTS/", "a folder of texts, one text, or a table with them in `text`")
-    assert run.example_source == ("NEW_ROWS.csv", "")
+    assert letters.preparation.example_source == (
+        "NEW_TEXTS/",
+        "a folder of texts, one text, or a table with them in `text`",
+    )
+    assert run.preparation.example_source == ("NEW_ROWS.csv", "")
     (tmp_path / "rows.csv").write_text("minutes,seat\n1,front\n")
     with pytest.raises(SourceError, match=r"rows of a table are needed here.*`review`"):
         run.predict(tmp_path)

@@ -352,7 +352,7 @@ def _train_or_resume(
         finally:
             display.stop()
         path = shlex.quote(str(run.path))
-        source, can_be = run.example_source if new_rows is None else (shlex.quote(str(new_rows)), "")
+        source, can_be = run.preparation.example_source if new_rows is None else (shlex.quote(str(new_rows)), "")
         # What it can be stands in a line of its own: not every shell takes a comment behind a command.
         next_steps = [
             f"nudge predict {path} {source}",

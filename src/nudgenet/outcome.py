@@ -399,7 +399,7 @@ def report_contents(
     features = [column.name for column in table.columns if column.name not in important]
     rows = readable(table.test_cells.select(important + features)) if predictions is not None else None
     capacity = choose_capacity(table.prepared.shape, settings)
-    path = shlex.quote(str(store.path))
+    path, new_rows = shlex.quote(str(store.path)), table.preparation.example_source[0]
     return Contents(
         run_name=store.path.name,
         created=stored["created"],
@@ -418,8 +418,8 @@ def report_contents(
         network_text=f"{describe_layers(capacity, table.prepared.shape)}, {summary['parameters']:,} knobs",
         commands={
             "reproduce": stored["command"],
-            "predict": f"nudge predict {path} NEW_ROWS.csv --output predictions.csv",
-            "python": f'import nudgenet\n\nrun = nudgenet.load({str(store.path)!r})\nrun.predict("NEW_ROWS.csv")',
+            "predict": f"nudge predict {path} {new_rows} --output predictions.csv",
+            "python": f'import nudgenet\n\nrun = nudgenet.load({str(store.path)!r})\nrun.predict("{new_rows}")',
         },
         no_skill_loss=no_skill_loss(state, table.prepared),
     )

@@ -297,9 +297,9 @@ class Run:
     @property
     def _reading(self) -> Settings:
         header, media = None if self._data["has_header"] else self.settings.header, self.preparation.media
-        encoding = self.settings.encoding
+        encoding, files = self.settings.encoding, self.preparation.column_of_files
         if media is None:
-            return Settings(header=header, encoding=encoding, kinds={self._files: "text"} if self._files else {})
+            return Settings(header=header, encoding=encoding, kinds={files: "text"} if files else {})
         return Settings(
             header=header,
             encoding=encoding,
@@ -308,31 +308,11 @@ class Run:
             sound_rate=self.settings.sound_rate,
         )
 
-    @property
-    def example_source(self) -> tuple[str, str]:
-        """What `nudge predict` might be given, and in words what else it can be ("" for a plain table)."""
-        column, is_alone, table = self._files, len(self.preparation.features) == 1, "NEW_ROWS.csv"
-        if column is None:
-            return table, ""
-        media = self.preparation.media
-        kind = media.kind if media is not None else "text"
-        if not is_alone:
-            return table, f"a table with the {kind}s, or paths to them, in `{column}`" if media is not None else ""
-        if media is None and self.preparation.names != ("text", self.task.target):  # texts in a table, not in a folder
-            return table, "a table, or a folder of texts"
-        return f"NEW_{kind.upper()}S/", f"a folder of {kind}s, one {kind}, or a table with them in `{column}`"
-
-    @property
-    def _files(self) -> str | None:
-        """The one column that files may stand for."""
-        media, texts = self.preparation.media, list(self.preparation.texts)
-        return media.column if media else texts[0] if len(texts) == 1 else None
-
     def _with_media(self, raw: Raw) -> Raw:
         """The one column of images or sounds under the name that it had in training: a folder's has a name of its own."""
         from nudgenet.data.media import media_columns
 
-        wanted, found = self._files, list(media_columns(raw.table))
+        wanted, found = self.preparation.column_of_files, list(media_columns(raw.table))
         if wanted is None or wanted in raw.table.column_names or len(found) != 1:
             return raw
         names = [wanted if column == found[0] else column for column in raw.table.column_names]

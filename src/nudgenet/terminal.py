@@ -65,6 +65,7 @@ class Display:
         self._live: Live | None = None
         self._status: Status | None = None
         self._held: list[tuple[Piece, ...]] | None = []  # lines before the training; None once they are out
+        self._has_cut_names = False  # of files that were skipped, because a line has an end
         self._is_training = False
         self._countdown = self._pause = 1
         self._next_redraw = 0.0
@@ -85,7 +86,8 @@ class Display:
         while len(typed) > 1 and len(f"{said} ({', '.join(typed)})") > room:  # half a thing to type is of no use
             typed.pop()
         override = ", ".join(typed)
-        said = shortened(said, max(room // 2, room - len(override) - 3))
+        whole, said = said, shortened(said, max(room // 2, room - len(override) - 3))
+        self._has_cut_names = self._has_cut_names or (decision.what.startswith("skipped") and said != whole)
         left = room - len(f"{said} (; {override})")  # what to type is worth more than the reason
         why = shortened(decision.why, left) if left > 20 or len(decision.why) <= left else ""
         told = "; ".join(piece for piece in (why, override) if piece)
@@ -170,6 +172,8 @@ class Display:
         if report:
             self._out.line()
             self._out.command(("Report", "bold"), f"  {report}")
+            if self._has_cut_names:
+                self._out.line(("        names every file that was skipped", "dim"))
         if next_steps:
             self._out.line()
             self._out.line(("Next", "bold"))

@@ -98,6 +98,25 @@ class Preparation:
         }
 
     @property
+    def column_of_files(self) -> str | None:
+        """The one column that files may stand for."""
+        texts = list(self.texts)
+        return self.media.column if self.media else texts[0] if len(texts) == 1 else None
+
+    @property
+    def example_source(self) -> tuple[str, str]:
+        """What `nudge predict` might be given, and in words what else it can be ("" for a plain table)."""
+        column, media, table = self.column_of_files, self.media, "NEW_ROWS.csv"
+        if column is None:
+            return table, ""
+        kind = "text" if media is None else media.kind
+        if len(self.features) > 1:
+            return table, f"a table with the {kind}s, or paths to them, in `{column}`" if media is not None else ""
+        if media is None and self.names != ("text", self.task.target):  # texts in a table, not in a folder
+            return table, "a table, or a folder of texts"
+        return f"NEW_{kind.upper()}S/", f"a folder of {kind}s, one {kind}, or a table with them in `{column}`"
+
+    @property
     def _text_features(self) -> list[TextFeature]:
         return [feature for feature in self.features if isinstance(feature, TextFeature)]
 

@@ -40,6 +40,7 @@ from nudgenet.data.typed import (
     read_parquet_batches,
     tidy,
 )
+from nudgenet.data.walk import writable
 from nudgenet.errors import SourceError
 from nudgenet.records import Raw, Source
 from nudgenet.settings import Settings
@@ -215,7 +216,7 @@ def read_alone(path: Path, settings: Settings, columns: Sequence[str]) -> Readin
             return None
     elif holds == "a text" and not is_named_so and not is_blank:
         return None
-    cells = READ_FILES[medium]([path.name], lambda _: path.read_bytes(), settings)
+    cells = READ_FILES[medium]([writable(path.name)], lambda _: path.read_bytes(), settings)
     error = field(light(cells), "error")[0].as_py()
     if error is None:
         return Reading(pa.table({medium: cells}), tuple(findings(cells)))
