@@ -302,21 +302,39 @@ def judge(
                 losses = row_losses(table.task.kind, *pair)
                 on_terms = baseline.name == "linear" and data.shape.medium == "text"  # none on pixels, too
                 reference["terms" if on_terms else baseline.name] = float(losses.mean())
+    trained = data.train.targets.cpu().numpy()
+    counted = shares_of(trained, targets) if table.task.classes else {}
+    if state.objective.name != "cross_entropy":
+        counted.pop("constant_loss", None)  # it would be in another unit than the curves
     judged = verdict(
         epochs,
         baseline_loss=no_skill_loss(state, data),
         kind=table.task.kind,
         num_train=len(data.train),
         num_parameters=num_parameters(state.network),
-        stopped_early=state.stopping.is_over,
+        stopped_early=state.stopping.is_over and state.epoch < plan.epochs,
         settings=settings,
         reference_skill=reference,
         stop_reason=state.failure or ("the time limit was reached" if state.out_of_time else ""),
         chosen={**settings.model_dump(), **asdict(plan), **asdict(choose_capacity(data.shape, settings))},
         num_validation=len(data.validation),
+        **counted,
     )
     start = recommend_start(data.shape, settings)
     return judged if start is None else replace(judged, advice=(start, *judged.advice))
+
+
+def shares_of(trained: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+    """What the classes' shares alone tell of the validation rows, as `verdict` takes it; both arrays are class indices."""
+    counts = np.unique(targets, return_counts=True)[1]
+    others, shares = len(targets) - counts, counts / len(targets)
+    error = float(np.sqrt((len(targets) + 1) / (12 * counts * others)).mean()) if others.all() else None  # Mann-Whitney
+    return {
+        "constant_loss": float(-(shares * np.log(shares)).sum()),  # of the shares themselves: nothing constant is lower
+        "constant_accuracy": float(shares.max()),
+        "chance_auc_error": error,
+        "num_unseen": int((~np.isin(targets, trained)).sum()),
+    }
 
 
 def no_skill_loss(state: State, data: Prepared) -> float:

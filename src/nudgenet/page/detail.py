@@ -89,7 +89,7 @@ def _in_words(summary: Mapping[str, Any], run: Run) -> str:
 
 
 def against_overfitting(settings: Settings, history: History) -> list[dict[str, Any]]:
-    """What would put off the overfitting of a run that was stopped in time, so that its verdict advises nothing."""
+    """What would put off the overfitting of a run that kept its best epoch, so that its verdict advises nothing."""
     if history.overfit_from is None:
         return []
     situation = Situation(settings, {}, num_epochs=history.num_epochs, stopped_early=True, out_of_time=False)

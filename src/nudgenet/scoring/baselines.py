@@ -19,7 +19,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from nudgenet.records import TaskKind
-from nudgenet.scoring.metrics import Array
+from nudgenet.scoring.metrics import UNSEEN_ROWS, Array
 
 # Limits that keep a baseline to tens of seconds on two cores; what they cut is said in `description`.
 MAX_CELLS = 50_000_000  # training rows x features that a model is handed (as float64: 400 MB)
@@ -117,8 +117,8 @@ def _fit_constant(kind: TaskKind, train: TableArrays, num_classes: int) -> Fitte
     if kind == "regression":
         mean = np.average(train.targets, weights=train.weights)
         return "always answers the mean of the training rows", lambda rows: np.full(len(rows), mean)
-    frequencies = np.bincount(train.targets, weights=train.weights, minlength=num_classes)
-    frequencies = frequencies / frequencies.sum()
+    counts = np.bincount(train.targets, weights=train.weights, minlength=num_classes)
+    frequencies = _with_unseen((counts / counts.sum())[None], np.unique(train.targets), len(train))[0]
     description = "always answers the most frequent class, with the class frequencies of the training rows"
     return description, lambda rows: np.tile(frequencies, (len(rows), 1))
 
@@ -141,7 +141,7 @@ def _fit_linear(kind: TaskKind, train: TableArrays, num_classes: int, seed: int)
     model.fit(features, train.targets, sample_weight=train.weights)
     if int(np.max(model.n_iter_)) >= model.max_iter:
         cut += f" (stopped after {model.max_iter} iterations)"
-    predict = _predictor(encode, _class_columns(model, num_classes), (num_classes,))
+    predict = _predictor(encode, _class_columns(model, num_classes, len(train)), (num_classes,))
     return f"logistic regression: a weighted sum of the {of_what}{cut}", predict
 
 
@@ -171,7 +171,7 @@ def _fit_boosting(kind: TaskKind, train: TableArrays, num_classes: int, seed: in
         options["early_stopping"] = False  # the library's own hold-out is stratified, and fails on a single row
     model = HistGradientBoostingClassifier(**options)
     model.fit(_side_by_side(train), train.targets, sample_weight=train.weights)
-    return description, _predictor(_side_by_side, _class_columns(model, num_classes), (num_classes,))
+    return description, _predictor(_side_by_side, _class_columns(model, num_classes, len(train)), (num_classes,))
 
 
 def _one_answer(kind: TaskKind, train: TableArrays) -> bool:
@@ -237,15 +237,27 @@ def _fit_standardised(model: Any, features: Any, train: TableArrays) -> Callable
     return lambda features: np.asarray(model.predict(features)) * scale + center
 
 
-def _class_columns(model: Any, num_classes: int) -> Callable[[Any], Array]:
-    """Probabilities with a column for every class of the task; 0 for one that training lacked."""
+def _class_columns(model: Any, num_classes: int, num_rows: int) -> Callable[[Any], Array]:
+    """Probabilities with a column for every class of the task, also for one that the `num_rows` of training lacked."""
 
     def predict(features: Any) -> Array:
         probabilities = np.zeros((features.shape[0], num_classes))
         probabilities[:, model.classes_] = model.predict_proba(features)
-        return probabilities
+        return _with_unseen(probabilities, model.classes_, num_rows)
 
     return predict
+
+
+def _with_unseen(probabilities: Array, trained: Array, num_rows: int) -> Array:
+    """Probabilities `(rows, classes)` that leave something for classes outside of `trained`.
+
+    Each counts as half a row more than the `num_rows`, or a single row of it would cost a rival more than all others.
+    """
+    unseen = np.setdiff1d(np.arange(probabilities.shape[1]), trained)
+    share = UNSEEN_ROWS / (num_rows + UNSEEN_ROWS * len(unseen))
+    probabilities = probabilities * (1 - share * len(unseen))
+    probabilities[:, unseen] = share
+    return probabilities
 
 
 def _predictor(

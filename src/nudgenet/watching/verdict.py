@@ -2,7 +2,7 @@
 
 A pure function of the epochs and a few numbers. The rules stand in RULES in the order in which they are asked;
 the first that applies is the verdict. They look at the *best* epoch, because its weights are the ones that are
-kept: a run that overfitted after it, and was put back, is a good fit that was stopped in time.
+kept: a run that overfitted after it, and was put back, is a good fit.
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ def verdict(
     reference_skill: Mapping[str, float] | None = None,
     stop_reason: str = "",
     num_validation: int | None = None,
+    constant_loss: float | None = None,
+    constant_accuracy: float | None = None,
+    chance_auc_error: float | None = None,
+    num_unseen: int = 0,
 ) -> Verdict:
     """How the training went.
 
@@ -63,11 +67,15 @@ def verdict(
         kind: the task, for the words.
         num_train: training rows.
         num_parameters: numbers that training can change.
-        stopped_early: early stopping ended the training.
+        stopped_early: early stopping ended the training before its planned end.
         settings: the run's settings; `chosen` has the values of those that were chosen automatically.
         reference_skill: name -> validation loss of simple models, in the same unit and on the same rows.
         stop_reason: why the training ended, if not for its epochs or early stopping.
         num_validation: validation rows, if known.
+        constant_loss: of classes, the lowest validation loss that one answer for all rows could reach, had it known them.
+        constant_accuracy: of classes, the highest validation accuracy of such an answer.
+        chance_auc_error: of classes, the standard error of the AUC of mere guesses about the validation rows.
+        num_unseen: validation rows of classes that no training row has.
     """
     epochs = [_with_finite_errors(epoch) for epoch in epochs]
     best = best_epoch(epochs)
@@ -86,6 +94,9 @@ def verdict(
             stopped_early=stopped_early,
             overfit_since=overfit_since(epochs),
             reference=_best_reference(reference_skill or {}),
+            constant_loss=constant_loss,
+            constant_accuracy=constant_accuracy,
+            chance_auc_error=chance_auc_error,
         )
     finding = _not_finite(epochs, best, stop_reason)
     if finding is None:
@@ -97,7 +108,7 @@ def verdict(
     return Verdict(
         state=finding.state,
         best_epoch=0 if best is None else best.epoch,
-        reason=finding.reason,
+        reason=finding.reason + _about_unseen(num_unseen),
         advice=advise(finding.cause, situation),
         evidence={} if facts is None else facts.evidence(),
     )
@@ -155,9 +166,13 @@ def _nothing_carries_over(facts: Facts) -> Finding | None:
         return None
     best, baseline, noise = _figures(facts.best.validation_loss, facts.baseline_loss, facts.noise)
     at_best = f"validation loss was {best} at best, against {baseline} {facts.no_skill}"
+    if facts.below_no_skill:  # so it is not the one answer that these rows must be held against
+        at_best = f"validation loss was {best} at best, where one answer for all of its rows could reach {facts.constant_loss:.3g}"
     if facts.still_falling(at_least=FLAT * facts.unit):
         reason = f"Underfitting: training ended too soon. Both losses were still clearly falling at epoch {facts.last.epoch}, the last; {at_best}."
         return Finding("underfitting", "budget", reason)
+    if facts.below_no_skill:
+        return _only_the_shares(facts)
     lowest = min(epoch.train_loss for epoch in facts.epochs)
     trained = f"training loss went from {facts.epochs[0].train_loss:.3g} (epoch 1) to {lowest:.3g} at best"
     if facts.never_learned:
@@ -172,6 +187,22 @@ def _nothing_carries_over(facts: Facts) -> Finding | None:
         f"Not learning anything that carries over to new rows: {trained}, but {at_best}.{_what_others_found(facts)}"
     )
     return Finding("not_learning", "unsettled", reason)
+
+
+def _only_the_shares(facts: Facts) -> Finding:
+    """The no-skill loss is high for a class that training (nearly) lacks: to be below it says nothing."""
+    best, baseline, constant = _figures(facts.best.validation_loss, facts.baseline_loss, facts.constant_loss or 0.0)
+    counted = ""
+    if facts.accuracy is not None and facts.constant_accuracy is not None:
+        ours, theirs = (f"{100 * share:.3g}%" for share in (facts.accuracy, facts.constant_accuracy))
+        counted = f"; {ours} of its rows are right, and {theirs} would be with their commonest class for all"
+    return Finding(
+        "not_learning",
+        "unsettled",
+        f"Not learning anything that carries over to new rows: validation loss was {best} at best, where one answer for all "
+        f"of its rows could reach {constant}{counted}. The {baseline} {facts.no_skill} is no yardstick here, because the "
+        "classes have other shares in validation than in training.",
+    )
 
 
 def _overfitting(facts: Facts) -> Finding | None:
@@ -194,7 +225,7 @@ def _overfitting(facts: Facts) -> Finding | None:
 
 
 def _out_of_epochs(facts: Facts) -> Finding | None:
-    if not facts.still_falling(at_least=STILL_FALLING * facts.learned):
+    if facts.at_ceiling or not facts.still_falling(at_least=STILL_FALLING * facts.learned):
         return None
     validation, train = _figures(facts.last.validation_loss, facts.last.train_loss)
     return Finding(
@@ -206,7 +237,7 @@ def _out_of_epochs(facts: Facts) -> Finding | None:
 
 
 def _too_simple(facts: Facts) -> Finding | None:
-    if not facts.reference_is_better or facts.reference is None:
+    if facts.at_ceiling or not facts.reference_is_better or facts.reference is None:
         return None
     name, reference_loss = facts.reference
     if facts.best.train_loss - reference_loss <= CLEARLY_WORSE * facts.noise:
@@ -224,14 +255,19 @@ def _good_fit(facts: Facts) -> Finding:
     validation, train, baseline = _figures(facts.best.validation_loss, facts.best.train_loss, facts.baseline_loss)
     is_last = facts.best.epoch == facts.last.epoch
     where = f"epoch {facts.best.epoch}, the last" if is_last else f"epoch {facts.best.epoch} of {facts.last.epoch}"
-    in_time = not is_last and (facts.stopped_early or facts.overfit_since is not None)
+    how = ""
+    if not is_last:  # without early stopping nothing was stopped: the weights of a later epoch were given up
+        how = ", stopped in time" if facts.stopped_early else ", put back to its best epoch"
     reason = (
-        f"Good fit{', stopped in time' if in_time else ''}: validation loss (the error on rows that training never saw) "
+        f"Good fit{how}: validation loss (the error on rows that training never saw) "
         f"was lowest at {where}: {validation}, against {train} on the training rows and {baseline} {facts.no_skill}. {_kept(facts)}"
     )
     if facts.gap_is_large:
         reason += f" The gap of {facts.gap:.3g} between the two may be chance (about {facts.gap_noise:.3g} either way)."
-    return Finding("good_fit", "fine", (reason + _who_does_better(facts)).strip())
+    if facts.at_ceiling and facts.still_falling(at_least=STILL_FALLING * facts.learned):
+        right = "all" if facts.accuracy == 1 else f"{100 * (facts.accuracy or 0.0):.3g}%"
+        reason = f"{reason.rstrip()} Both losses were still falling, but {right} of the validation rows are right: little is left to gain."
+    return Finding("good_fit", "fine", (reason.rstrip() + _who_does_better(facts)).strip())
 
 
 RULES: tuple[Callable[[Facts], Finding | None], ...] = (
@@ -278,6 +314,17 @@ def _kept(facts: Facts) -> str:
     if facts.overfit_since is not None:
         return f"From epoch {facts.overfit_since} on it was clearly higher while training loss had fallen further, so {kept}"
     return f"After that it got no lower, so {kept}"
+
+
+def _about_unseen(num_unseen: int) -> str:
+    """What no network could have learned, and what the losses are therefore higher by."""
+    if num_unseen == 0:
+        return ""
+    rows, them = ("row is", "it") if num_unseen == 1 else ("rows are", "they")
+    return (
+        f" {num_unseen:,} validation {rows} of classes that no training row has (named among the warnings): "
+        f"nothing could be learned of them, and {them} raise{'s' if num_unseen == 1 else ''} the validation loss."
+    )
 
 
 def _best_reference(skill: Mapping[str, float]) -> tuple[str, float] | None:
