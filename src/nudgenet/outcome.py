@@ -114,6 +114,8 @@ def conclude(
     judged = judge(epochs, table, state, settings, baselines, targets["validation"])
     trust = trust_in(table, targets, ours, rivals, settings.seed)
     summary = summarise(store, table, log, judged, ours, rivals, targets)
+    if notes := {baseline.name: baseline.note for baseline in baselines if baseline.note}:
+        summary |= {"baseline_notes": notes}
     summary |= {"interval": trust["intervals"].get(table.metric)}
     summary |= {"parameters": num_parameters(network), "epochs": len(epochs)}
     results = {
@@ -165,7 +167,8 @@ def fit_rivals(
     # On the pixels of images, trees cost minutes and are never the best answer; of texts alone they see nothing.
     names = ALL_BASELINES if is_table(data) or data.shape.medium == "sound" else ("majority", "mean", "linear")
     baselines = []
-    for baseline in fit_baselines(kind, arrays, num_classes=len(table.task.classes), seed=settings.seed, names=names):
+    classes, rows = len(table.task.classes), len(data.train)
+    for baseline in fit_baselines(kind, arrays, num_classes=classes, seed=settings.seed, names=names, num_rows=rows):
         baselines.append(baseline)
         bookkeeping.leave_if_stopped(job, store, state)
     return baselines
@@ -291,7 +294,7 @@ def judge(
 ) -> Verdict:
     """The verdict, from the curves and from what the simple models reach on the same validation rows."""
     data, plan = table.prepared, state.plan
-    reference = {}
+    reference, notes = {}, {}
     if state.objective.name in ("cross_entropy", "mse"):
         # The same loss for the simple models: squared errors in standardised units, or log loss.
         unit = data.target_scale if table.task.kind == "regression" else 1.0
@@ -301,7 +304,8 @@ def judge(
                 pair = (targets / unit, baseline.validation / unit) if is_number else (targets, baseline.validation)
                 losses = row_losses(table.task.kind, *pair)
                 on_terms = baseline.name == "linear" and data.shape.medium == "text"  # none on pixels, too
-                reference["terms" if on_terms else baseline.name] = float(losses.mean())
+                name = "terms" if on_terms else baseline.name
+                reference[name], notes[name] = float(losses.mean()), baseline.note
     trained = data.train.targets.cpu().numpy()
     counted = shares_of(trained, targets) if table.task.classes else {}
     if state.objective.name != "cross_entropy":
@@ -315,6 +319,7 @@ def judge(
         stopped_early=state.stopping.is_over and state.epoch < plan.epochs,
         settings=settings,
         reference_skill=reference,
+        reference_notes=notes,
         stop_reason=state.failure or ("the time limit was reached" if state.out_of_time else ""),
         chosen={**settings.model_dump(), **asdict(plan), **asdict(choose_capacity(data.shape, settings))},
         num_validation=len(data.validation),

@@ -161,7 +161,14 @@ def test_large_tables_are_sampled_and_say_so(monkeypatch: pytest.MonkeyPatch) ->
         assert "of 3,000 training rows" in found[name].description
         assert (found[name].test[:, 3] > 0).all()
     assert "stopped after 15 iterations" in found["boosting"].description
-    assert "of 3,000" not in found["majority"].description
+    assert found["boosting"].note.endswith("of 3,000 training rows; stopped after 15 iterations")
+    assert found["majority"].note == ""
+
+
+def test_rows_that_were_left_out_before_are_said_too() -> None:
+    found = fit_baselines("binary", make_parts("binary"), num_classes=2, seed=0, num_rows=900)
+    notes = {baseline.name: baseline.note for baseline in found}
+    assert notes == {"majority": "", **dict.fromkeys(("linear", "boosting"), "fitted on 300 of 900 training rows")}
 
 
 def test_wide_tables_get_fewer_boosting_iterations(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,6 +134,15 @@ def test_all_right_is_a_good_fit_however_small_its_loss_could_be() -> None:
     assert judge(slow, constant_accuracy=0.5, reference_skill={"linear": 0.1}).state == "good_fit"
 
 
+def test_a_rival_that_saw_less_is_called_so() -> None:
+    epochs = make_epochs(decay(40, 0.69, 0.3, 3), decay(40, 0.69, 0.42, 3))
+    notes = {"boosting": "without the texts", "linear": ""}
+    found = judge(epochs, reference_skill={"boosting": 0.3, "linear": 0.5}, reference_notes=notes)
+    assert "gradient boosting (many small decision trees; without the texts) does better" in found.reason
+    found = judge(epochs, reference_skill={"terms": 0.42}, reference_notes={"terms": "stopped after 50 iterations"})
+    assert "is far cheaper" in found.reason
+
+
 def test_overfitting_is_a_large_clear_gap_at_the_restored_epoch() -> None:
     train = decay(20, 0.6, 0.02, 3)
     validation = 0.55 + 0.01 * np.abs(np.arange(20) - 11)

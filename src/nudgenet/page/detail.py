@@ -18,7 +18,7 @@ from nudgenet.page.context import NoSuchRun, reading
 from nudgenet.page.curves import LOSSES, History
 from nudgenet.page.runs import notes_of, state_of
 from nudgenet.records import Column
-from nudgenet.report.wording import main_metric, worth_it
+from nudgenet.report.wording import main_metric, models_of, worth_it
 from nudgenet.run import Run
 from nudgenet.runs.store import Store
 from nudgenet.settings import Settings
@@ -84,7 +84,7 @@ def detail(store: Store, history: History) -> dict[str, Any]:
 
 def _in_words(summary: Mapping[str, Any], run: Run) -> str:
     """Why the verdict, and whether a network was worth it: a good fit of what a linear model does better is no success."""
-    worth = worth_it(run.comparisons, main_metric(summary))
+    worth = worth_it(run.comparisons, main_metric(summary), models_of(summary))
     return f"{summary['verdict'].get('reason') or ''} {worth}".strip()
 
 

@@ -25,6 +25,7 @@ from nudgenet.report.wording import (
     main_metric,
     metric,
     metrics_of,
+    models_of,
     number,
     percent,
     points,
@@ -62,7 +63,7 @@ def scores(contents: Contents) -> Html:
     pieces.append(paragraph(_in_words(contents, name, value, part)))
     if part == "validation":
         pieces.append(paragraph("There is no test score: these rows helped to choose the network, so it flatters."))
-    pieces.append(paragraph(worth_it(contents.comparisons, name)))
+    pieces.append(paragraph(worth_it(contents.comparisons, name, models_of(summary))))
     pieces.append(_score_table(contents, part, name))
     pieces.append(_calibration(contents))
     return section("score", "The score", join(pieces))
@@ -98,8 +99,9 @@ def _score_table(contents: Contents, part: str, name: str) -> Html:
     rows: list[list[object]] = [
         [Html("<strong>this network</strong>"), *(_score_cell(contents, n, part) for n in names)]
     ]
+    models = models_of(contents.summary)
     for model, values in baselines.items():
-        rows.append([MODELS.get(model, model), *(score(n, values.get(n)) for n in names)])
+        rows.append([models.get(model, model), *(score(n, values.get(n)) for n in names)])
     if compared:
         header.append("the network is")
         rows[0].append("")

@@ -50,6 +50,7 @@ def verdict(
     settings: Settings,
     chosen: Mapping[str, Any] | None = None,
     reference_skill: Mapping[str, float] | None = None,
+    reference_notes: Mapping[str, str] | None = None,
     stop_reason: str = "",
     num_validation: int | None = None,
     constant_loss: float | None = None,
@@ -70,6 +71,7 @@ def verdict(
         stopped_early: early stopping ended the training before its planned end.
         settings: the run's settings; `chosen` has the values of those that were chosen automatically.
         reference_skill: name -> validation loss of simple models, in the same unit and on the same rows.
+        reference_notes: name -> what makes such a model no equal of the network; "" or absent where nothing does.
         stop_reason: why the training ended, if not for its epochs or early stopping.
         num_validation: validation rows, if known.
         constant_loss: of classes, the lowest validation loss that one answer for all rows could reach, had it known them.
@@ -93,7 +95,7 @@ def verdict(
             num_validation=num_validation,
             stopped_early=stopped_early,
             overfit_since=overfit_since(epochs),
-            reference=_best_reference(reference_skill or {}),
+            reference=_best_reference(reference_skill or {}, reference_notes or {}),
             constant_loss=constant_loss,
             constant_accuracy=constant_accuracy,
             chance_auc_error=chance_auc_error,
@@ -301,7 +303,7 @@ def _who_does_better(facts: Facts) -> str:
     name, loss = facts.reference
     if facts.reference_is_better:
         return f" Still, {name} does better on the same rows: {loss:.3g}."
-    if name == MODEL_NAMES["terms"] and loss <= facts.best.validation_loss:
+    if name.startswith(MODEL_NAMES["terms"].removesuffix(")")) and loss <= facts.best.validation_loss:
         return f" But {name} has no higher loss on the same rows ({loss:.3g}), and is far cheaper."
     return ""
 
@@ -327,12 +329,15 @@ def _about_unseen(num_unseen: int) -> str:
     )
 
 
-def _best_reference(skill: Mapping[str, float]) -> tuple[str, float] | None:
+def _best_reference(skill: Mapping[str, float], notes: Mapping[str, str]) -> tuple[str, float] | None:
     finite = {name: loss for name, loss in skill.items() if math.isfinite(loss)}
     if not finite:
         return None
     name = min(finite, key=lambda name: finite[name])
-    return MODEL_NAMES.get(name, name), finite[name]
+    said = MODEL_NAMES.get(name, name)
+    if note := notes.get(name):
+        said = f"{said.removesuffix(')')}; {note})" if said.endswith(")") else f"{said} ({note})"
+    return said, finite[name]
 
 
 def _first_finite(epochs: Sequence[Epoch]) -> float:

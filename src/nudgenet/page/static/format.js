@@ -23,13 +23,19 @@ export const VERDICTS = {
 	too_noisy: {sign: "?", words: "Too noisy to tell", tone: "unknown"},
 };
 
-export const MODELS = {
+const MODELS = {
 	majority: "always the most common class",
 	mean: "always the mean",
 	linear: "a linear model",
 	terms: "words counted, and a linear model",
 	boosting: "gradient boosting",
 };
+
+/** A simple model of a run, with what makes it no equal of the network. */
+export function modelName(run, model) {
+	const note = run.summary?.baseline_notes?.[model];
+	return (MODELS[model] ?? model) + (note ? ` (${note})` : "");
+}
 
 export const TASKS = {binary: "one of two classes", multiclass: "one of several classes", regression: "a number"};
 
