@@ -74,6 +74,7 @@ def detail(store: Store, history: History) -> dict[str, Any]:
         "verdict": {"state": verdict.get("state"), "reason": _in_words(summary, run)} if summary and verdict else None,
         "advice": verdict.get("advice") or against_overfitting(settings, history),
         "baselines": (summary or {}).get("baselines") or {},
+        "models": models_of(summary or {}),
         "comparisons": run.comparisons,
         "parts": {part: split[part] for part in ("train", "validation", "test")},
         "media": medium_of(run.preparation),

@@ -23,20 +23,6 @@ export const VERDICTS = {
 	too_noisy: {sign: "?", words: "Too noisy to tell", tone: "unknown"},
 };
 
-const MODELS = {
-	majority: "always the most common class",
-	mean: "always the mean",
-	linear: "a linear model",
-	terms: "words counted, and a linear model",
-	boosting: "gradient boosting",
-};
-
-/** A simple model of a run, with what makes it no equal of the network. */
-export function modelName(run, model) {
-	const note = run.summary?.baseline_notes?.[model];
-	return (MODELS[model] ?? model) + (note ? ` (${note})` : "");
-}
-
 export const TASKS = {binary: "one of two classes", multiclass: "one of several classes", regression: "a number"};
 
 /** A number for people: `digits` significant ones, whole numbers in full, a true minus. */
