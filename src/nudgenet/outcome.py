@@ -20,6 +20,7 @@ from nudgenet.data.media import media_paths, readable
 from nudgenet.data.memory import give_back
 from nudgenet.data.spans import input_positions
 from nudgenet.data.texts import weigh_terms
+from nudgenet.errors import counted
 from nudgenet.exhibits import galleries
 from nudgenet.explanations import mark_worst
 from nudgenet.job import Job, Log, Table
@@ -244,7 +245,9 @@ def scored_parts(data: Prepared, settings: Settings, log: Log) -> dict[str, Part
     if settings.score_test:
         return parts | {"test": data.test}
     why = "as set: whoever looks at it again and again ends up choosing by it"
-    log.decide([Decision("test part", f"{len(data.test):,} rows that stay unread", why, "--set score_test=true")])
+    log.decide(
+        [Decision("test part", f"{counted(len(data.test), 'row')} that stay unread", why, "--set score_test=true")]
+    )
     return parts
 
 

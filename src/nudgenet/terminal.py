@@ -19,6 +19,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from nudgenet.errors import counted
 from nudgenet.printing import Piece, Printer, make_console
 from nudgenet.records import Decision, Epoch
 from nudgenet.report.wording import (
@@ -104,8 +105,8 @@ class Display:
         self._training = _Training(num_epochs, num_steps_per_epoch, num_resting, learning_epoch_s)
         self._is_training = True
         self._countdown = self._pause = 1
-        steps = "step" if num_steps_per_epoch == 1 else "steps"
-        self.stage(f"Training: up to {num_epochs:,} epochs of {num_steps_per_epoch:,} {steps}{self._training.phases()}")
+        epochs, steps = counted(num_epochs, "epoch"), counted(num_steps_per_epoch, "step")
+        self.stage(f"Training: up to {epochs} of {steps}{self._training.phases()}")
         if self._out.is_live:
             self._live = Live(
                 console=self._out.console,

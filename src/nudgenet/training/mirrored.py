@@ -37,7 +37,8 @@ def choose_augmentation(settings: Settings, data: Prepared) -> tuple[Settings, D
         ways.append("colour")
     harmless, why = may_be_mirrored(data, settings.seed)
     ways = ["flip", *ways] if harmless else ways
-    decision = Decision("varied images", ", ".join(ways), why, "--set augment=none, --set augment=flip,shift")
+    fewer = "shift" if ways == ["flip", "shift"] else "flip,shift"
+    decision = Decision("varied images", ", ".join(ways), why, f"--set augment=none, --set augment={fewer}")
     return settings.model_copy(update={"augment": tuple(ways)}), decision
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from nudgenet.errors import counted
 from nudgenet.records import Epoch, TaskKind, Verdict
 from nudgenet.settings import Settings
 from nudgenet.watching.advice import Cause, Situation, advise
@@ -153,7 +154,7 @@ def _exploded(facts: Facts) -> Finding | None:
 def _few_rows(facts: Facts) -> Finding | None:
     if facts.num_validation is None or facts.num_validation >= FEW_ROWS:
         return None
-    rows = "1 row" if facts.num_validation == 1 else f"{facts.num_validation} rows"
+    rows = counted(facts.num_validation, "row")
     return Finding(
         "too_noisy",
         "noisy",
@@ -322,10 +323,10 @@ def _about_unseen(num_unseen: int) -> str:
     """What no network could have learned, and what the losses are therefore higher by."""
     if num_unseen == 0:
         return ""
-    rows, them = ("row is", "it") if num_unseen == 1 else ("rows are", "they")
+    rows = counted(num_unseen, "validation row is", "validation rows are")
     return (
-        f" {num_unseen:,} validation {rows} of classes that no training row has (named among the warnings): "
-        f"nothing could be learned of them, and {them} raise{'s' if num_unseen == 1 else ''} the validation loss."
+        f" {rows} of classes that no training row has (named among the warnings): nothing could be learned of them, and "
+        f"the validation loss is higher for {'it' if num_unseen == 1 else 'them'}."
     )
 
 
