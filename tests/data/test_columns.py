@@ -133,7 +133,9 @@ def test_an_index_is_refused_as_a_target_unless_asked_for() -> None:
 def test_warnings_about_the_target() -> None:
     bad, warnings = task_of([*text(range(100)), "oops", None])
     assert bad.kind == "regression"
-    assert "1 of 102 rows has no `y`: it cannot" in warnings[0] and "1 cell is not a number (first: `oops`)" in warnings[1]
+    assert (
+        "1 of 102 rows has no `y`: it cannot" in warnings[0] and "1 cell is not a number (first: `oops`)" in warnings[1]
+    )
     _, warnings = task_of(["a"] * 9 + ["b"] * 9 + ["lonely", "A"])
     assert "Classes with a single row" in warnings[0] and "`lonely`" in warnings[0]
     assert "only in upper and lower case: `A`, `a`" in warnings[1]
