@@ -195,15 +195,15 @@ def _nothing_carries_over(facts: Facts) -> Finding | None:
 def _only_the_shares(facts: Facts) -> Finding:
     """The no-skill loss is high for a class that training (nearly) lacks: to be below it says nothing."""
     best, baseline, constant = _figures(facts.best.validation_loss, facts.baseline_loss, facts.constant_loss or 0.0)
-    counted = ""
+    right = ""
     if facts.accuracy is not None and facts.constant_accuracy is not None:
         ours, theirs = (f"{100 * share:.3g}%" for share in (facts.accuracy, facts.constant_accuracy))
-        counted = f"; {ours} of its rows are right, and {theirs} would be with their commonest class for all"
+        right = f"; {ours} of its rows are right, and {theirs} would be with their commonest class for all"
     return Finding(
         "not_learning",
         "unsettled",
         f"Not learning anything that carries over to new rows: validation loss was {best} at best, where one answer for all "
-        f"of its rows could reach {constant}{counted}. The {baseline} {facts.no_skill} is no yardstick here, because the "
+        f"of its rows could reach {constant}{right}. The {baseline} {facts.no_skill} is no yardstick here, because the "
         "classes have other shares in validation than in training.",
     )
 
@@ -215,7 +215,7 @@ def _overfitting(facts: Facts) -> Finding | None:
     validation, train, gap, noise = _figures(best.validation_loss, best.train_loss, facts.gap, facts.gap_noise)
     baseline = f"the {facts.baseline_loss:.3g} {facts.no_skill}"
     size = f"validation loss is not even clearly below {baseline}"
-    if facts.carries_over:
+    if facts.below_no_skill:
         size = f"it is large against the {facts.learned:.3g} that was gained on {baseline}"
     return Finding(
         "overfitting",
@@ -325,8 +325,8 @@ def _about_unseen(num_unseen: int) -> str:
         return ""
     rows = counted(num_unseen, "validation row is", "validation rows are")
     return (
-        f" {rows} of classes that no training row has (named among the warnings): nothing could be learned of them, and "
-        f"the validation loss is higher for {'it' if num_unseen == 1 else 'them'}."
+        f" {rows} of classes that no training row has (named among the warnings): nothing could be learned about "
+        f"them, and {'it raises' if num_unseen == 1 else 'they raise'} the validation loss."
     )
 
 
