@@ -27,6 +27,18 @@ def run(quick_runs: dict[str, Path]) -> nudgenet.Run:
     return nudgenet.load(quick_runs["regression"])
 
 
+@pytest.mark.parametrize("kind", ["regression", "binary", "multiclass"])
+def test_no_choice_is_to_be_overridden_by_itself(quick_runs: dict[str, Path], kind: str) -> None:
+    run = nudgenet.load(quick_runs[kind])
+    decisions = {decision.what: decision for decision in run.decisions}
+    assert {"split", "threads", "epochs", "network size"} <= set(decisions)
+    for decision in decisions.values():
+        for typed in decision.override.split(", "):
+            name, equals, value = typed.removeprefix("--set ").partition("=")
+            if equals and name in type(run.settings).model_fields:
+                assert str(getattr(run.settings, name)).lower() != value, decision
+
+
 @pytest.fixture
 def table(quick_runs: dict[str, Path]) -> Path:
     """The table that it was trained on."""

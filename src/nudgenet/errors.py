@@ -78,6 +78,9 @@ class Interrupted(NudgeError):
         self.exit_code = exit_code
 
 
+MOST_OPTIONS = 20  # that are all named: every set of a setting's values has fewer
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The fix for a wrong name: the nearest known one if there is one, else the whole list."""
     names = sorted(map(str, known))
@@ -85,7 +88,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
     if near:
         return f"Did you mean `{by_lower[near[0]]}`?"
-    return f"There are: {shorten(names)}."
+    return f"There are: {shorten(names, MOST_OPTIONS)}."
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """1 row, 2 rows: `plural` where it takes more than an s, as with a verb ("row has", "rows have")."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def shorten(names: Iterable[str], limit: int = 12) -> str:

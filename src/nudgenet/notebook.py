@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nudgenet.bundle import STATIC, bundle
-from nudgenet.errors import MissingExtra
+from nudgenet.errors import MissingExtra, counted
 from nudgenet.records import Decision, Epoch
 from nudgenet.runs.store import Store
 from nudgenet.watching.curves import best_epoch, kept_when_thinned, overfit_since
@@ -118,7 +118,7 @@ class LiveCurves:
     ) -> None:
         """Training begins."""
         self._num_epochs, self._steps_per_epoch = num_epochs, num_steps_per_epoch
-        self._line = f"at most {num_epochs:,} epochs"
+        self._line = f"at most {counted(num_epochs, 'epoch')}"
         self._update = self._show(self._picture())
 
     def on_step(self, epoch: int, step_in_epoch: int, loss: float) -> None:
@@ -139,7 +139,7 @@ class LiveCurves:
         """Training ended, for whatever reason: all of it is shown. Safe to call twice."""
         if self._update is None:
             return
-        self._line = f"{len(self._epochs):,} epochs"
+        self._line = counted(len(self._epochs), "epoch")
         self._redraw()
         self._update = None
 
@@ -187,7 +187,7 @@ def picture_of_run(store: Store) -> Picture:
     best = best_epoch(epochs)
     per_epoch = epochs[0].step // epochs[0].epoch if epochs else 0
     live = not store.is_done and store.is_held
-    line = f"{len(epochs):,} epochs{', training' if live else '' if store.is_done else ', interrupted'}"
+    line = counted(len(epochs), "epoch") + (", training" if live else "" if store.is_done else ", interrupted")
     verdict, metric = summary.get("verdict"), summary.get("metric")
     value = (summary.get("metrics") or {}).get("test", {}).get(metric)
     return {

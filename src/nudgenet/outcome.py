@@ -20,6 +20,7 @@ from nudgenet.data.media import media_paths, readable
 from nudgenet.data.memory import give_back
 from nudgenet.data.spans import input_positions
 from nudgenet.data.texts import weigh_terms
+from nudgenet.errors import counted
 from nudgenet.exhibits import galleries
 from nudgenet.explanations import mark_worst
 from nudgenet.job import Job, Log, Table
@@ -114,6 +115,8 @@ def conclude(
     judged = judge(epochs, table, state, settings, baselines, targets["validation"])
     trust = trust_in(table, targets, ours, rivals, settings.seed)
     summary = summarise(store, table, log, judged, ours, rivals, targets)
+    if notes := {baseline.name: baseline.note for baseline in baselines if baseline.note}:
+        summary |= {"baseline_notes": notes}
     summary |= {"interval": trust["intervals"].get(table.metric)}
     summary |= {"parameters": num_parameters(network), "epochs": len(epochs)}
     results = {
@@ -165,7 +168,8 @@ def fit_rivals(
     # On the pixels of images, trees cost minutes and are never the best answer; of texts alone they see nothing.
     names = ALL_BASELINES if is_table(data) or data.shape.medium == "sound" else ("majority", "mean", "linear")
     baselines = []
-    for baseline in fit_baselines(kind, arrays, num_classes=len(table.task.classes), seed=settings.seed, names=names):
+    classes, rows = len(table.task.classes), len(data.train)
+    for baseline in fit_baselines(kind, arrays, num_classes=classes, seed=settings.seed, names=names, num_rows=rows):
         baselines.append(baseline)
         bookkeeping.leave_if_stopped(job, store, state)
     return baselines
@@ -241,7 +245,9 @@ def scored_parts(data: Prepared, settings: Settings, log: Log) -> dict[str, Part
     if settings.score_test:
         return parts | {"test": data.test}
     why = "as set: whoever looks at it again and again ends up choosing by it"
-    log.decide([Decision("test part", f"{len(data.test):,} rows that stay unread", why, "--set score_test=true")])
+    log.decide(
+        [Decision("test part", f"{counted(len(data.test), 'row')} that stay unread", why, "--set score_test=true")]
+    )
     return parts
 
 
@@ -291,7 +297,7 @@ def judge(
 ) -> Verdict:
     """The verdict, from the curves and from what the simple models reach on the same validation rows."""
     data, plan = table.prepared, state.plan
-    reference = {}
+    reference, notes = {}, {}
     if state.objective.name in ("cross_entropy", "mse"):
         # The same loss for the simple models: squared errors in standardised units, or log loss.
         unit = data.target_scale if table.task.kind == "regression" else 1.0
@@ -301,22 +307,42 @@ def judge(
                 pair = (targets / unit, baseline.validation / unit) if is_number else (targets, baseline.validation)
                 losses = row_losses(table.task.kind, *pair)
                 on_terms = baseline.name == "linear" and data.shape.medium == "text"  # none on pixels, too
-                reference["terms" if on_terms else baseline.name] = float(losses.mean())
+                name = "terms" if on_terms else baseline.name
+                reference[name], notes[name] = float(losses.mean()), baseline.note
+    trained = data.train.targets.cpu().numpy()
+    counted = shares_of(trained, targets) if table.task.classes else {}
+    if state.objective.name != "cross_entropy":
+        counted.pop("constant_loss", None)  # it would be in another unit than the curves
     judged = verdict(
         epochs,
         baseline_loss=no_skill_loss(state, data),
         kind=table.task.kind,
         num_train=len(data.train),
         num_parameters=num_parameters(state.network),
-        stopped_early=state.stopping.is_over,
+        stopped_early=state.stopping.is_over and state.epoch < plan.epochs,
         settings=settings,
         reference_skill=reference,
+        reference_notes=notes,
         stop_reason=state.failure or ("the time limit was reached" if state.out_of_time else ""),
         chosen={**settings.model_dump(), **asdict(plan), **asdict(choose_capacity(data.shape, settings))},
         num_validation=len(data.validation),
+        **counted,
     )
     start = recommend_start(data.shape, settings)
     return judged if start is None else replace(judged, advice=(start, *judged.advice))
+
+
+def shares_of(trained: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+    """What the classes' shares alone tell of the validation rows, as `verdict` takes it; both arrays are class indices."""
+    counts = np.unique(targets, return_counts=True)[1]
+    others, shares = len(targets) - counts, counts / len(targets)
+    error = float(np.sqrt((len(targets) + 1) / (12 * counts * others)).mean()) if others.all() else None  # Mann-Whitney
+    return {
+        "constant_loss": float(-(shares * np.log(shares)).sum()),  # of the shares themselves: nothing constant is lower
+        "constant_accuracy": float(shares.max()),
+        "chance_auc_error": error,
+        "num_unseen": int((~np.isin(targets, trained)).sum()),
+    }
 
 
 def no_skill_loss(state: State, data: Prepared) -> float:

@@ -19,11 +19,11 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from nudgenet.errors import counted
 from nudgenet.printing import Piece, Printer, make_console
 from nudgenet.records import Decision, Epoch
 from nudgenet.report.wording import (
     COMPARED,
-    MODELS,
     baselines_of,
     duration,
     flag,
@@ -32,6 +32,7 @@ from nudgenet.report.wording import (
     main_metric,
     metric,
     metrics_of,
+    models_of,
     number,
     probabilities_in_words,
     score,
@@ -106,8 +107,8 @@ class Display:
         self._training = _Training(num_epochs, num_steps_per_epoch, num_resting, learning_epoch_s)
         self._is_training = True
         self._countdown = self._pause = 1
-        steps = "step" if num_steps_per_epoch == 1 else "steps"
-        self.stage(f"Training: up to {num_epochs:,} epochs of {num_steps_per_epoch:,} {steps}{self._training.phases()}")
+        epochs, steps = counted(num_epochs, "epoch"), counted(num_steps_per_epoch, "step")
+        self.stage(f"Training: up to {epochs} of {steps}{self._training.phases()}")
         if self._out.is_live:
             self._live = Live(
                 console=self._out.console,
@@ -400,11 +401,12 @@ def _print_scores(out: Printer, summary: Mapping[str, Any], comparisons: Sequenc
         table.add_column(out.text(metric(other).label), justify="right", overflow="fold")
     table.add_column("the network is" if compared else "", overflow="fold")
     table.add_row(Text("this network", style="bold"), *(Text(score(n, ours.get(n)), style="bold") for n in names), "")
+    models = models_of(summary)
     for model, values in baselines_of(summary, part).items():
         sign, words = COMPARED.get(compared.get(model, "").replace("_", " "), ("", ""))
         cells = [Text(out.text(score(n, values.get(n)))) for n in names]
         table.add_row(
-            Text(out.text(MODELS.get(model, model).removeprefix("always "))),
+            Text(out.text(models.get(model, model).removeprefix("always "))),
             *cells,
             Text(out.text(f"{sign} {words}".strip())),
         )
@@ -415,7 +417,7 @@ def _print_scores(out: Printer, summary: Mapping[str, Any], comparisons: Sequenc
     interval = interval_in_words(summary) if part == "test" else ""
     said += f" ({metric(name).label} {interval}: 95% interval)." if interval else "."
     out.line()
-    out.line(f"{said} {worth_it(comparisons, name)}".strip())
+    out.line(f"{said} {worth_it(comparisons, name, models)}".strip())
     about_probabilities = probabilities_in_words(summary, part)
     if about_probabilities:
         out.line(about_probabilities)

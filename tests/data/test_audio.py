@@ -104,7 +104,7 @@ NOT_A_NUMBER = as_file(np.where(np.arange(4_000) == 7, np.nan, tone()), subtype=
         (FLAC[: len(FLAC) // 2], "damaged"),
         (OGG[: len(OGG) // 2], "damaged"),
         (MP3[: len(MP3) // 2], "damaged"),
-        (STRANGE_RATE, "claims 1 channels of 3 samples a second"),
+        (STRANGE_RATE, "claims 1 channel of 3 samples a second"),
         (NOT_A_NUMBER, "damaged: it holds samples that are no numbers"),
         (as_file(np.zeros(0)), "too short: 0 samples"),
         (as_file(tone(seconds=0.002)), "too short: 16 samples"),

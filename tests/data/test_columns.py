@@ -133,7 +133,9 @@ def test_an_index_is_refused_as_a_target_unless_asked_for() -> None:
 def test_warnings_about_the_target() -> None:
     bad, warnings = task_of([*text(range(100)), "oops", None])
     assert bad.kind == "regression"
-    assert "1 of 102 rows have no `y`" in warnings[0] and "1 cells are not numbers (first: `oops`)" in warnings[1]
+    assert (
+        "1 of 102 rows has no `y`: it cannot" in warnings[0] and "1 cell is not a number (first: `oops`)" in warnings[1]
+    )
     _, warnings = task_of(["a"] * 9 + ["b"] * 9 + ["lonely", "A"])
     assert "Classes with a single row" in warnings[0] and "`lonely`" in warnings[0]
     assert "only in upper and lower case: `A`, `a`" in warnings[1]
@@ -335,7 +337,7 @@ def test_bad_cells_are_counted_up_to_five_percent() -> None:
 
 
 def test_infinite_cells_are_warned_about() -> None:
-    assert "1 cells are infinite" in look([*RANDOM.normal(size=30), np.inf])[2][0]
+    assert "1 cell is infinite and counts as missing" in look([*RANDOM.normal(size=30), np.inf])[2][0]
 
 
 @pytest.mark.parametrize("sentinel", ["99999999", "-999", "9999"])

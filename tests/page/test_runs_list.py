@@ -198,8 +198,9 @@ def test_one_run(page: Any, quick_runs: dict[str, Path], monkeypatch: pytest.Mon
     best = run.verdict.best_epoch
     assert found["best"] == {"epoch": best, "step": run.epochs[best - 1].step}
     assert found["verdict"]["state"] == run.verdict.state and found["decisions"] and found["warnings"] == run.warnings
+    assert found["models"]["boosting"] == "gradient boosting"
     assert found["verdict"]["reason"] == run.verdict.reason  # without baselines nothing more can be said
-    monkeypatch.setattr(detail, "worth_it", lambda comparisons, metric: f"By {metric} not worth it.")
+    monkeypatch.setattr(detail, "worth_it", lambda comparisons, metric, models: f"By {metric} not worth it.")
     assert page.get("runs/binary")["verdict"]["reason"] == f"{run.verdict.reason} By accuracy not worth it."
 
 

@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nudgenet.report import wording
-from nudgenet.report.wording import duration, flag, number, percent, score, shortened, times, value_text, worth_it
+from nudgenet.report.wording import (
+    duration,
+    flag,
+    models_of,
+    number,
+    percent,
+    score,
+    shortened,
+    times,
+    value_text,
+    worth_it,
+)
 from nudgenet.scoring.metrics import LOWER_IS_BETTER, METRICS, primary_metric
 
 
@@ -142,6 +153,13 @@ def test_whether_it_was_worth_it(verdicts: dict[str, str], begins: str) -> None:
     comparisons = [{"metric": "accuracy", "other": other, "verdict": v} for other, v in verdicts.items()]
     assert worth_it(comparisons, "accuracy").startswith(begins)
     assert worth_it(comparisons, "rmse") == ""
+
+
+def test_a_rival_that_saw_less_is_no_equal() -> None:
+    models = models_of({"baseline_notes": {"boosting": "without the texts"}})
+    comparisons = [{"metric": "accuracy", "other": "boosting", "verdict": "worse"}]
+    assert "gradient boosting (without the texts) does better" in worth_it(comparisons, "accuracy", models)
+    assert models_of({})["boosting"] == "gradient boosting"
 
 
 def test_a_worse_pair_takes_a_plural() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -16,9 +17,43 @@ from nudgenet.networks.mlp import MLP
 from nudgenet.records import ImageShape, Shape, TextShape
 from nudgenet.settings import Settings
 from nudgenet.training.optimizers import OPTIMIZERS, make_optimizer
+from nudgenet.training.place import choose_place
 from nudgenet.training.plan import LARGEST_BATCH, choose_batch_size, make_plan
 from nudgenet.training.schedules import SCHEDULES
 from nudgenet.training.stopping import Stopping, StopSignal, stop_on_signals
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"threads": 2},
+        {"layers": 1, "width": 64},
+        {"layers": 0},
+        {"members": 16, "layers": 3},
+        {"optimizer": "sgd", "schedule": "constant"},
+        {"network": "mlp", "width": 32},
+    ],
+)
+def test_what_is_to_be_typed_for_another_choice_is_another_choice(given: dict[str, Any]) -> None:
+    settings, shape = Settings(**given), Shape(4, (), 2, 1_000)
+    plan, decisions = make_plan(settings, shape)
+    capacity = choose_capacity(shape, settings)
+    place, of_place = choose_place(settings, 0)
+    chosen = {"optimizer": settings.optimizer, "schedule": settings.schedule, "network": settings.network}
+    for part in (plan, capacity, place):
+        chosen |= asdict(part)
+    for decision in (*decisions, *explain_capacity(capacity, shape, 100, settings), *of_place):
+        for typed in decision.override.split(", "):
+            name, _, value = typed.removeprefix("--set ").partition("=")
+            assert str(chosen[name]) != value, decision
+    assert any(decision.what == "threads" for decision in of_place)
+
+
+def test_what_can_be_one_is_said_as_one() -> None:
+    _, decisions = make_plan(Settings(batch_size=1_000, epochs=1, patience=1), Shape(4, (), 2, 1_000))
+    said = " ".join(f"{decision.chosen} {decision.why}" for decision in decisions)
+    assert "1 update in each pass" in said and "about 1 update in all" in said and "after 1 epoch without" in said
 
 
 @pytest.mark.parametrize("num_rows", [10, 100, 1_000, 30_000, 1_000_000])

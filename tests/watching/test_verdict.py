@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,68 @@ def test_stopped_early_without_a_clear_rise_does_not_claim_one() -> None:
     assert found.state == "good_fit"
     assert "From epoch" not in found.reason
     assert "After that it got no lower" in found.reason
+
+
+def test_nothing_was_stopped_where_training_ran_to_its_planned_end() -> None:
+    train = decay(50, 0.69, 0.30, 12)
+    validation = np.where(np.arange(50) <= 33, decay(50, 0.69, 0.385, 12), 0.41 + 0.004 * (np.arange(50) - 33))
+    found = judge(make_epochs(train, validation), stopped_early=False)
+    assert found.state == "good_fit"
+    assert found.reason.startswith("Good fit, put back to its best epoch: ")
+    assert "stopped" not in found.reason and "the weights of epoch 34 were kept" in found.reason
+
+
+def with_metrics(epochs: list[Epoch], **metrics: float) -> list[Epoch]:
+    return [replace(epoch, validation_metrics=metrics) for epoch in epochs]
+
+
+SHARES = {"constant_loss": 0.8, "constant_accuracy": 0.5, "chance_auc_error": 0.05, "num_validation": 100}
+
+
+def test_chance_is_no_good_fit_where_validation_holds_a_class_that_training_lacks() -> None:
+    flat = np.full(20, 0.69)
+    chance = make_epochs(flat, flat + 0.4)  # 0.4 for the rows of the unknown class
+    inflated = {"baseline_loss": 1.9, "stopped_early": True, "num_unseen": 6, **SHARES}
+    found = judge(with_metrics(chance, accuracy=0.5, auc=0.52), **inflated)
+    assert found.state == "not_learning"
+    assert "one answer for all of its rows could reach 0.8; 50% of its rows are right" in found.reason
+    assert "The 1.9 for always answering the class frequencies is no yardstick" in found.reason
+    assert "6 validation rows are of classes that no training row has" in found.reason
+    assert "1 validation row is of" in judge(chance, **inflated | {"num_unseen": 1}).reason
+
+
+@pytest.mark.parametrize("metrics", [{"accuracy": 0.7}, {"accuracy": 0.5, "auc": 0.8}])
+def test_who_tells_classes_apart_has_learned_something_whatever_their_shares(metrics: dict[str, float]) -> None:
+    epochs = with_metrics(make_epochs(decay(20, 0.69, 0.6, 3), decay(20, 1.1, 0.9, 3)), **metrics)
+    assert judge(epochs, baseline_loss=1.9, stopped_early=True, **SHARES).state == "good_fit"
+
+
+def test_nothing_is_missing_where_every_row_is_right() -> None:
+    """The loss falls on while probabilities get surer, but no row is left to be gained."""
+    curve = np.linspace(0.6, 0.05, 12)
+    found = judge(with_metrics(make_epochs(curve, curve), accuracy=1.0), constant_accuracy=0.5, num_validation=100)
+    assert found.state == "good_fit" and found.advice == ()
+    assert "Both losses were still falling, but all of the validation rows are right" in found.reason
+    for accuracy, state in ((0.99, "good_fit"), (0.97, "underfitting")):
+        found = judge(with_metrics(make_epochs(curve, curve), accuracy=accuracy), constant_accuracy=0.5)
+        assert found.state == state
+    lopsided = with_metrics(make_epochs(curve, curve), accuracy=0.992)
+    assert judge(lopsided, constant_accuracy=0.99).state == "underfitting"  # hardly a rare row is found
+
+
+def test_all_right_is_a_good_fit_however_small_its_loss_could_be() -> None:
+    slow = with_metrics(make_epochs(decay(12, 0.69, 0.66, 20), decay(12, 0.69, 0.66, 20), se=0.02), accuracy=1.0)
+    assert judge(slow, constant_accuracy=0.5).state == "good_fit"
+    assert judge(slow, constant_accuracy=0.5, reference_skill={"linear": 0.1}).state == "good_fit"
+
+
+def test_a_rival_that_saw_less_is_called_so() -> None:
+    epochs = make_epochs(decay(40, 0.69, 0.3, 3), decay(40, 0.69, 0.42, 3))
+    notes = {"boosting": "without the texts", "linear": ""}
+    found = judge(epochs, reference_skill={"boosting": 0.3, "linear": 0.5}, reference_notes=notes)
+    assert "gradient boosting (many small decision trees; without the texts) does better" in found.reason
+    found = judge(epochs, reference_skill={"terms": 0.42}, reference_notes={"terms": "stopped after 50 iterations"})
+    assert "is far cheaper" in found.reason
 
 
 def test_overfitting_is_a_large_clear_gap_at_the_restored_epoch() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nudgenet.data.media import Undecodable, what_it_is
-from nudgenet.errors import MissingExtra
+from nudgenet.errors import MissingExtra, counted
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
@@ -75,13 +75,13 @@ def decode_sound(data: bytes, most: int) -> Clip:
     if not data.strip(b"\0"):
         raise Undecodable("empty" if not data else "holds nothing but zero bytes")
     if (claimed := _claimed_bytes(data)) and len(data) < ENDS_EARLY * claimed:
-        raise Undecodable(f"damaged: it ends after {len(data):,} of {claimed:,} bytes")
+        raise Undecodable(f"damaged: it ends after {len(data):,} of {counted(claimed, 'byte')}")
     try:
         with soundfile.SoundFile(_Bytes(data)) as file:
             if file.format not in FORMATS:
                 raise Undecodable(f"is no sound ({file.format})")
             if not RATES[0] <= file.samplerate <= RATES[1] or file.channels > MAX_CHANNELS:
-                raise Undecodable(f"claims {file.channels:,} channels of {file.samplerate:,} samples a second")
+                raise Undecodable(f"claims {counted(file.channels, 'channel')} of {file.samplerate:,} samples a second")
             rate, channels, frames = file.samplerate, file.channels, file.frames
             mono = _mono(file)
     except soundfile.LibsndfileError as error:
@@ -91,7 +91,7 @@ def decode_sound(data: bytes, most: int) -> Clip:
     if len(mono) < ENDS_EARLY * min(frames, MAX_SECONDS * rate):
         raise Undecodable(f"damaged: it ends after {len(mono) / rate:.2f} of {frames / rate:.2f} seconds")
     if len(mono) < MIN_SAMPLES:
-        raise Undecodable(f"too short: {len(mono)} samples")
+        raise Undecodable(f"too short: {counted(len(mono), 'sample')}")
     if not np.isfinite(mono).all():
         raise Undecodable("damaged: it holds samples that are no numbers")
     return Clip(_sixteen_bits(resample(mono, rate, min(rate, most))), min(rate, most), frames / rate, channels)

@@ -15,7 +15,7 @@ from nudgenet.data.columns import bad_cells, encode_target
 from nudgenet.data.features import read_levels
 from nudgenet.data.media import same_files
 from nudgenet.data.units import num_distinct, row_hashes
-from nudgenet.errors import shorten
+from nudgenet.errors import counted, shorten
 from nudgenet.records import Column, Parts, Raw, Shape, Task
 
 FitOne = Callable[[np.ndarray, np.ndarray, np.ndarray, Task], np.ndarray]
@@ -60,7 +60,7 @@ def check(raw: Raw, parts: Parts, columns: Sequence[Column], task: Task, shape: 
     num_inputs = shape.num_numbers + sum(shape.cardinalities)
     if len(parts.train) < num_inputs and shape.image is None and shape.sound is None:
         warnings.append(
-            f"Only {len(parts.train):,} training rows for {num_inputs:,} inputs: "
+            f"Only {counted(len(parts.train), 'training row')} for {counted(num_inputs, 'input')}: "
             "the network can learn them by heart, so more rows or fewer columns would help"
         )
     return warnings
@@ -99,8 +99,8 @@ def _duplicates(raw: Raw, parts: Parts, used: Sequence[Column], task: Task, targ
     num_contradicting = int((answers_of_unit[unit] > 1).sum())
     warnings = []
     if num_repeats:
-        what = "row repeats" if num_repeats == 1 else "rows repeat"
-        warnings.append(f"{num_repeats:,} of {len(rows):,} {what} another row exactly (kept)")
+        what = "repeats" if num_repeats == 1 else "repeat"
+        warnings.append(f"{num_repeats:,} of {counted(len(rows), 'row')} {what} another row exactly (kept)")
     if num_contradicting:
         warnings.append(
             f"{num_contradicting:,} of {len(rows):,} rows have the same features as another row but a different "
@@ -115,12 +115,10 @@ def _classes(targets: np.ndarray, task: Task) -> list[str]:
     warnings = []
     rare = [(label, count) for label, count in zip(task.classes, counts.tolist(), strict=True) if count < RARE_ROWS]
     if rare:
-        what = "class has" if len(rare) == 1 else "classes have"
+        what = counted(len(rare), "class has", "classes have")
         named = ", ".join(f"`{label}` ({count})" for label, count in rare[:NAMED])
         more = f" and {len(rare) - NAMED} more" if len(rare) > NAMED else ""
-        warnings.append(
-            f"{len(rare)} {what} fewer than {RARE_ROWS} training rows and can hardly be learned: {named}{more}"
-        )
+        warnings.append(f"{what} fewer than {RARE_ROWS} training rows and can hardly be learned: {named}{more}")
     present = counts[counts > 0]
     if present.max() >= IMBALANCE * present.min():
         largest = task.classes[int(counts.argmax())]

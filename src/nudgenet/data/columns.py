@@ -13,7 +13,7 @@ from nudgenet.data.kinds import Sight, look
 from nudgenet.data.media import is_media, light
 from nudgenet.data.target import choose_task, encode_target, find_target
 from nudgenet.data.wishes import WHY, check_wishes, look_as_wished
-from nudgenet.errors import ColumnError, did_you_mean, shorten
+from nudgenet.errors import ColumnError, counted, did_you_mean, shorten
 from nudgenet.records import Column, Decision, Raw, Task
 from nudgenet.settings import Settings
 
@@ -169,10 +169,11 @@ def _formats(sights: list[Sight]) -> list[Decision]:
 
 def bad_cells(column: Column, num_bad: int, num_rows: int, first_bad: str, of: str = "") -> str:
     """The warning about cells that are not what their column holds; `of` names the rows if not the training rows."""
-    what = "dates" if column.kind == "date" else "numbers"
+    what = "date" if column.kind == "date" else "number"
+    are, counts = (f"is not a {what}", "counts") if num_bad == 1 else (f"are not {what}s", "count")
     return (
-        f"`{column.name}`: {num_bad:,} of {num_rows:,} {of}cells are not {what} (first: `{first_bad[:40]}`) "
-        "and count as missing"
+        f"`{column.name}`: {num_bad:,} of {counted(num_rows, f'{of}cell')} {are} (first: `{first_bad[:40]}`) "
+        f"and {counts} as missing"
     )
 
 
@@ -184,12 +185,13 @@ def _warnings(sights: list[Sight], num_rows: int) -> list[str]:
         if sight.num_bad and sight.column.used:
             warnings.append(bad_cells(sight.column, sight.num_bad, num_rows, sight.first_bad))
         if sight.num_infinite:
-            warnings.append(f"`{name}`: {sight.num_infinite:,} cells are infinite and count as missing")
+            are = counted(sight.num_infinite, "cell is infinite and counts", "cells are infinite and count")
+            warnings.append(f"`{name}`: {are} as missing")
         if sight.column.format.sentinels:
             values = zip(sight.column.format.sentinels, sight.sentinel_counts, strict=True)
-            counted = " and ".join(f"{value:.0f} in {count:,} rows" for value, count in values)
+            held = " and ".join(f"{value:.0f} in {counted(count, 'row')}" for value, count in values)
             warnings.append(
-                f"`{name}` holds {counted}, far outside all its other numbers: if that stands for a missing value, "
+                f"`{name}` holds {held}, far outside all its other numbers: if that stands for a missing value, "
                 "empty those cells; it was kept as a number"
             )
     return warnings

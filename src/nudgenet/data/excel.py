@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from nudgenet.data.dialect import Row, sniff_rows, unique_names
 from nudgenet.data.typed import File, Reading, name_decisions, strip_cells
-from nudgenet.errors import MissingExtra, SourceError, shorten
+from nudgenet.errors import MissingExtra, SourceError, counted, shorten
 from nudgenet.records import Decision
 from nudgenet.settings import Settings
 
@@ -58,7 +58,7 @@ def _read_sheet(cells: list[list[Any]], settings: Settings, columns: Sequence[st
     table = pa.table([_column([row[j] for row in body]) for j in range(len(used))], names=names)
     decisions = []
     if dialect.preamble:
-        above = f"skipped above the table: {len(dialect.preamble)} " + ("row" if len(dialect.preamble) == 1 else "rows")
+        above = f"skipped above the table: {counted(len(dialect.preamble), 'row')}"
         decisions.append(Decision("preamble", above, f"the first is: {dialect.preamble[0][:60]!r}", ""))
     chosen = "the first row names the columns" if dialect.has_header else "no header: the columns are column_1 ..."
     override = f"--set header={'false' if dialect.has_header else 'true'}"

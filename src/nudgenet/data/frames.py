@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from nudgenet.data.images import array_images
 from nudgenet.data.typed import Reading, tidy
-from nudgenet.errors import SourceError
+from nudgenet.errors import SourceError, counted
 from nudgenet.records import Decision
 from nudgenet.settings import Settings
 
@@ -132,7 +132,7 @@ def _read_pair(features: Any, target: Any) -> Reading:
     cells = _one_column(target)
     if len(cells) != num_rows:
         raise SourceError(
-            "X and y must have one row each per example", got=f"{num_rows:,} rows in X and {len(cells):,} in y"
+            "X and y must have one row each per example", got=f"{counted(num_rows, 'row')} in X and {len(cells):,} in y"
         )
     name = "target"
     while name in reading.table.column_names:

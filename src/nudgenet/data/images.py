@@ -24,7 +24,7 @@ from torch import Tensor
 from nudgenet.data.decoding import decode_all, resize
 from nudgenet.data.media import Decoded, check_cells, contents, field, kept, light, room
 from nudgenet.data.pixels import Pixels, read_pixels
-from nudgenet.errors import SourceError
+from nudgenet.errors import SourceError, counted
 from nudgenet.models import find_model
 from nudgenet.records import Column, Decision, ImageShape
 from nudgenet.settings import Settings
@@ -142,7 +142,7 @@ def look_at_images(name: str, cells: pa.ChunkedArray) -> Column:
     if not sizes:
         return Column(name, "empty", "no image could be decoded", num_missing=len(cells))
     (width, height), count = sizes.most_common(1)[0]
-    what = f"{int(fine.sum()):,} images"
+    what = counted(int(fine.sum()), "image")
     same = (
         f"all {width} x {height} pixels"
         if len(sizes) == 1

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from nudgenet.data.features import CategoryFeature, DateFeature, NumberFeature
-from nudgenet.errors import ColumnError
+from nudgenet.errors import ColumnError, counted
 
 MOST_BAD_CELLS = 0.05  # more cells than this that are not numbers (or dates): not the column of the training
 MOST_SINGLY = 4  # more columns that are odd in one way than this share one warning
@@ -90,8 +90,8 @@ class Oddities:
                 fix=f"At most {MOST_BAD_CELLS:.0%} of the cells may be taken as missing.",
             )
         if num_bad:
-            are = f"cell of `{name}` is not a {noun}" if num_bad == 1 else f"cells of `{name}` are not {noun}s"
-            words.append(f"{num_bad:,} {are}, taken as missing ({found.example}, for example)")
+            are = counted(num_bad, f"cell of `{name}` is not a {noun}", f"cells of `{name}` are not {noun}s")
+            words.append(f"{are}, taken as missing ({found.example}, for example)")
         if found.num_infinite:
             what = "cell is" if found.num_infinite == 1 else "cells are"
             words.append(f"{found.num_infinite:,} `{name}` {what} infinite, taken as missing")
@@ -101,7 +101,7 @@ class Oddities:
 def _listed(counts: Mapping[str, int]) -> str:
     """`a` (3 rows), `b` (1 row) and 5 more, the most rows first."""
     most = sorted(counts.items(), key=lambda item: -item[1])
-    named = [f"`{_short(name)}` ({count:,} {'row' if count == 1 else 'rows'})" for name, count in most[:NAMED]]
+    named = [f"`{_short(name)}` ({counted(count, 'row')})" for name, count in most[:NAMED]]
     return ", ".join(named) + (f" and {len(most) - NAMED} more" if len(most) > NAMED else "")
 
 
@@ -114,4 +114,4 @@ def _article(name: str) -> str:
 
 
 def _rows_have(count: int) -> str:
-    return "1 row has" if count == 1 else f"{count:,} rows have"
+    return counted(count, "row has", "rows have")

@@ -38,7 +38,7 @@ from nudgenet.data.oddities import Oddities
 from nudgenet.data.starts import MediaFeature, learn_media
 from nudgenet.data.texts import TextFeature, encode_texts, learn_text, text_shape
 from nudgenet.data.typed import BATCH_ROWS
-from nudgenet.errors import ColumnError, RunError, shorten
+from nudgenet.errors import ColumnError, RunError, counted, shorten
 from nudgenet.models import find_model
 from nudgenet.records import Column, Decision, ImageShape, Part, Parts, Prepared, Raw, Shape, SoundShape, Task
 from nudgenet.settings import Settings
@@ -273,11 +273,11 @@ class Preparation:
             )
         warnings = []
         if absent:
-            what = "column is" if len(absent) == 1 else "columns are"
-            warnings.append(f"{len(absent)} {what} absent, taken as missing values: {shorten(absent)}")
+            what = counted(len(absent), "column is", "columns are")
+            warnings.append(f"{what} absent, taken as missing values: {shorten(absent)}")
         if extra := [name for name in table.column_names if name not in self.names]:
-            what = "column was" if len(extra) == 1 else "columns were"
-            warnings.append(f"{len(extra)} {what} not in training: {shorten(extra)} left out")
+            what = counted(len(extra), "column was", "columns were")
+            warnings.append(f"{what} not in training: {shorten(extra)} left out")
         columns = {
             name: pa.chunked_array([pa.nulls(table.num_rows, pa.string())]) if name in absent else table.column(name)
             for name in wanted
@@ -402,7 +402,7 @@ def _decisions(features: Sequence[Feature]) -> list[Decision]:
     if numbers:
         why = "networks learn best from inputs of like size; outliers are pulled in so that they decide nothing"
         decisions.append(
-            Decision("scaling", f"{_counted(len(numbers), 'number')} to mean 0, standard deviation 1", why, "")
+            Decision("scaling", f"{counted(len(numbers), 'number')} to mean 0, standard deviation 1", why, "")
         )
     if logs := [feature.column for feature in numbers if feature.unit]:
         why = f"their training values are heavily skewed (skewness above {SKEWED:g})"
@@ -418,10 +418,6 @@ def _decisions(features: Sequence[Feature]) -> list[Decision]:
         why = f"too few training rows to learn from, such as {shorten([feature.rare[0] for feature in rare], 3)}"
         decisions.append(Decision("rare levels count as unknown", ", ".join(counts), why, ""))
     return decisions
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _date_words(feature: DateFeature) -> str:

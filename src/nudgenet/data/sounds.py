@@ -18,6 +18,7 @@ from torch import Tensor
 from nudgenet.data.audio import MAX_SECONDS, Clip, decode_sound, need_sounds, resample
 from nudgenet.data.media import Decoded, check_cells, contents, decode_files, field, kept, light, room
 from nudgenet.data.spectrogram import FAINTEST, choose_bands, log_mel, window_samples
+from nudgenet.errors import counted
 from nudgenet.models import find_model
 from nudgenet.records import Column, Decision, ImageShape
 from nudgenet.settings import Settings
@@ -96,7 +97,7 @@ def look_at_sounds(name: str, cells: pa.ChunkedArray) -> Column:
         return Column(name, "empty", "no sound could be decoded", num_missing=len(cells))
     num_unique = len(field(cells, "digest").filter(fine).unique())
     lasting = f"{seconds.min():.3g} to {seconds.max():.3g} seconds long, half of them {np.median(seconds):.3g} or more"
-    why = f"{len(seconds):,} sounds, {lasting}"
+    why = f"{counted(len(seconds), 'sound')}, {lasting}"
     return Column(name, "sound", why, num_unique=num_unique, num_missing=len(cells) - len(seconds))
 
 
@@ -277,5 +278,7 @@ def _decisions(feature: SoundFeature, seconds: np.ndarray, rates: np.ndarray, ca
     ]  # fmt: skip
     if long := int((seconds >= MAX_SECONDS).sum()):
         why = "the rest of a longer sound is not decoded"
-        decisions.append(Decision("long sounds", f"the first {MAX_SECONDS:g} seconds of {long:,} sounds", why, ""))
+        decisions.append(
+            Decision("long sounds", f"the first {MAX_SECONDS:g} seconds of {counted(long, 'sound')}", why, "")
+        )
     return decisions

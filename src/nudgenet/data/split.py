@@ -17,14 +17,13 @@ from nudgenet.data.columns import encode_target
 from nudgenet.data.kinds import look
 from nudgenet.data.media import intact
 from nudgenet.data.units import content_keys, feature_names, group_keys, numbered, row_hashes
-from nudgenet.errors import ColumnError, SettingError, SourceError, did_you_mean
+from nudgenet.errors import ColumnError, SettingError, SourceError, counted, did_you_mean
 from nudgenet.records import CellFormat, Decision, Parts, Raw, Task
 from nudgenet.settings import Settings
 
 MIN_ROWS = 10  # fewer rows than this cannot be divided in three and still say anything
 RANDOM_STREAM = 0x5EED5  # keeps the split's random numbers apart from every other use of the seed
 TRAIN, VALIDATION, TEST = 0, 1, 2
-OVERRIDE = "--set validation_share=0.2, --set test_share=0.2, --set group=COLUMN, --set time=COLUMN"
 
 
 @dataclass(frozen=True)
@@ -142,10 +141,8 @@ def _deal_by_unit(
     if settings.group is not None:
         num_shared = int(np.isin(content[part_of != TRAIN], content[part_of == TRAIN]).sum())
         if num_shared:
-            have = "row is" if num_shared == 1 else "rows are"
-            warnings.append(
-                f"{num_shared:,} validation or test {have} identical to a training row of another `{settings.group}`"
-            )
+            rows_are = counted(num_shared, "validation or test row is", "validation or test rows are")
+            warnings.append(f"{rows_are} identical to a training row of another `{settings.group}`")
     return _Dealt(part_of, f"drawn at random with seed {settings.seed}, {why}", tuple(warnings))
 
 
@@ -281,19 +278,17 @@ def _shared_rows(
     warnings = []
     hashes = row_hashes(raw.table, feature_names(raw.table, task, settings))
     if num_shared := int(np.isin(hashes[given], hashes[own]).sum()):
-        have = "row is" if num_shared == 1 else "rows are"
+        rows_are = counted(num_shared, "row is", "rows are")
         warnings.append(
-            f"{num_shared:,} {have} in the {part} source and also, identical, among the rows to learn from: "
+            f"{rows_are} in the {part} source and also, identical, among the rows to learn from: "
             f"the {part} score may flatter"
         )
     if settings.group is not None:
         groups = parse_levels(raw.table.column(settings.group), CellFormat())
         in_given, in_own = (pc.unique(groups.take(pa.array(part)).drop_null()) for part in (given, own))
         if num_shared := pc.sum(pc.is_in(in_given, value_set=in_own)).as_py():
-            have = "value is" if num_shared == 1 else "values are"
-            warnings.append(
-                f"{num_shared:,} `{settings.group}` {have} in the {part} source and also among the rows to learn from"
-            )
+            values_are = counted(num_shared, f"`{settings.group}` value is", f"`{settings.group}` values are")
+            warnings.append(f"{values_are} in the {part} source and also among the rows to learn from")
     return warnings
 
 
@@ -324,8 +319,8 @@ def _deal_by_time(raw: Raw, rows: np.ndarray, held_out: tuple[float, float], set
     part_of[known] = part_of_time[inverse]
     warnings = []
     if num_unknown := int((~known).sum()):
-        have = "row has" if num_unknown == 1 else "rows have"
-        warnings.append(f"{num_unknown:,} {have} no usable `{settings.time}`: put into the training part")
+        rows_have = counted(num_unknown, "row has", "rows have")
+        warnings.append(f"{rows_have} no usable `{settings.time}`: put into the training part")
     later = "validation and test are later" if num_parts == 3 else "validation is later"
     return _Dealt(part_of, f"by `{settings.time}`: train is the past, {later}", tuple(warnings))
 
@@ -409,10 +404,8 @@ def _check_classes(parts: Parts, targets: np.ndarray, task: Task) -> list[str]:
             absent, counts = np.unique(targets[rows], return_counts=True)
             for label, count in zip(absent, counts, strict=True):
                 if label not in trained:
-                    have = "row is" if count == 1 else "rows are"
-                    warnings.append(
-                        f"{count:,} {name} {have} of the class {task.classes[label]!r}, which no training row has"
-                    )
+                    rows_are = counted(int(count), f"{name} row is", f"{name} rows are")
+                    warnings.append(f"{rows_are} of the class {task.classes[label]!r}, which no training row has")
     return warnings
 
 
@@ -432,4 +425,8 @@ def _decision(
     else:
         why = f"{percent[0]} for validation and {percent[1]} for test, {why}"
     chosen = " / ".join(f"{size:,}" for size in sizes) + " rows to train / validate / test"
-    return Decision("split", chosen, why, OVERRIDE)
+    others = [
+        f"--set {name}={0.3 if share == 0.2 else 0.2}"
+        for name, share in (("validation_share", settings.validation_share), ("test_share", settings.test_share))
+    ]
+    return Decision("split", chosen, why, ", ".join([*others, "--set group=COLUMN", "--set time=COLUMN"]))

@@ -19,7 +19,7 @@ import pyarrow.csv as pa_csv
 from nudgenet.data.dialect import BLANKS, Dialect, sniff, take_sample, unique_names
 from nudgenet.data.encoding import to_utf8
 from nudgenet.data.typed import File, Reading, name_decisions, strip_cells
-from nudgenet.errors import SourceError
+from nudgenet.errors import SourceError, counted
 from nudgenet.records import Decision
 from nudgenet.settings import Settings
 
@@ -207,12 +207,12 @@ def ragged_warnings(ragged: Ragged, dialect: Dialect) -> list[str]:
     too_long = [row for row in ragged.rows if row[2] > dialect.width]
     if too_short:
         warnings.append(
-            f"{len(too_short):,} {'row has' if len(too_short) == 1 else 'rows have'} fewer than {dialect.width} cells (first: data row {too_short[0][0]:,}); "
+            f"{counted(len(too_short), 'row has', 'rows have')} fewer than {counted(dialect.width, 'cell')} (first: data row {too_short[0][0]:,}); "
             "the rest of each counts as missing"
         )
     if too_long:
         warnings.append(
-            f"{len(too_long):,} {'row has' if len(too_long) == 1 else 'rows have'} more than {dialect.width} cells (first: data row {too_long[0][0]:,}, "
+            f"{counted(len(too_long), 'row has', 'rows have')} more than {counted(dialect.width, 'cell')} (first: data row {too_long[0][0]:,}, "
             f"{too_long[0][2]} cells); the cells beyond were cut off"
         )
     return warnings
@@ -259,9 +259,7 @@ def layout_decisions(dialect: Dialect) -> list[Decision]:
     if dialect.quote == "'" or dialect.escape:
         decisions.append(Decision("quoting", dialect.quote + dialect.escape, "the lines agree best on it", ""))
     if dialect.preamble:
-        lines = f"skipped above the table: {len(dialect.preamble)} " + (
-            "line" if len(dialect.preamble) == 1 else "lines"
-        )
+        lines = f"skipped above the table: {counted(len(dialect.preamble), 'line')}"
         decisions.append(Decision("preamble", lines, f"the first is: {dialect.preamble[0][:60]!r}", ""))
     if dialect.has_header:
         rows = {0: "", 1: "the first line names the columns", 2: "the first two lines name the columns"}

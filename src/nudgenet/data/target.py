@@ -17,7 +17,7 @@ from nudgenet.data.frames import GIVEN_TARGET
 from nudgenet.data.kinds import is_free_text, look
 from nudgenet.data.media import intact, media_columns
 from nudgenet.data.plain import is_plain
-from nudgenet.errors import ColumnError, did_you_mean, shorten
+from nudgenet.errors import ColumnError, counted, did_you_mean, shorten
 from nudgenet.records import CellFormat, Decision, Label, Raw, Task
 from nudgenet.settings import Settings
 
@@ -242,7 +242,7 @@ def _asks_for_number(cells: _Cells) -> bool:
 def _figures(cells: _Cells) -> str:
     """The figures behind the choice."""
     what = {"text": "text", "bool": "yes/no"}.get(cells.kind) or ("whole numbers" if cells.whole else "numbers")
-    return f"`{cells.name}` holds {what}: {len(cells.labels):,} different values in {cells.num_rows:,} rows"
+    return f"`{cells.name}` holds {what}: {counted(len(cells.labels), 'different value')} in {counted(cells.num_rows, 'row')}"
 
 
 def _date_error(name: str) -> ColumnError:
@@ -282,10 +282,13 @@ def _warnings(cells: _Cells, num_rows: int, task: Task) -> list[str]:
     warnings = []
     num_missing = num_rows - cells.num_rows - cells.num_bad
     if num_missing:
-        warnings.append(f"{num_missing:,} of {num_rows:,} rows have no `{cells.name}`: they cannot be learned from")
+        have, they = ("has", "it") if num_missing == 1 else ("have", "they")
+        rows = counted(num_rows, "row")
+        warnings.append(f"{num_missing:,} of {rows} {have} no `{cells.name}`: {they} cannot be learned from")
     if cells.num_bad:
         warnings.append(
-            f"`{cells.name}`: {cells.num_bad:,} cells are not numbers (first: `{cells.first_bad[:40]}`) and count as missing"
+            f"`{cells.name}`: {counted(cells.num_bad, 'cell is not a number', 'cells are not numbers')} "
+            f"(first: `{cells.first_bad[:40]}`) and {'counts' if cells.num_bad == 1 else 'count'} as missing"
         )
     if task.kind == "regression":
         return warnings

@@ -23,7 +23,7 @@ from nudgenet.data.columns import as_set
 from nudgenet.data.documents import texts_of
 from nudgenet.data.tokens import TokenFeature, learn_tokens
 from nudgenet.data.words import EDGE, Words, in_rows, pieces_of, split_words
-from nudgenet.errors import SettingError
+from nudgenet.errors import SettingError, counted
 from nudgenet.models import OWN, TERMS, ModelFolder, find_model
 from nudgenet.records import CellFormat, Column, Decision, TextShape
 from nudgenet.settings import Settings
@@ -345,9 +345,9 @@ def _in_words(feature: LearnedFeature) -> str:
     num_pairs = sum(" " in term for term in feature.terms)
     num_words = len(feature.terms) - num_pieces - num_pairs
     if isinstance(feature, SequenceFeature):
-        return f"a sequence of {num_words:,} words, and {num_pieces:,} pieces for others"
-    pieces = f" and {num_pieces:,} pieces of words" if num_pieces else ""
-    return f"a bag of {num_words:,} words, {num_pairs:,} pairs of words{pieces}"
+        return f"a sequence of {counted(num_words, 'word')}, and {counted(num_pieces, 'piece')} for others"
+    pieces = f" and {counted(num_pieces, 'piece')} of words" if num_pieces else ""
+    return f"a bag of {counted(num_words, 'word')}, {counted(num_pairs, 'pair')} of words{pieces}"
 
 
 def _why(feature: LearnedFeature, num_rows: int) -> str:

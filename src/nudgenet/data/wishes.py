@@ -11,7 +11,7 @@ import pyarrow as pa
 from nudgenet.data.cells import LEVEL_MARKERS, NUMBER_MARKERS, parse_dates, parse_levels, parse_numbers
 from nudgenet.data.formats import WISHED_DATES, best_date_format, best_number_format
 from nudgenet.data.kinds import Sight, date_column, find_sentinels
-from nudgenet.errors import ColumnError, did_you_mean
+from nudgenet.errors import ColumnError, counted, did_you_mean
 from nudgenet.records import CellFormat, Column, ColumnKind
 
 MOST_BAD_WISHED = 0.5  # more cells than this that are no numbers (dates), and the column is none
@@ -98,7 +98,7 @@ def _levels(name: str, cells: pa.ChunkedArray, wish: ColumnKind) -> Sight:
         kind = "empty"
     elif len(unique) == 1 and levels.null_count == 0:
         kind = "constant"
-    return Sight(Column(name, kind, f"{WHY}: {len(unique):,} values", format, len(unique), levels.null_count))
+    return Sight(Column(name, kind, f"{WHY}: {counted(len(unique), 'value')}", format, len(unique), levels.null_count))
 
 
 def _missing_from_now_on(

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from nudgenet.errors import SettingError
+from nudgenet.errors import SettingError, counted
 from nudgenet.models import OWN
 from nudgenet.networks import transformer
 from nudgenet.networks.convnet import choose_stages, multiply_adds
@@ -137,16 +137,12 @@ def explain_capacity(capacity: Capacity, shape: Shape, num_parameters: int, sett
     as_set = settings.layers is not None and settings.width is not None
     why = f"{shape.num_rows:,} training rows; " + ("as set" if as_set else "more rows can pay for more knobs")
     size = f"{describe_layers(capacity, shape)}, {num_parameters:,} knobs"
-    decisions = [
-        Decision(
-            "network size", size, why, f"--set layers={max(1, capacity.layers - 1)}, --set width={2 * capacity.width}"
-        )
-    ]
+    layers = capacity.layers - 1 if capacity.layers > 1 else capacity.layers + 1
+    decisions = [Decision("network size", size, why, f"--set layers={layers}, --set width={2 * capacity.width}")]
     if capacity.members > 1:
         why = "their answers are averaged, which errs less than any of them; they share most of their weights"
-        decisions.append(
-            Decision("ensemble", f"{capacity.members} networks", why, "--set network=mlp, --set members=16")
-        )
+        other = f"--set network=mlp, --set members={2 * capacity.members}"
+        decisions.append(Decision("ensemble", f"{capacity.members} networks", why, other))
     if capacity.copies > 1:
         why = "each starts from other weights; their answers are averaged, too"
         decisions.append(Decision("copies", f"{capacity.copies} ensembles", why, "--set copies=1"))
@@ -165,10 +161,11 @@ def describe_layers(capacity: Capacity, shape: Shape) -> str:
         return f"a pretrained {config['model_type'] if config['model_type'] != OWN else config['network'] + ' of ours'}"
     if shape.image is not None:
         channels = f"{capacity.width} to {capacity.width << capacity.layers} channels"
-        return f"{1 + 3 * capacity.layers} convolutions in {capacity.layers} stages, {channels}"
+        return f"{1 + 3 * capacity.layers} convolutions in {counted(capacity.layers, 'stage')}, {channels}"
     if shape.text is not None and shape.text.kind == "sequence":
-        return f"{capacity.layers} blocks of attention, {capacity.width} numbers for each word"
+        blocks = counted(capacity.layers, "block")
+        return f"{blocks} of attention, {counted(capacity.width, 'number')} for each word"
     if capacity.layers == 0:
         return "no hidden layer: a linear model"
-    layers = f"{capacity.layers} {'layer' if capacity.layers == 1 else 'layers'} of {capacity.width}"
+    layers = f"{counted(capacity.layers, 'layer')} of {capacity.width}"
     return layers if capacity.num_networks == 1 else f"{capacity.num_networks} small networks with {layers} each"

@@ -18,7 +18,7 @@ from nudgenet.page.context import NoSuchRun, reading
 from nudgenet.page.curves import LOSSES, History
 from nudgenet.page.runs import notes_of, state_of
 from nudgenet.records import Column
-from nudgenet.report.wording import main_metric, worth_it
+from nudgenet.report.wording import main_metric, models_of, worth_it
 from nudgenet.run import Run
 from nudgenet.runs.store import Store
 from nudgenet.settings import Settings
@@ -74,6 +74,7 @@ def detail(store: Store, history: History) -> dict[str, Any]:
         "verdict": {"state": verdict.get("state"), "reason": _in_words(summary, run)} if summary and verdict else None,
         "advice": verdict.get("advice") or against_overfitting(settings, history),
         "baselines": (summary or {}).get("baselines") or {},
+        "models": models_of(summary or {}),
         "comparisons": run.comparisons,
         "parts": {part: split[part] for part in ("train", "validation", "test")},
         "media": medium_of(run.preparation),
@@ -84,12 +85,12 @@ def detail(store: Store, history: History) -> dict[str, Any]:
 
 def _in_words(summary: Mapping[str, Any], run: Run) -> str:
     """Why the verdict, and whether a network was worth it: a good fit of what a linear model does better is no success."""
-    worth = worth_it(run.comparisons, main_metric(summary))
+    worth = worth_it(run.comparisons, main_metric(summary), models_of(summary))
     return f"{summary['verdict'].get('reason') or ''} {worth}".strip()
 
 
 def against_overfitting(settings: Settings, history: History) -> list[dict[str, Any]]:
-    """What would put off the overfitting of a run that was stopped in time, so that its verdict advises nothing."""
+    """What would put off the overfitting of a run that kept its best epoch, so that its verdict advises nothing."""
     if history.overfit_from is None:
         return []
     situation = Situation(settings, {}, num_epochs=history.num_epochs, stopped_early=True, out_of_time=False)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from nudgenet.errors import RunError, UserError
+from nudgenet.errors import RunError, UserError, counted
 from nudgenet.page import insights, items, updates
 from nudgenet.page.context import as_json
 from nudgenet.page.curves import History, baselines_of, grown, health, series
@@ -133,7 +133,7 @@ def content_of(store: Store, progress: Progress) -> dict[str, Any]:
     try:
         states, chosen = states_of(opened, choose(opened, run), LARGEST - len(as_json(content)), progress)
         content |= {"states": states, "pictures": chosen.pictures, "points": points_of(opened, chosen)}
-        held = f"{in_words(len(states), 'snapshot')} and {in_words(len(chosen.rows), 'row')}"
+        held = f"{counted(len(states), 'snapshot')} and {counted(len(chosen.rows), 'row')}"
         note = f"This file holds {held}; `nudge page` shows everything."
     except UserError as error:  # such as rows that are gone: then the file holds curves, health and record
         chosen, note = Chosen([], [], [], None), f"This file holds no network: {str(error).rstrip('.')}."
@@ -145,11 +145,6 @@ def content_of(store: Store, progress: Progress) -> dict[str, Any]:
     }
     run["exported"] = {"note": note, "rows": chosen.rows, "neurons": chosen.shown, "axes": chosen.axes}
     return content
-
-
-def in_words(count: int, what: str) -> str:
-    """1 row, 2 rows."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def curves_of(store: Store, history: History) -> dict[str, Any]:

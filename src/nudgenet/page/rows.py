@@ -17,7 +17,7 @@ from nudgenet.data.documents import texts_of
 from nudgenet.data.media import light_table, medium_of, readable
 from nudgenet.data.oddities import Oddities
 from nudgenet.data.starts import MediaFeature
-from nudgenet.errors import ColumnError, did_you_mean
+from nudgenet.errors import ColumnError, counted, did_you_mean
 from nudgenet.page.context import BadRequest
 from nudgenet.page.opened import At, OpenedRun
 from nudgenet.records import Batch, Part
@@ -90,7 +90,9 @@ def place_of(opened: OpenedRun, wanted: Mapping[str, Any]) -> tuple[str, int, Pa
         raise BadRequest("A row is a part and an index in it", got=str(dict(wanted))[:100])
     part = part_of_run(opened, name)
     if not 0 <= index < len(part):
-        raise BadRequest(f"There is no such row in the {name} part", got=str(index), fix=f"It has {len(part):,} rows.")
+        raise BadRequest(
+            f"There is no such row in the {name} part", got=str(index), fix=f"It has {counted(len(part), 'row')}."
+        )
     return name, index, part
 
 

@@ -10,7 +10,7 @@ from nudgenet.records import Epoch
 from nudgenet.report import charts
 from nudgenet.report.markup import Html, escape, join, prose
 from nudgenet.report.sections import LOG_FROM, MOST_POINTS, loss_in_words
-from nudgenet.report.wording import MODELS, baselines_of, main_metric, metric, metrics_of, score, verdict_words
+from nudgenet.report.wording import baselines_of, main_metric, metric, metrics_of, models_of, score, verdict_words
 from nudgenet.watching.curves import thin
 
 # Only what is inside the card, and no colour for its ink and paper: a notebook's theme may be light or dark.
@@ -60,9 +60,9 @@ def _scores(summary: Mapping[str, Any]) -> Html:
         return Html("")
     first = main_metric(summary)
     names = [first, *(name for name in ours if name != first)][:4]
+    said = models_of(summary)
     models = {"this network": ours} | {
-        MODELS.get(model, model).removeprefix("always "): values
-        for model, values in baselines_of(summary, part).items()
+        said.get(model, model).removeprefix("always "): values for model, values in baselines_of(summary, part).items()
     }
     heads = "".join(f'<th scope="col">{escape(metric(name).label)}</th>' for name in names)
     rows = join(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nudgenet.errors import counted
 from nudgenet.report import charts
 from nudgenet.report.contents import Contents
 from nudgenet.report.markup import Html, escape, join, paragraph, prose, section, table
@@ -25,6 +26,7 @@ from nudgenet.report.wording import (
     main_metric,
     metric,
     metrics_of,
+    models_of,
     number,
     percent,
     points,
@@ -62,7 +64,7 @@ def scores(contents: Contents) -> Html:
     pieces.append(paragraph(_in_words(contents, name, value, part)))
     if part == "validation":
         pieces.append(paragraph("There is no test score: these rows helped to choose the network, so it flatters."))
-    pieces.append(paragraph(worth_it(contents.comparisons, name)))
+    pieces.append(paragraph(worth_it(contents.comparisons, name, models_of(summary))))
     pieces.append(_score_table(contents, part, name))
     pieces.append(_calibration(contents))
     return section("score", "The score", join(pieces))
@@ -72,7 +74,8 @@ def _in_words(contents: Contents, name: str, value: float, part: str) -> str:
     """What the score means; the simplest baseline beside it; how sure it is."""
     target = str(contents.summary.get("target", ""))
     rows = (contents.summary.get("rows") or {}).get(part)
-    asked = f"Asked about {rows:,} rows that it never saw" if isinstance(rows, int) else "On rows that it never saw"
+    asked = f"Asked about {counted(rows, 'row')}" if isinstance(rows, int) else "On rows"
+    asked += " that it never saw"
     said = f"{asked}, the network {score_in_words(name, value, target)}"
     baselines = baselines_of(contents.summary, part)
     plain = next((model for model in ("majority", "mean") if is_number(baselines.get(model, {}).get(name))), None)
@@ -98,8 +101,9 @@ def _score_table(contents: Contents, part: str, name: str) -> Html:
     rows: list[list[object]] = [
         [Html("<strong>this network</strong>"), *(_score_cell(contents, n, part) for n in names)]
     ]
+    models = models_of(contents.summary)
     for model, values in baselines.items():
-        rows.append([MODELS.get(model, model), *(score(n, values.get(n)) for n in names)])
+        rows.append([models.get(model, model), *(score(n, values.get(n)) for n in names)])
     if compared:
         header.append("the network is")
         rows[0].append("")
@@ -185,7 +189,7 @@ def _confusions(predictions: pa.Table) -> Html:
     classes = sorted({label for pair in counts for label in pair}, key=_natural)
     right = sum(count for (a, b), count in counts.items() if a == b)
     wrong = sorted(((n, a, b) for (a, b), n in counts.items() if a != b), key=lambda w: (-w[0], w[1], w[2]))
-    said = f"{right:,} of {predictions.num_rows:,} test rows are right."
+    said = f"{right:,} of {counted(predictions.num_rows, 'test row')} {'is' if right == 1 else 'are'} right."
     if wrong:
         count, true, taken = wrong[0]
         said += f" Most often it took `{shortened(true)}` for `{shortened(taken)}`: {'once' if count == 1 else f'{count:,} times'} out of {totals[true]:,}."
@@ -244,7 +248,7 @@ def _scatter(predictions: pa.Table, target: str) -> Html:
     error = pairs[:, 1] - pairs[:, 0]
     half, most = np.quantile(np.abs(error), [0.5, 0.9])
     words = (
-        f"Half of the {len(pairs):,} test rows are predicted to within {number(float(half))}, nine of ten to within "
+        f"Half of the {counted(len(pairs), 'test row is', 'test rows are')} predicted to within {number(float(half))}, nine of ten to within "
         f"{number(float(most))}. {_lean(error)}"
     )
     shown = pairs[np.argsort(pairs[:, 0], kind="stable")]
@@ -293,7 +297,7 @@ def worst(contents: Contents) -> Html:
         num_wrong = sum(row["actual"] != row["prediction"] for row in chosen)
         if num_wrong < len(chosen):
             said += f" Only {num_wrong} of these {len(chosen)} {'is' if num_wrong == 1 else 'are'} wrong; the others are right, but the least sure."
-    caption = f"The {len(rows)} worst of {predictions.num_rows:,} test rows"
+    caption = f"The {len(rows)} worst of {counted(predictions.num_rows, 'test row')}"
     return section(
         "worst", "Its worst predictions", join([paragraph(said), table(caption, header, rows, kind="cells")])
     )
@@ -339,9 +343,7 @@ def importance(contents: Contents) -> Html:
         words = f"Shuffling the cells of `{clear[0][0]}` makes {label} worse by {said(clear[0][1])}: {most}."
         unclear = len(found) - len(clear)
         if unclear:
-            words += (
-                f" For {unclear:,} of {len(found):,} columns the difference could be chance: the whisker reaches zero."
-            )
+            words += f" For {unclear:,} of {counted(len(found), 'column')} the difference could be chance: the whisker reaches zero."
     else:
         words = "No single column made a difference that could be told from chance."
     bars = [charts.Bar(name, drop, low, high, said(drop)) for name, drop, low, high in found[:MOST_BARS]]

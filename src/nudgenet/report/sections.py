@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nudgenet.errors import counted
 from nudgenet.records import Epoch
 from nudgenet.report import charts
 from nudgenet.report.contents import Contents
@@ -188,8 +189,7 @@ def columns(contents: Contents) -> Html:
         return Html("")
     used = sum(column.used for column in contents.columns)
     left_out = len(contents.columns) - used
-    noun = "column" if len(contents.columns) == 1 else "columns"
-    said = f"The network saw {used} of {len(contents.columns)} {noun}" + (
+    said = f"The network saw {used} of {counted(len(contents.columns), 'column')}" + (
         f"; {left_out} had nothing that it could learn from." if left_out else "."
     )
     rows = [

@@ -188,6 +188,12 @@ def baselines_of(summary: Mapping[str, Any], part: str) -> dict[str, Mapping[str
     return {name: values for name, values in found.items() if values}
 
 
+def models_of(summary: Mapping[str, Any]) -> Mapping[str, str]:
+    """Baseline's name -> how it is spoken of, with what makes it no equal of the network."""
+    notes: Mapping[str, str] = summary.get("baseline_notes") or {}
+    return {**MODELS, **{name: f"{MODELS.get(name, name)} ({note})" for name, note in notes.items()}}
+
+
 def main_metric(summary: Mapping[str, Any]) -> str:
     """The metric that counts, which a person is told first; "" if the run has none."""
     found = metrics_of(summary, "test") or metrics_of(summary, "validation")
@@ -239,13 +245,13 @@ def score_in_words(name: str, value: float, target: str) -> str:
     return said() if said else f"has a {metric(name).label} of {score(name, value)}"
 
 
-def worth_it(comparisons: Sequence[Mapping[str, Any]], name: str) -> str:
+def worth_it(comparisons: Sequence[Mapping[str, Any]], name: str, models: Mapping[str, str] = MODELS) -> str:
     """Whether a network was worth it here: one sentence from the comparisons on one metric; "" without any."""
     against: dict[str, list[str]] = {"better": [], "worse": [], "too close to call": []}
     for comparison in comparisons:
         if comparison.get("metric") == name:
             verdict = str(comparison.get("verdict", "")).replace("_", " ")
-            against.setdefault(verdict, []).append(MODELS.get(str(comparison["other"]), str(comparison["other"])))
+            against.setdefault(verdict, []).append(models.get(str(comparison["other"]), str(comparison["other"])))
     if not any(against.values()):
         return ""
     if against["worse"]:

@@ -27,6 +27,7 @@ Array = npt.NDArray[Any]
 MetricFunction = Callable[[Array, Array, Array], Array]
 
 PROBABILITY_FLOOR = 1e-7  # one confidently wrong row costs 16 nats, not infinity
+UNSEEN_ROWS = 0.5  # that a class without training rows counts as: no honest answer calls impossible what it never met
 RARE = 0.1  # with a smaller share of yes (or no) than this, always answering the other one looks good
 MOST_RANKED_CLASSES = 50  # each class is ranked on its own: with more, the AUC would take longer than the epoch
 

@@ -17,6 +17,7 @@ import torch
 
 from nudgenet.data.batches import num_steps, shuffled, subset, take
 from nudgenet.data.images import POOLED
+from nudgenet.errors import counted
 from nudgenet.networks.capacity import Capacity, describe_layers
 from nudgenet.networks.pretrained import PretrainedNetwork
 from nudgenet.records import Decision, Part, Prepared, Shape
@@ -79,14 +80,19 @@ def fit_to_time(
             break
         capacity = smaller
     if larger != usual:
-        chosen = f"{larger.batch_size:,} rows instead of {usual.batch_size:,}"
+        chosen = f"{counted(larger.batch_size, 'row')} instead of {usual.batch_size:,}"
         why = f"with smaller ones the network would see the data fewer than {FEW_EPOCHS} times"
-        decisions.insert(0, Decision("batch size for the time limit", chosen, why, "--time-limit 5m"))
+        decisions.insert(0, Decision("batch size for the time limit", chosen, why, twice_as_long(settings, seconds)))
     if capacity != wanted:
         chosen = f"{describe_layers(capacity, data.shape)} instead of {describe_layers(wanted, data.shape)}"
         why = f"the larger network would see the data fewer than {FEW_EPOCHS} times"
-        decisions.insert(0, Decision("network size for the time limit", chosen, why, "--time-limit 5m"))
+        decisions.insert(0, Decision("network size for the time limit", chosen, why, twice_as_long(settings, seconds)))
     return capacity, state, decisions
+
+
+def twice_as_long(settings: Settings, seconds: float) -> str:
+    """What to type for twice the time limit; `seconds` of it were left when the training was planned."""
+    return f"--time-limit {math.ceil(2 * (settings.time_limit or max(seconds, 1.0)))}s"
 
 
 def much_smaller(capacity: Capacity, epochs: int, settings: Settings) -> Capacity:
@@ -133,10 +139,10 @@ def keep_to_time(state: State, data: Prepared, seconds: float, settings: Setting
         each = f"{1000 * resting_s:.2g} ms here, {1000 * step_s:.2g} ms once the pretrained network learns, too"
     why = f"a step takes {each}, and {max(seconds, 0.0):.2g} s of the time limit are left for them"
     wanted = f"the {plan.epochs} that were set" if settings.epochs else f"{plan.epochs}"
-    chosen = f"{epochs} {'epoch' if epochs == 1 else 'epochs'} instead of {wanted}"
+    chosen = f"{counted(epochs, 'epoch')} instead of {wanted}"
     if plan.frozen_epochs:
         chosen += f", in {learning or 'none'} of which the pretrained network learns, too"
-    return [Decision("time limit", chosen, why, "--time-limit 5m")]
+    return [Decision("time limit", chosen, why, twice_as_long(settings, seconds))]
 
 
 def two_phases(plan: Plan, left: float, resting_epoch_s: float, learning_epoch_s: float) -> tuple[int, int]:

@@ -49,7 +49,8 @@ def settle(settings: Settings, data: Prepared) -> tuple[Settings, list[Decision]
     habits: dict[str, Any] = {"network": "convnet", "ema": choose_ema(data), "warmup": 0.01 if is_image else 0.02}
     settings = settings.model_copy(update={name: value for name, value in habits.items() if name not in given})
     decisions = [
-        Decision("network", "a residual network of convolutions", f"the rows are {medium}s", "--set width=32"),
+        Decision("network", "a residual network of convolutions", f"the rows are {medium}s",
+                 f"--set width={2 * choose_capacity(data.shape, settings).width}"),
         Decision(
             "averaging", f"weights over the last {1 / (1 - (settings.ema or 0)):,.0f} steps or so",
             "the average answers better than any single step's weights", "--set ema=0",

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nudgenet.errors import SettingError, did_you_mean
 from nudgenet.records import Batch, Part, TaskKind
+from nudgenet.scoring.metrics import UNSEEN_ROWS
 from nudgenet.settings import Settings
 
 RowLosses = Callable[[Tensor, Tensor], Tensor]
@@ -70,6 +71,7 @@ Builder = Callable[[Part, int, Settings], Objective]
 def cross_entropy(train: Part, num_outputs: int, settings: Settings) -> Objective:
     """Minus the log of the probability given to the true class, in nats."""
     counts = torch.bincount(train.targets, minlength=num_outputs).float()
+    seen = counts.clamp_min(UNSEEN_ROWS)
     class_weights = None
     if settings.class_weights == "balanced":
         # A class's weight is rows / (classes x its rows), as in scikit-learn; an absent class has none.
@@ -85,7 +87,7 @@ def cross_entropy(train: Part, num_outputs: int, settings: Settings) -> Objectiv
         training_loss=training_loss,
         row_losses=lambda outputs, targets: F.cross_entropy(outputs, targets, reduction="none"),
         predict=_probabilities,
-        no_skill=lambda targets: ((counts + 1e-3) / (counts + 1e-3).sum()).log(),
+        no_skill=lambda targets: (seen / seen.sum()).log(),
         unite=_unite_logits,
     )
 

@@ -42,4 +42,5 @@ def choose_augmentation(settings: Settings, data: Prepared) -> tuple[tuple[str, 
         ways.append("colour")
     harmless, why = may_be_mirrored(data, settings.seed)
     ways = ["flip", *ways] if harmless else ways
-    return tuple(ways), Decision("varied images", ", ".join(ways), why, "--set augment=none, --set augment=flip,shift")
+    fewer = "shift" if ways == ["flip", "shift"] else "flip,shift"
+    return tuple(ways), Decision("varied images", ", ".join(ways), why, f"--set augment=none, --set augment={fewer}")

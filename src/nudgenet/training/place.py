@@ -40,7 +40,7 @@ def choose_place(settings: Settings, multiply_adds: int) -> tuple[Place, list[De
             measured = calibration()
             threads = measured.threads_of_convolutions if settings.network == "convnet" else measured.threads
             why = "what was fastest when this machine was measured, once"
-    decisions = [Decision("threads", str(threads), why, "--set threads=2")]
+    decisions = [Decision("threads", str(threads), why, f"--set threads={2 if threads == 1 else 1}")]
     precision: str = settings.precision or "float32"
     takes_coarse = settings.network in ("convnet", "pretrained") or (
         settings.network == "ensemble" and settings.layers != 0
@@ -49,7 +49,8 @@ def choose_place(settings: Settings, multiply_adds: int) -> tuple[Place, list[De
         precision = calibration().precision
         faster = "faster on this processor" if precision == "bfloat16" else "as fast as any on this processor"
         why = f"{faster}; only training is rounded, answers are always float32"
-        decisions.append(Decision("precision", precision, why, "--set precision=float32"))
+        other = "bfloat16" if precision == "float32" else "float32"
+        decisions.append(Decision("precision", precision, why, f"--set precision={other}"))
     return Place(threads, precision), decisions
 
 

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, replace
 
 from nudgenet.data.batches import num_steps
-from nudgenet.errors import SettingError, did_you_mean
+from nudgenet.errors import SettingError, counted, did_you_mean
 from nudgenet.models import OWN
 from nudgenet.networks.capacity import ENSEMBLES
 from nudgenet.records import Decision, Shape
@@ -154,20 +154,23 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
 def _explain(plan: Plan, settings: Settings, shape: Shape, *, is_averaged: bool) -> list[Decision]:
     """Why the plan is what it is. is_averaged: the memory of the averaged weights was chosen, not set."""
     epochs, steps, rate = plan.epochs, plan.steps_per_epoch, plan.learning_rate
-    per_epoch = f"{steps:,} updates in each pass over {shape.num_rows:,} training rows"
+    per_epoch = f"{counted(steps, 'update')} in each pass over {counted(shape.num_rows, 'training row')}"
     decisions = [
-        Decision("batch size", f"{plan.batch_size} rows", per_epoch, f"--set batch_size={2 * plan.batch_size}"),
-        Decision("epochs", _how_many(plan), f"about {epochs * steps:,} updates in all", f"--set epochs={2 * epochs}"),
+        Decision("batch size", counted(plan.batch_size, "row"), per_epoch, f"--set batch_size={2 * plan.batch_size}"),
+        Decision(
+            "epochs", _how_many(plan), f"about {counted(epochs * steps, 'update')} in all", f"--set epochs={2 * epochs}"
+        ),
         Decision(
             "learning rate",
             f"{rate:g} with {settings.optimizer}, {settings.schedule} schedule",
             _why_rate(settings, shape),
-            f"--set learning_rate={rate / 3:.2g}, --set optimizer=sgd, --set schedule=constant",
+            f"--set learning_rate={rate / 3:.2g}, --set optimizer={'adamw' if settings.optimizer == 'sgd' else 'sgd'}, "
+            f"--set schedule={'cosine' if settings.schedule == 'constant' else 'constant'}",
         ),
         _early_stopping(plan),
     ]
     if is_averaged:
-        steps_kept = f"weights over the last {1 / (1 - plan.ema):,.0f} steps or so"
+        steps_kept = f"weights over the last {counted(round(1 / (1 - plan.ema)), 'step')} or so"
         why = "the average answers better than any single step's weights"
         decisions.append(Decision("averaging", steps_kept, why, "--set ema=0"))
     return decisions
@@ -179,7 +182,7 @@ def _early_stopping(plan: Plan) -> Decision:
         return Decision("early stopping", "none", why, "")
     then = ", once the pretrained network learns, too" if plan.frozen_epochs else ""
     why = "training longer than that only learns the training rows by heart; the best weights are kept"
-    chosen = f"after {plan.patience} epochs without a better validation loss{then}"
+    chosen = f"after {counted(plan.patience, 'epoch')} without a better validation loss{then}"
     return Decision("early stopping", chosen, why, f"--set patience={2 * plan.patience}")
 
 

@@ -17,6 +17,8 @@ CLEAR = 2.0  # a loss against the no-skill loss
 CLEAR_GAP = 2.5  # validation against training loss
 CLEARLY_WORSE = 1.0  # against another model on the same rows: most of the noise is the same, and cancels
 # How large an effect must be to be worth a word.
+FEWEST_MISTAKES = 0.01  # of the validation rows, and
+SHARE_OF_MISTAKES = 0.02  # of the commonest class's mistakes: with no more than both, nothing is left to be gained
 LARGE_GAP = 0.5  # of what was learned (no-skill loss minus validation loss)
 WORTH_HAVING = 0.1  # of the no-skill loss
 WORTH_A_MENTION = 0.05  # of what another model learned: how far behind it is worth a word
@@ -41,6 +43,9 @@ class Facts:
     stopped_early: bool
     overfit_since: int | None
     reference: tuple[str, float] | None  # the best of the simple models, in words, and its validation loss
+    constant_loss: float | None = None  # the lowest that any one answer could reach on these validation rows
+    constant_accuracy: float | None = None  # and the highest accuracy: their commonest class for all
+    chance_auc_error: float | None = None  # standard error of the AUC of mere guesses about them
 
     @property
     def last(self) -> Epoch:
@@ -74,8 +79,50 @@ class Facts:
 
     @property
     def carries_over(self) -> bool:
+        """Whether something was learned that holds for the validation rows: their loss is clearly below the no-skill loss.
+
+        Where validation holds classes that training (nearly) lacks, that alone is cheap: the no-skill answer pays dearly
+        for a probability near zero. So the loss must also be below what one answer for all rows could reach, or the
+        classes must be told apart, whatever their shares are.
+        """
+        return self.at_ceiling or (self.below_no_skill and not self.below_for_shares)
+
+    @property
+    def below_no_skill(self) -> bool:
         """Whether validation loss is clearly below the no-skill loss."""
         return self.learned > max(CLEAR * self.noise, 0.0)
+
+    @property
+    def below_for_shares(self) -> bool:
+        """Whether only the classes' shares, which differ between the parts, put validation loss below the no-skill loss."""
+        if self.constant_loss is None or self.tells_apart:
+            return False
+        return self.constant_loss - self.best.validation_loss <= max(CLEAR * self.noise, 0.0)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Of the best epoch, on the validation rows; None for a regression."""
+        return self.best.validation_metrics.get("accuracy")
+
+    @property
+    def tells_apart(self) -> bool:
+        """Whether clearly more rows are right, or the classes ranked better, than one answer for all rows could do."""
+        auc = self.best.validation_metrics.get("auc")
+        if auc is not None and self.chance_auc_error is not None and auc - 0.5 > CLEAR * self.chance_auc_error:
+            return True
+        if self.accuracy is None or self.constant_accuracy is None:
+            return False
+        rows = self.num_validation or 0
+        noise = math.sqrt(self.accuracy * (1 - self.accuracy) / rows) if rows else 0.0
+        return self.accuracy - self.constant_accuracy > CLEAR * noise
+
+    @property
+    def at_ceiling(self) -> bool:
+        """Whether (nearly) every validation row is right, also in comparison with one answer for all of them."""
+        if self.accuracy is None:
+            return False
+        mistakes, others = 1 - self.accuracy, 1 - (self.constant_accuracy or 0.0)
+        return others > 0 and mistakes <= min(FEWEST_MISTAKES, SHARE_OF_MISTAKES * others) + 1e-9
 
     @property
     def gap_is_clear(self) -> bool:
@@ -152,6 +199,9 @@ class Facts:
             "gap_noise": self.gap_noise,
             "overfit_since": self.overfit_since,
             "reference_loss": None if self.reference is None else self.reference[1],
+            "constant_loss": self.constant_loss,
+            "constant_accuracy": self.constant_accuracy,
+            "validation_accuracy": self.accuracy,
             "num_train": self.num_train,
             "num_validation": self.num_validation,
             "num_parameters": self.num_parameters,

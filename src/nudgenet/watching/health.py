@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nudgenet.errors import counted
+
 # CS231n ("Neural Networks Part 1"): with a learning rate that is too high, 40 % of a network can be dead. Healthy ones
 # had up to 9 % that the sample did not wake, those with a rate too high 45 % or more.
 MANY_DEAD = 0.25
@@ -60,7 +62,9 @@ def dead(share: float | None, neurons: int, learning_rate: float) -> str | None:
     """Neurons that fire for no row get no gradient, so they stay dead."""
     if share is None or share < MANY_DEAD:
         return None
-    return f"{round(share * neurons):,} of {neurons:,} neurons never fire. {_too_high(learning_rate)}"
+    num_dead = round(share * neurons)
+    fire = "fires" if num_dead == 1 else "fire"
+    return f"{num_dead:,} of {counted(neurons, 'neuron')} never {fire}. {_too_high(learning_rate)}"
 
 
 def saturated(share: float | None, learning_rate: float) -> str | None:

@@ -2,7 +2,7 @@
 
 A pure function of the epochs and a few numbers. The rules stand in RULES in the order in which they are asked;
 the first that applies is the verdict. They look at the *best* epoch, because its weights are the ones that are
-kept: a run that overfitted after it, and was put back, is a good fit that was stopped in time.
+kept: a run that overfitted after it, and was put back, is a good fit.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from nudgenet.errors import counted
 from nudgenet.records import Epoch, TaskKind, Verdict
 from nudgenet.settings import Settings
 from nudgenet.watching.advice import Cause, Situation, advise
@@ -50,8 +51,13 @@ def verdict(
     settings: Settings,
     chosen: Mapping[str, Any] | None = None,
     reference_skill: Mapping[str, float] | None = None,
+    reference_notes: Mapping[str, str] | None = None,
     stop_reason: str = "",
     num_validation: int | None = None,
+    constant_loss: float | None = None,
+    constant_accuracy: float | None = None,
+    chance_auc_error: float | None = None,
+    num_unseen: int = 0,
 ) -> Verdict:
     """How the training went.
 
@@ -63,11 +69,16 @@ def verdict(
         kind: the task, for the words.
         num_train: training rows.
         num_parameters: numbers that training can change.
-        stopped_early: early stopping ended the training.
+        stopped_early: early stopping ended the training before its planned end.
         settings: the run's settings; `chosen` has the values of those that were chosen automatically.
         reference_skill: name -> validation loss of simple models, in the same unit and on the same rows.
+        reference_notes: name -> what makes such a model no equal of the network; "" or absent where nothing does.
         stop_reason: why the training ended, if not for its epochs or early stopping.
         num_validation: validation rows, if known.
+        constant_loss: of classes, the lowest validation loss that one answer for all rows could reach, had it known them.
+        constant_accuracy: of classes, the highest validation accuracy of such an answer.
+        chance_auc_error: of classes, the standard error of the AUC of mere guesses about the validation rows.
+        num_unseen: validation rows of classes that no training row has.
     """
     epochs = [_with_finite_errors(epoch) for epoch in epochs]
     best = best_epoch(epochs)
@@ -85,7 +96,10 @@ def verdict(
             num_validation=num_validation,
             stopped_early=stopped_early,
             overfit_since=overfit_since(epochs),
-            reference=_best_reference(reference_skill or {}),
+            reference=_best_reference(reference_skill or {}, reference_notes or {}),
+            constant_loss=constant_loss,
+            constant_accuracy=constant_accuracy,
+            chance_auc_error=chance_auc_error,
         )
     finding = _not_finite(epochs, best, stop_reason)
     if finding is None:
@@ -97,7 +111,7 @@ def verdict(
     return Verdict(
         state=finding.state,
         best_epoch=0 if best is None else best.epoch,
-        reason=finding.reason,
+        reason=finding.reason + _about_unseen(num_unseen),
         advice=advise(finding.cause, situation),
         evidence={} if facts is None else facts.evidence(),
     )
@@ -140,7 +154,7 @@ def _exploded(facts: Facts) -> Finding | None:
 def _few_rows(facts: Facts) -> Finding | None:
     if facts.num_validation is None or facts.num_validation >= FEW_ROWS:
         return None
-    rows = "1 row" if facts.num_validation == 1 else f"{facts.num_validation} rows"
+    rows = counted(facts.num_validation, "row")
     return Finding(
         "too_noisy",
         "noisy",
@@ -155,9 +169,13 @@ def _nothing_carries_over(facts: Facts) -> Finding | None:
         return None
     best, baseline, noise = _figures(facts.best.validation_loss, facts.baseline_loss, facts.noise)
     at_best = f"validation loss was {best} at best, against {baseline} {facts.no_skill}"
+    if facts.below_no_skill:  # so it is not the one answer that these rows must be held against
+        at_best = f"validation loss was {best} at best, where one answer for all of its rows could reach {facts.constant_loss:.3g}"
     if facts.still_falling(at_least=FLAT * facts.unit):
         reason = f"Underfitting: training ended too soon. Both losses were still clearly falling at epoch {facts.last.epoch}, the last; {at_best}."
         return Finding("underfitting", "budget", reason)
+    if facts.below_no_skill:
+        return _only_the_shares(facts)
     lowest = min(epoch.train_loss for epoch in facts.epochs)
     trained = f"training loss went from {facts.epochs[0].train_loss:.3g} (epoch 1) to {lowest:.3g} at best"
     if facts.never_learned:
@@ -174,6 +192,22 @@ def _nothing_carries_over(facts: Facts) -> Finding | None:
     return Finding("not_learning", "unsettled", reason)
 
 
+def _only_the_shares(facts: Facts) -> Finding:
+    """The no-skill loss is high for a class that training (nearly) lacks: to be below it says nothing."""
+    best, baseline, constant = _figures(facts.best.validation_loss, facts.baseline_loss, facts.constant_loss or 0.0)
+    right = ""
+    if facts.accuracy is not None and facts.constant_accuracy is not None:
+        ours, theirs = (f"{100 * share:.3g}%" for share in (facts.accuracy, facts.constant_accuracy))
+        right = f"; {ours} of its rows are right, and {theirs} would be with their commonest class for all"
+    return Finding(
+        "not_learning",
+        "unsettled",
+        f"Not learning anything that carries over to new rows: validation loss was {best} at best, where one answer for all "
+        f"of its rows could reach {constant}{right}. The {baseline} {facts.no_skill} is no yardstick here, because the "
+        "classes have other shares in validation than in training.",
+    )
+
+
 def _overfitting(facts: Facts) -> Finding | None:
     if not (facts.gap_is_clear and facts.gap_is_large):
         return None
@@ -181,7 +215,7 @@ def _overfitting(facts: Facts) -> Finding | None:
     validation, train, gap, noise = _figures(best.validation_loss, best.train_loss, facts.gap, facts.gap_noise)
     baseline = f"the {facts.baseline_loss:.3g} {facts.no_skill}"
     size = f"validation loss is not even clearly below {baseline}"
-    if facts.carries_over:
+    if facts.below_no_skill:
         size = f"it is large against the {facts.learned:.3g} that was gained on {baseline}"
     return Finding(
         "overfitting",
@@ -194,7 +228,7 @@ def _overfitting(facts: Facts) -> Finding | None:
 
 
 def _out_of_epochs(facts: Facts) -> Finding | None:
-    if not facts.still_falling(at_least=STILL_FALLING * facts.learned):
+    if facts.at_ceiling or not facts.still_falling(at_least=STILL_FALLING * facts.learned):
         return None
     validation, train = _figures(facts.last.validation_loss, facts.last.train_loss)
     return Finding(
@@ -206,7 +240,7 @@ def _out_of_epochs(facts: Facts) -> Finding | None:
 
 
 def _too_simple(facts: Facts) -> Finding | None:
-    if not facts.reference_is_better or facts.reference is None:
+    if facts.at_ceiling or not facts.reference_is_better or facts.reference is None:
         return None
     name, reference_loss = facts.reference
     if facts.best.train_loss - reference_loss <= CLEARLY_WORSE * facts.noise:
@@ -224,14 +258,19 @@ def _good_fit(facts: Facts) -> Finding:
     validation, train, baseline = _figures(facts.best.validation_loss, facts.best.train_loss, facts.baseline_loss)
     is_last = facts.best.epoch == facts.last.epoch
     where = f"epoch {facts.best.epoch}, the last" if is_last else f"epoch {facts.best.epoch} of {facts.last.epoch}"
-    in_time = not is_last and (facts.stopped_early or facts.overfit_since is not None)
+    how = ""
+    if not is_last:  # without early stopping nothing was stopped: the weights of a later epoch were given up
+        how = ", stopped in time" if facts.stopped_early else ", put back to its best epoch"
     reason = (
-        f"Good fit{', stopped in time' if in_time else ''}: validation loss (the error on rows that training never saw) "
+        f"Good fit{how}: validation loss (the error on rows that training never saw) "
         f"was lowest at {where}: {validation}, against {train} on the training rows and {baseline} {facts.no_skill}. {_kept(facts)}"
     )
     if facts.gap_is_large:
         reason += f" The gap of {facts.gap:.3g} between the two may be chance (about {facts.gap_noise:.3g} either way)."
-    return Finding("good_fit", "fine", (reason + _who_does_better(facts)).strip())
+    if facts.at_ceiling and facts.still_falling(at_least=STILL_FALLING * facts.learned):
+        right = "all" if facts.accuracy == 1 else f"{100 * (facts.accuracy or 0.0):.3g}%"
+        reason = f"{reason.rstrip()} Both losses were still falling, but {right} of the validation rows are right: little is left to gain."
+    return Finding("good_fit", "fine", (reason.rstrip() + _who_does_better(facts)).strip())
 
 
 RULES: tuple[Callable[[Facts], Finding | None], ...] = (
@@ -265,7 +304,7 @@ def _who_does_better(facts: Facts) -> str:
     name, loss = facts.reference
     if facts.reference_is_better:
         return f" Still, {name} does better on the same rows: {loss:.3g}."
-    if name == MODEL_NAMES["terms"] and loss <= facts.best.validation_loss:
+    if name.startswith(MODEL_NAMES["terms"].removesuffix(")")) and loss <= facts.best.validation_loss:
         return f" But {name} has no higher loss on the same rows ({loss:.3g}), and is far cheaper."
     return ""
 
@@ -280,12 +319,26 @@ def _kept(facts: Facts) -> str:
     return f"After that it got no lower, so {kept}"
 
 
-def _best_reference(skill: Mapping[str, float]) -> tuple[str, float] | None:
+def _about_unseen(num_unseen: int) -> str:
+    """What no network could have learned, and what the losses are therefore higher by."""
+    if num_unseen == 0:
+        return ""
+    rows = counted(num_unseen, "validation row is", "validation rows are")
+    return (
+        f" {rows} of classes that no training row has (named among the warnings): nothing could be learned about "
+        f"them, and {'it raises' if num_unseen == 1 else 'they raise'} the validation loss."
+    )
+
+
+def _best_reference(skill: Mapping[str, float], notes: Mapping[str, str]) -> tuple[str, float] | None:
     finite = {name: loss for name, loss in skill.items() if math.isfinite(loss)}
     if not finite:
         return None
     name = min(finite, key=lambda name: finite[name])
-    return MODEL_NAMES.get(name, name), finite[name]
+    said = MODEL_NAMES.get(name, name)
+    if note := notes.get(name):
+        said = f"{said.removesuffix(')')}; {note})" if said.endswith(")") else f"{said} ({note})"
+    return said, finite[name]
 
 
 def _first_finite(epochs: Sequence[Epoch]) -> float:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nudgenet.errors import counted
+
 STRONGEST = 8
 Array = np.ndarray
 
@@ -143,7 +145,7 @@ def python_of_neuron(
     count, rest = others
     lines += [
         "]",
-        f"others = {number(rest)}  # {count} other products, added up",
+        f"others = {number(rest)}  # {counted(count, 'other product')}, added up",
         f"bias = {number(bias)}",
         "z = sum(x * w for x, w in terms) + others + bias",
         'print("sum", z)',

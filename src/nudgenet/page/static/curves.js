@@ -3,7 +3,7 @@
 import {get, ofRun} from "./api.js";
 import {LOOKS, createChart, epochAt, landmarks} from "./chart.js";
 import {append, button, folded, h, isNewState, labelled, problem, replace, select, shareSlider, tick} from "./dom.js";
-import {MODELS, METRICS, capital, metricLabel, number, score} from "./format.js";
+import {METRICS, capital, metricLabel, number, score} from "./format.js";
 import {term} from "./glossary.js";
 import {appended, thin} from "./scales.js";
 
@@ -102,7 +102,7 @@ export function mountCurves(container, run, store, cleanup, toTries) {
 		const wanted = metric ?? (key === "loss" && lossIsLogLoss(run) ? "log_loss" : null);
 		return Object.entries(known.baselines)
 			.filter(([, scores]) => Number.isFinite(scores?.[wanted]))
-			.map(([model, scores]) => ({label: `${MODELS[model] ?? model} ${score(wanted, scores[wanted])}`, y: scores[wanted]}));
+			.map(([model, scores]) => ({label: `${run.models?.[model] ?? model} ${score(wanted, scores[wanted])}`, y: scores[wanted]}));
 	}
 
 	const epochOf = step => epochAt(step, known.steps_per_epoch);

@@ -1,7 +1,7 @@
 // What is known about a run beside its curves: each function gives a node, or null.
 
 import {framedTable, h, prose} from "./dom.js";
-import {MODELS, metricLabel, number, score, settingText, shortened} from "./format.js";
+import {metricLabel, number, score, settingText, shortened} from "./format.js";
 
 const KINDS = {yes_no: "yes/no", identifier: "identifier, left out", constant: "always the same, left out", empty: "empty, left out"};
 
@@ -17,7 +17,7 @@ export function baselinesPart(run) {
 	const own = metrics?.test ?? {};
 	const of = scores => scores?.test ?? scores?.validation ?? scores ?? {};
 	const names = Object.keys(Object.keys(own).length ? own : of(models[0][1]));
-	const rows = models.map(([model, scores]) => [MODELS[model] ?? model, ...names.map(name => score(name, of(scores)[name]))]);
+	const rows = models.map(([model, scores]) => [run.models?.[model] ?? model, ...names.map(name => score(name, of(scores)[name]))]);
 	if (Object.keys(own).length) rows.unshift(["this network", ...names.map(name => score(name, own[name]))].map(text => h("strong", text)));
 	const numbers = framedTable("The network and the baselines", ["model", ...names.map(metricLabel)], rows, {numeric: [1]});
 	const note = "The same rows, the same split, scored on the test part. A network that does not beat them was not worth it.";

@@ -17,7 +17,7 @@ export function mountForks(container, run, curves, cleanup) {
 	function draw() {
 		const advice = run.advice ?? [];
 		container.hidden = !advice.length && !forks.length;
-		const fine = "It was stopped in time, so nothing must be done. These would make the overfitting come later:";
+		const fine = "Its best epoch was kept, so nothing must be done. These would make the overfitting come later:";
 		const usual = "Each is one change to train again with; the new curve is laid over this one:";
 		replace(intro, run.verdict?.state === "good_fit" ? fine : usual);
 		replace(pieces, advice.map(adviceItem));

@@ -23,14 +23,6 @@ export const VERDICTS = {
 	too_noisy: {sign: "?", words: "Too noisy to tell", tone: "unknown"},
 };
 
-export const MODELS = {
-	majority: "always the most common class",
-	mean: "always the mean",
-	linear: "a linear model",
-	terms: "words counted, and a linear model",
-	boosting: "gradient boosting",
-};
-
 export const TASKS = {binary: "one of two classes", multiclass: "one of several classes", regression: "a number"};
 
 /** A number for people: `digits` significant ones, whole numbers in full, a true minus. */

@@ -293,7 +293,7 @@ function fillFold(slot, {folded: hidden, title}, narrow) {
 }
 
 function summary({layers, outputs, columns}) {
-	const sizes = layers.map(({name, neurons}) => `${layerName(name)} of ${number(neurons)} neurons`);
+	const sizes = layers.map(({name, neurons}) => `${layerName(name)} of ${plural(neurons, "neuron")}`);
 	const largest = (all, size) => all.toSorted((a, b) => size(b) - size(a))[0];
 	const best = largest(outputs, ({probability, output}) => probability ?? output);
 	const strongest = largest(columns, ({share}) => share ?? 0);
