@@ -310,9 +310,9 @@ def judge(
                 name = "terms" if on_terms else baseline.name
                 reference[name], notes[name] = float(losses.mean()), baseline.note
     trained = data.train.targets.cpu().numpy()
-    counted = shares_of(trained, targets) if table.task.classes else {}
+    shares = shares_of(trained, targets) if table.task.classes else {}
     if state.objective.name != "cross_entropy":
-        counted.pop("constant_loss", None)  # it would be in another unit than the curves
+        shares.pop("constant_loss", None)  # it would be in another unit than the curves
     judged = verdict(
         epochs,
         baseline_loss=no_skill_loss(state, data),
@@ -326,7 +326,7 @@ def judge(
         stop_reason=state.failure or ("the time limit was reached" if state.out_of_time else ""),
         chosen={**settings.model_dump(), **asdict(plan), **asdict(choose_capacity(data.shape, settings))},
         num_validation=len(data.validation),
-        **counted,
+        **shares,
     )
     start = recommend_start(data.shape, settings)
     return judged if start is None else replace(judged, advice=(start, *judged.advice))
