@@ -298,3 +298,21 @@ def test_a_named_encoding_is_that_of_what_is_predicted(tmp_path: Path) -> None:
     assert run.predict(tmp_path / "new.csv").tolist() == run.predict({"town": ["Žatec", "Jičín"], "n": [1, 2]}).tolist()
     assert [entry.override for entry in run.decisions if entry.what == "encoding"] == ["--set encoding=NAME"]
     assert nudgenet.load(run.path)._reading.encoding == "cp852"
+
+
+def test_an_encoding_that_training_told_is_that_of_few_later_rows(tmp_path: Path) -> None:
+    words = {"да": ("прекрасный", "добрый", "весёлый"), "нет": ("ужасный", "злой", "скучный")}
+    rows = [
+        f"этот {first} и {second} фильм номер {number},{answer}"
+        for number in range(20) for answer, chosen in words.items() for first in chosen for second in chosen[:1]
+    ]  # fmt: skip
+    (tmp_path / "films.csv").write_bytes("\n".join(["text,answer", *rows]).encode("koi8-r"))
+    given = {"kinds": {"text": "text"}, "epochs": 3, "baselines": False, "runs": tmp_path / "runs"}
+    run = nudgenet.train(tmp_path / "films.csv", "answer", **given)
+    assert run._reading.encoding == "koi8-r" and run.settings.encoding is None
+    new = [tmp_path / "old.csv", tmp_path / "new.csv"]
+    for path, encoding in zip(new, ("koi8-r", "utf-8"), strict=True):
+        path.write_bytes("text\nужасный фильм\n".encode(encoding))
+    assert np.array_equal(*(run.predict_proba(path) for path in new))
+    (tmp_path / "films.csv").write_text("\n".join(["text,answer", *rows]), encoding="utf-16")
+    assert nudgenet.train(tmp_path / "films.csv", "answer", **given)._reading.encoding is None

@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from nudgenet.data.encoding import encoding_of_earlier
 from nudgenet.data.given_test import read_with_test
 from nudgenet.data.read import is_query, read
 from nudgenet.errors import Interrupted, RunError, SettingError, SourceError
@@ -97,6 +98,7 @@ def _write_beginning(
         "source": asdict(table.raw.source),
         "names": table.raw.table.column_names,
         "has_header": table.raw.has_header,
+        "encoding": encoding_of_earlier(table.raw.decisions),
         "task": asdict(table.task),
         "shape": asdict(table.prepared.shape),
         "columns": [asdict(column) for column in table.columns],

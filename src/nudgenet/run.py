@@ -297,7 +297,8 @@ class Run:
     @property
     def _reading(self) -> Settings:
         header, media = None if self._data["has_header"] else self.settings.header, self.preparation.media
-        encoding, files = self.settings.encoding, self.preparation.column_of_files
+        encoding = self.settings.encoding or self._data.get("encoding")
+        files = self.preparation.column_of_files
         if media is None:
             return Settings(header=header, encoding=encoding, kinds={files: "text"} if files else {})
         return Settings(

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nudgenet.errors import SettingError
+from nudgenet.errors import RunError, SettingError
 from nudgenet.networks import NETWORKS, rebuild, transformer
 from nudgenet.networks.bag import READ, BagNetwork
 from nudgenet.networks.capacity import choose_capacity
@@ -79,6 +79,13 @@ def test_rebuilt_from_its_weights(name: str) -> None:
     again = rebuild(shape_for(name), Settings(network=name, width=32, layers=1), network.state_dict())
     with torch.inference_mode():
         assert torch.equal(again(inputs), network(inputs))
+
+
+def test_weights_of_another_network_are_one_line() -> None:
+    weights = {**built("bag").state_dict(), "terms": torch.zeros(20, READ + 3)}
+    with pytest.raises(RunError, match="made otherwise than this version") as caught:
+        rebuild(shape_for("bag"), Settings(network="bag"), weights)
+    assert "terms" in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", KINDS)

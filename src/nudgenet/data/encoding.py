@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nudgenet.data.guessing import guess, sample_of
@@ -23,6 +24,7 @@ BYTE_ORDER_MARKS: tuple[tuple[bytes, str], ...] = (
 )
 CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f\x1a\x1b") | {127})  # bytes that text hardly ever holds
 STRANGE = 0.02  # of the characters of a text, at most, are neither of its script nor usual signs
+WHAT = "encoding"  # what the decision about it is called
 OVERRIDE = "--set encoding=NAME"
 BY_LETTERS = "it is not UTF-8; told from its letters, which is never quite sure"
 BY_SETTING = "the setting says so"
@@ -73,6 +75,18 @@ def to_utf8(data: bytes, name: str, encoding: str | None = None) -> Text:
     return as_utf8(data, name, Found(guess(data), BY_LETTERS) if found is None else found)
 
 
+def encoding_of_earlier(decisions: Iterable[Decision]) -> str | None:
+    """The encoding that was found for most of what was read, if it is one that may be taken for granted in later rows:
+    these may be too few to tell it from, and what is UTF-8 is known as that all the same."""
+    found = next((decision.chosen.split()[0] for decision in decisions if decision.what == WHAT), None)
+    return found if found is not None and _is_like_ascii(found) else None
+
+
+def _is_like_ascii(encoding: str) -> bool:
+    """Whether ASCII is written in it as it is: no encoding of two bytes per letter, or of mainframes."""
+    return "a\n".encode(encoding, "replace") == b"a\n"
+
+
 def encoding_of(data: bytes, name: str, given: str | None = None) -> Found | None:
     """The encoding that the bytes show without doubt, or that was given; None if only their letters can tell.
 
@@ -84,7 +98,7 @@ def encoding_of(data: bytes, name: str, given: str | None = None) -> Found | Non
     for mark, encoding in BYTE_ORDER_MARKS:
         if data.startswith(mark):
             return Found(encoding, "" if encoding == "utf-8" else "a byte order mark says so", mark)
-    if given and "a\n".encode(given, "replace") != b"a\n":  # of two bytes per letter, or of mainframes
+    if given and not _is_like_ascii(given):
         return Found(given, BY_SETTING)
     head = data[: 1 << 16]
     if not given and (encoding := _utf16_without_mark(head)):
@@ -113,7 +127,7 @@ def as_utf8(data: bytes, name: str, found: Found) -> Text:
     warnings: list[str] = []
     if found.encoding != "utf-8":
         override = "save the file as UTF-8" if found.mark else OVERRIDE
-        decisions = (Decision("encoding", found.encoding, found.why, override),)
+        decisions = (Decision(WHAT, found.encoding, found.why, override),)
     try:
         text = body.decode(found.encoding)
     except UnicodeError:

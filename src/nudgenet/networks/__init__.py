@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from nudgenet.errors import SettingError
+from nudgenet.errors import RunError, SettingError
 from nudgenet.networks.bag import BESIDE_COLUMNS, BagNetwork
 from nudgenet.networks.capacity import Capacity, choose_capacity
 from nudgenet.networks.convnet import ConvNet
@@ -108,10 +108,21 @@ NETWORKS: dict[str, Builder] = {
 
 
 def rebuild(shape: Shape, settings: Settings, weights: Mapping[str, Tensor]) -> nn.Module:
-    """A trained network from its weights and its (resolved) settings, in evaluation mode."""
+    """A trained network from its weights and its (resolved) settings, in evaluation mode.
+
+    Raises:
+        RunError: the weights are of a network that this version makes otherwise.
+    """
     with torch.random.fork_rng(devices=[]):  # its random weights are replaced at once
         network = NETWORKS[settings.network](shape, choose_capacity(shape, settings), settings, pieces_in(weights))
-    network.load_state_dict(weights)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()[:200]
+        raise RunError(
+            "This run's network is made otherwise than this version of nudgenet makes it", got=first,
+            fix="Use the version that trained it, or train again.",
+        ) from None  # fmt: skip
     return network.eval()
 
 
