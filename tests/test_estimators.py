@@ -108,6 +108,7 @@ def test_keywords_are_settings_with_their_defaults(estimator: Any) -> None:
         "time",
         "ignore",
         "header",
+        "encoding",
         "keep_data",
         "seed",
         "kinds",

@@ -347,7 +347,7 @@ def test_a_source_that_has_changed_or_gone(houses: Path, tmp_path: Path) -> None
     with pytest.raises(RunError, match="has changed since this run began"):
         nudgenet.resume("r", runs=tmp_path)
     houses.unlink()
-    with pytest.raises(UserError, match="There is no such file"):
+    with pytest.raises(UserError, match="The source of this run is gone"):
         nudgenet.resume("r", runs=tmp_path)
     houses.write_bytes(content)
     assert nudgenet.resume("r", runs=tmp_path).is_done

@@ -82,6 +82,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     size, colour = random.normal(size=300), random.choice(["red", "white", "yellow"], 300)
     length = size + 0.7 * random.normal(size=300)
     kind = np.where(length > 0.6, "rose", np.where(colour == "white", "daisy", NASTY))
+    kind[::17] = "daisy"  # nobody could tell, so there is something left to advise
     flowers = [[f"{a:.3f}", f"{b:.3f}", c, d] for a, b, c, d in zip(size, length, colour, kind, strict=True)]
     write_rows(folder / "flowers.csv", ["size", NASTY, "colour", "kind"], flowers)
     area, rooms = random.uniform(30, 200, 240), random.integers(1, 7, 240)
