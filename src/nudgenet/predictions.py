@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nudgenet.data.media import field, light, media_columns, media_paths
-from nudgenet.errors import SourceError, UserError
+from nudgenet.errors import SourceError, UserError, counted
 from nudgenet.run import Run, Unanswered
 
 HELD_BYTES = 1 << 26  # answers for the standard output that are held in memory: more go to a temporary file
@@ -35,9 +35,9 @@ class Written:
     def in_words(self, output: Path) -> str:
         """45 predictions in x.csv, 15 rows without an answer."""
         num_answers = self.num_rows - self.num_unanswered
-        words = f"{num_answers:,} prediction{'' if num_answers == 1 else 's'} in {output}"
+        words = f"{counted(num_answers, 'prediction')} in {output}"
         words += " (replaced)" if self.replaced else ""
-        rows = f"{self.num_unanswered:,} row{'' if self.num_unanswered == 1 else 's'}"
+        rows = counted(self.num_unanswered, "row")
         return f"{words}, {rows} without an answer" if self.num_unanswered else words
 
 

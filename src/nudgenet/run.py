@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from nudgenet.errors import DataWarning, RunError, shorten
+from nudgenet.errors import DataWarning, RunError, counted, shorten
 from nudgenet.records import Advice, Decision, Epoch, Label, Raw, Shape, Task, Verdict
 from nudgenet.runs.store import Store, all_runs
 from nudgenet.scoring.answers import HALF, AnswerRule
@@ -60,7 +60,7 @@ class Unanswered:
 
     def in_words(self) -> list[str]:
         """The warning about them, if there are any."""
-        rows = "1 row has" if len(self) == 1 else f"{len(self):,} rows have"
+        rows = counted(len(self), "row has", "rows have")
         return [f"{rows} no answer. {self.by_reason()}"] if self.reasons else []
 
 

@@ -18,7 +18,7 @@ from nudgenet.data.media import FILE, Undecodable, field, findings, intact, is_m
 from nudgenet.data.paths import load_file
 from nudgenet.data.typed import Reading
 from nudgenet.data.wishes import WHY
-from nudgenet.errors import ColumnError
+from nudgenet.errors import ColumnError, counted
 from nudgenet.records import Decision, Medium
 from nudgenet.settings import Settings
 
@@ -53,7 +53,7 @@ def with_embedded(
                 _check(name, medium, files)
             table = reading.table.set_column(reading.table.column_names.index(name), name, texts_of(files))
             why = f"its cells are files that hold {medium}s"
-            chosen = f"{len(files):,} {medium}s"
+            chosen = counted(len(files), medium)
             decisions = [Decision(f"column `{name}`", chosen, why, f"--set kinds={name}:identifier"), *findings(files)]
         reading = replace(reading, table=table, decisions=(*reading.decisions, *decisions))
     return reading

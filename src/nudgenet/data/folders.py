@@ -18,7 +18,7 @@ from nudgenet.data.idx import find_idx, read_idx
 from nudgenet.data.media import findings, intact, light, what_it_is
 from nudgenet.data.typed import Reading
 from nudgenet.data.walk import Found, is_hidden, walk, writable
-from nudgenet.errors import SourceError, shorten
+from nudgenet.errors import SourceError, counted, shorten
 from nudgenet.records import Decision, Medium
 from nudgenet.settings import Settings
 
@@ -165,7 +165,7 @@ def _check(folder: Path, table: pa.Table, medium: Medium, is_prediction: bool) -
         return
     labels = table.column(LABEL).filter(fine).unique()
     if len(labels) < MIN_CLASSES:
-        others = f"; {len(broken):,} files cannot be used, such as {first}" if len(broken) else ""
+        others = f"; {counted(len(broken), 'file')} cannot be used, such as {first}" if len(broken) else ""
         raise SourceError(
             f"`{folder.name}` holds {medium}s of one class only", got=f"{shorten(labels.to_pylist())}{others}",
             fix=f"Give a folder with one sub-folder of {medium}s per class.",
@@ -182,11 +182,10 @@ def _decisions(
         decisions.append(Decision("parts", chosen, f"folders with these names say which {medium}s are for what", ""))
     known = set(in_class)
     if outside := [below.name(path) for path in below.files if path not in known]:
-        chosen = f"{len(outside):,} files: {shorten(outside, 100)}"
+        chosen = f"{counted(len(outside), 'file')}: {shorten(outside, 100)}"
         decisions.append(Decision("skipped: in no class", chosen, "they lie outside of every class folder", ""))
     if empty := _empty_folders(below, in_class, roots):
-        what = "1 folder" if len(empty) == 1 else f"{len(empty):,} folders"
-        chosen = f"{what}: {shorten(empty, 100)}"
+        chosen = f"{counted(len(empty), 'folder')}: {shorten(empty, 100)}"
         decisions.append(Decision("skipped: empty folders", chosen, "there is no file in them to learn from", ""))
     return decisions + below.decisions() + findings(table.column(medium))
 

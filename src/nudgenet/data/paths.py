@@ -14,7 +14,7 @@ import pyarrow as pa
 from nudgenet.data.files import READ_FILES, most_common_medium
 from nudgenet.data.media import Undecodable, field, findings, intact, is_media, light
 from nudgenet.data.typed import Reading
-from nudgenet.errors import ColumnError, shorten
+from nudgenet.errors import ColumnError, counted, shorten
 from nudgenet.records import Decision, Medium
 from nudgenet.settings import Settings
 
@@ -78,7 +78,7 @@ def with_media(
         _check(first, files, is_prediction=columns is not None)
     where = "" if first.root == folder else f", which begin at `{_between(folder, first.root)}`"
     why = f"its cells are paths to files that hold {first.medium}s{where}"
-    chosen = f"{len(files):,} {first.medium}s"
+    chosen = counted(len(files), first.medium)
     decisions = [Decision(f"column `{first.name}`", chosen, why, f"--set kinds={first.name}:identifier")]
     why = f"a network looks at one column of images or sounds, and that is `{first.name}`"
     decisions += [
