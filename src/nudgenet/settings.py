@@ -20,7 +20,14 @@ AUGMENTATIONS: dict[Medium, tuple[str, ...]] = {
     "sound": ("crop", "delay", "tempo", "pitch", "gain", "noise", "mask"),
     "text": ("words",),
 }
-_ENCODINGS = {name.replace("_", "-") for name in (*aliases, *aliases.values()) if not name.endswith("_codec")}
+
+
+def _is_encoding(name: str) -> bool:
+    """Whether Python knows it as an encoding of text, and not as some other way to write bytes."""
+    try:
+        return isinstance(b"a\xff".decode(name, errors="replace"), str)
+    except (LookupError, ValueError):  # the latter: a name that no encoding can have, or no damage allowed
+        return False
 
 
 class Settings(BaseModel):
@@ -173,13 +180,10 @@ class Settings(BaseModel):
     @classmethod
     def _known_encoding(cls, value: Any) -> Any:
         value = cls._none_by_name(value)
-        if isinstance(value, str):
-            try:
-                b"a\xff".decode(value, errors="replace")
-            except (LookupError, ValueError):  # the latter: a name that no encoding can have, or no damage allowed
-                raise SettingError(
-                    "There is no such encoding", got=repr(value), fix=did_you_mean(value, _ENCODINGS)
-                ) from None
+        if isinstance(value, str) and not _is_encoding(value):
+            known = {name.replace("_", "-") for name in (*aliases, *aliases.values()) if not name.isdigit()}
+            fix = did_you_mean(value, filter(_is_encoding, known))
+            raise SettingError("There is no such encoding", got=repr(value), fix=fix)
         return value
 
     @field_validator("time_limit", mode="before")

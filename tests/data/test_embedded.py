@@ -94,8 +94,8 @@ def test_one_column_of_images_is_looked_at(tmp_path: Path) -> None:
     raw = read(table, Settings())
     assert media_columns(raw.table) == {"a": "image"} and "b" not in raw.table.column_names
     said = next(decision for decision in raw.decisions if decision.what == "column `b`")
-    assert said.override == "--set kinds=b:image,a:identifier"
-    other = read(table, Settings(kinds={"b": "image", "a": "identifier"}))
+    assert said.override == "--set kinds=b:image"
+    other = read(table, Settings(kinds={"b": "image"}))
     assert media_columns(other.table) == {"b": "image"} and "a" not in other.table.column_names
     with pytest.raises(ColumnError, match="No cell of `a` holds a sound"):
         read(table, Settings(kinds={"a": "sound"}))
@@ -122,7 +122,10 @@ def test_large_parquet_files_are_decoded_piece_by_piece(tmp_path: Path, monkeypa
 
 
 def test_names_of_classes_that_the_file_brings_along(tmp_path: Path) -> None:
-    features = {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}, "x": {"dtype": "float32", "_type": "Value"}}
+    features = {
+        "label": {"names": ["cat", "dog"], "_type": "ClassLabel"}, "x": {"dtype": "float32", "_type": "Value"},
+        "boxes": [{"a": {"_type": "Value"}}], "more": {"b": {"_type": "Value"}},
+    }  # fmt: skip
     about = {"huggingface": json.dumps({"info": {"features": features}})}
     table = pa.table({"label": [0, 1, 1, -1], "x": [1.0, 2.0, 3.0, 4.0]}).replace_schema_metadata(about)
     pq.write_table(table, tmp_path / "table.parquet")

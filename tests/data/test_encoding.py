@@ -87,14 +87,28 @@ def test_named_encodings_beyond_ascii_of_8_bits(encoding: str) -> None:
 
 def test_what_means_nothing_in_the_named_encoding_is_counted() -> None:
     got = to_utf8("荷物".encode("shift_jis") + b"\xff!", "t", "shift_jis")
-    assert got.data.decode() == "荷物�!" and "1 characters of t are not valid shift_jis" in got.warnings[0]
+    assert (
+        got.data.decode() == "荷物�!" and "1 character of t is not valid shift_jis and was replaced" in got.warnings[0]
+    )
 
 
 def test_damaged_utf8_stays_utf8_wherever_the_damage_is() -> None:
     text = "Zoë, Jürgen und Anaïs\n" * 20_000
     for data in (text.encode() + b"\xff", b"\xff" + text.encode(), b"\xef\xbb\xbf" + text.encode() + b"\xff"):
         got = to_utf8(data, "t")
-        assert got.data.decode().replace("�", "") == text and "1 characters" in got.warnings[0]
+        assert got.data.decode().replace("�", "") == text and "1 character of" in got.warnings[0]
+
+
+def test_half_of_it_valid_utf8_is_damage_and_no_arabic() -> None:
+    got = to_utf8("Zoë,1\nJürgen,2\n".encode() + "René,3\nAnaïs,4\n".encode("latin-1"), "t")
+    assert got.data.decode() == "Zoë,1\nJürgen,2\nRen�,3\nAna�s,4\n" and "2 characters of t are" in got.warnings[0]
+
+
+@pytest.mark.parametrize("name", ["rot13", "base64", "zip"])
+def test_another_way_to_write_bytes_is_no_encoding(name: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        make_settings(encoding=name)
+    assert f"`{name}`" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["koi8-x", "hex", "idna", "undefined", "a\0b", "", "ß" * 400])

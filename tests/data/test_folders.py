@@ -59,7 +59,7 @@ def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
             read(path, Settings())
 
 
-def test_links_to_folders_are_followed_and_loops_are_named(tmp_path: Path) -> None:
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
     elsewhere = write_pictures(tmp_path / "elsewhere", 4)
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -68,21 +68,51 @@ def test_links_to_folders_are_followed_and_loops_are_named(tmp_path: Path) -> No
     (folder / "stripes").mkdir()
     (folder / "stripes" / "more").symlink_to(elsewhere / "stripes")
     (folder / "stripes" / "back").symlink_to(folder)
+    (folder / "a").symlink_to(folder / "stripes")  # what lies here itself is read under its own name
     raw = read(folder, Settings())
-    assert raw.table["label"].to_pylist().count("stripes") == 4 and raw.table.num_rows == 12
+    assert sorted(raw.table["label"].to_pylist()) == ["disc"] * 4 + ["square"] * 4 + ["stripes"] * 4
     said = {decision.what: decision.chosen for decision in raw.decisions}
-    assert said["skipped: links"] == "1: `stripes/back`" and "skipped: empty folders" not in said
+    assert said["skipped: links"] == "2: `a`, `stripes/back`" and "skipped: empty folders" not in said
 
 
-def test_hidden_files_and_closed_folders_are_counted(tmp_path: Path) -> None:
+def test_many_links_that_cross_are_no_more_files(tmp_path: Path) -> None:
+    for one in range(12):
+        (tmp_path / str(one)).mkdir()
+        (tmp_path / str(one) / "file").write_text("x")
+        for other in range(12):
+            (tmp_path / str(one) / f"to-{other}").symlink_to(tmp_path / str(other))
+    found = walk(tmp_path)
+    assert len(found.files) == 12 and len(found.again) == 144
+
+
+def test_links_to_themselves_and_to_nothing_are_files_that_cannot_be_read(tmp_path: Path) -> None:
     write_pictures(tmp_path, 2)
-    (tmp_path / "disc" / ".DS_Store").write_bytes(b"x")
+    (tmp_path / "disc" / "self.png").symlink_to("self.png")
+    (tmp_path / "disc" / "gone.png").symlink_to("nowhere")
+    said = " ".join(decision.chosen for decision in read(tmp_path, Settings()).decisions)
+    assert "disc/self.png (cannot be read" in said and "disc/gone.png (cannot be read" in said
+
+
+def test_a_folder_that_cannot_be_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pictures(tmp_path, 2)
+    scandir = os.scandir
+
+    def closed(folder: Path) -> object:
+        if Path(folder).name == "disc":
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    assert walk(tmp_path).closed == [tmp_path / "disc"] and len(walk(tmp_path).files) == 4
+
+
+def test_hidden_files_are_counted_and_are_no_class(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        write_pictures(tmp_path / part, 2)
+    (tmp_path / "train" / "disc" / ".DS_Store").write_bytes(b"x")
     (tmp_path / "__MACOSX").mkdir()
     said = {decision.what: decision.chosen for decision in read(tmp_path, Settings()).decisions}
-    assert said["skipped: hidden"] == "2: `__MACOSX`, `disc/.DS_Store`"
-    found = walk(tmp_path)
-    found.closed.append(tmp_path / "disc")
-    assert [decision.what for decision in found.decisions()] == ["skipped: hidden", "skipped: closed folders"]
+    assert said["skipped: hidden"] == "2: `__MACOSX`, `train/disc/.DS_Store`" and said["parts"] == "`train`, `test`"
 
 
 @pytest.mark.parametrize("medium", ["image", "sound", "text"])
@@ -113,6 +143,10 @@ def test_the_part_for_testing_of_another_folder(tmp_path: Path) -> None:
     raw, count = read_with_test(str(folder), Settings(test=str(tmp_path / "other")))
     assert count == 12 and set(raw.table["label"].to_pylist()) == {"disc", "square", "stripes"}
     assert f"12 from {tmp_path / 'other' / 'test'}" in [decision.chosen for decision in raw.decisions]
+    write_pictures(tmp_path / "other" / "testing", 1)
+    with pytest.raises(SourceError, match="several of them are for testing"):
+        read_with_test(str(folder), Settings(test=str(tmp_path / "other")))
+    shutil.rmtree(tmp_path / "other" / "testing")
     (tmp_path / "other" / "test").rename(tmp_path / "other" / "valid")
     with pytest.raises(SourceError, match="none of them is for testing"):
         read_with_test(str(folder), Settings(test=str(tmp_path / "other")))

@@ -69,13 +69,13 @@ def test_a_named_encoding(tmp_path: Path, name: str) -> None:
 def test_damaged_utf8_is_repaired_and_counted(tmp_path: Path) -> None:
     raw = read_bytes(tmp_path, "name,age\nZoë,1\nJürgen,2\nX".encode() + b"\xff" + b"y,3\n")
     assert raw.table["name"].to_pylist() == ["Zoë", "Jürgen", "X�y"]
-    assert "1 characters" in raw.warnings[0]
+    assert "1 character of" in raw.warnings[0]
 
 
 def test_nul_bytes_are_taken_out_and_counted(tmp_path: Path) -> None:
     raw = read_bytes(tmp_path, b"a,b\n1,x\0\n2,y\n")
     assert raw.table["b"].to_pylist() == ["x", "y"]
-    assert "1 NUL bytes" in raw.warnings[0]
+    assert "1 NUL byte was" in raw.warnings[0]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", " ", "   ", " \t ", "\x01"])

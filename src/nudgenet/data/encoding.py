@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nudgenet.data.guessing import guess, sample_of
-from nudgenet.errors import SourceError
+from nudgenet.errors import SourceError, counted
 from nudgenet.records import Decision
 
 # The longer mark first: UTF-32's begins with UTF-16's.
@@ -90,7 +90,8 @@ def _is_like_ascii(encoding: str) -> bool:
 def encoding_of(data: bytes, name: str, given: str | None = None) -> Found | None:
     """The encoding that the bytes show without doubt, or that was given; None if only their letters can tell.
 
-    A mark and sound UTF-8 win over what was given: a folder may hold both.
+    A mark wins over what was given, and so does sound UTF-8 (but not over encodings of two bytes per letter, which may
+    look like it): a folder may hold both.
 
     Raises:
         SourceError: the bytes are not text.
@@ -133,26 +134,29 @@ def as_utf8(data: bytes, name: str, found: Found) -> Text:
     except UnicodeError:
         text = body.decode(found.encoding, errors="replace")
         known = found.encoding.upper() if found.encoding.startswith("utf") else found.encoding
-        warnings.append(f"{text.count('�'):,} characters of {name} are not valid {known} and were replaced by �")
+        num_bad = text.count("�")
+        verbs = ("is", "was") if num_bad == 1 else ("are", "were")
+        bad = f"{counted(num_bad, 'character')} of {name} {verbs[0]} not valid {known} and {verbs[1]} replaced by �"
+        warnings.append(bad)
     if warnings or found.encoding != "utf-8":
         body = text.encode(errors="replace")
     num_nul = body.count(b"\0")
     if num_nul:
         body = body.replace(b"\0", b"")
-        warnings.append(f"{num_nul:,} NUL bytes were taken out of {name}")
+        warnings.append(f"{counted(num_nul, 'NUL byte was', 'NUL bytes were')} taken out of {name}")
     if b"\r" in body:
         body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return Text(body.rstrip(b"\x1a"), decisions, tuple(warnings))  # \x1a: the end mark of old DOS files
 
 
 def _is_damaged_utf8(data: bytes, first_bad: int) -> bool:
-    """Whether most characters beyond ASCII are valid UTF-8, so that the others are damage.
+    """Whether half of the characters beyond ASCII or more are valid UTF-8, which hardly happens by chance: the others are damage.
 
     Only samples are looked at, from the beginning and from the first bad byte on: replacing many takes long.
     """
     sample = sample_of(data[:first_bad]) + b"\n" + sample_of(data, start=first_bad)
     text = sample.decode(errors="replace")
-    return len(re.findall(r"[^\x00-\x7f�]", text)) > text.count("�")
+    return len(re.findall(r"[^\x00-\x7f�]", text)) >= text.count("�")
 
 
 def _utf16_without_mark(head: bytes) -> str:

@@ -95,7 +95,7 @@ def _without_classes(folder: Path, files: Sequence[Path], is_prediction: bool) -
 
 def _parts(folder: Path) -> dict[str, int]:
     """The sub-folders that name parts (train, val ...), if there are any for training, and nothing else."""
-    names = [path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    names = [path.name for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name)]
     parts = {name: PARTS[name.lower()] for name in names if name.lower() in PARTS}
     return parts if 0 in parts.values() and len(parts) == len(names) else {}
 
@@ -118,13 +118,14 @@ def part_for_testing(folder: Path) -> Path | None:
     parts = _parts(folder)
     if not parts:
         return None
-    found = next((name for name, part in parts.items() if part == PARTS["test"]), None)
-    if found is None:
+    found = [name for name, part in parts.items() if part == PARTS["test"]]
+    if len(found) != 1:
+        how_many = "several of them are" if found else "none of them is"
         raise SourceError(
-            f"`{folder.name}` is divided into parts, and none of them is for testing", got=shorten(parts),
+            f"`{folder.name}` is divided into parts, and {how_many} for testing", got=shorten(parts),
             fix=f"Give the folder with the classes of the test files, such as {folder.name}/{next(iter(parts))}.",
         )  # fmt: skip
-    return folder / found
+    return folder / found[0]
 
 
 def _medium(folder: Path, files: Sequence[Path], settings: Settings) -> Medium:
@@ -192,7 +193,7 @@ def _decisions(
 
 def _empty_folders(below: Found, in_class: Sequence[Path], roots: dict[str, int]) -> list[str]:
     """Folders that would be a class or a part and hold no file, by name."""
-    full = {parent for path in in_class for parent in path.parents} | {*below.loops, *below.closed}
+    full = {parent for path in in_class for parent in path.parents} | {*below.again, *below.closed}
     places = [below.folder, *(below.folder / name for name in roots)]
     found = [path for place in places for path in sorted(place.iterdir()) if path.is_dir() and path not in full]
     return [below.name(path) for path in found if not is_hidden(path.name)]

@@ -57,7 +57,7 @@ def sample_of(data: bytes, size: int = SAMPLE, *, start: int = 0) -> bytes:
         begin, end = found.start(), min(found.end(), found.start() + room)
         before = re.split(rb"[\r\n]", data[max(0, begin - CONTEXT) : begin])[-1]
         words += _WORD.findall(before + data[begin:end])
-        room -= end - begin
+        room -= len(before) + end - begin
         if room <= 0:
             break
     return b" ".join(words)

@@ -231,7 +231,8 @@ def _are_words(cells: pa.ChunkedArray) -> bool:
 def is_free_text(unique: pa.Array, num_present: int) -> str:
     """Why distinct cells are free text: mostly different, and long, or of several words that recur in others; "" if not.
 
-    Codes, keys and names of two words are none: what differs in each row says nothing about another one.
+    Codes, keys and names of two words are none: what differs in each row says nothing about another one. Addresses, titles
+    and longer names are: some share a street, a brand or a "Mrs", and what they do not share costs little.
     """
     # Between words are blanks, but not in every language: there two signs or so are a word.
     num_signs = pc.count_substring_regex(unique, f"[{_UNSPACED}]")
@@ -246,7 +247,10 @@ def is_free_text(unique: pa.Array, num_present: int) -> str:
 
 
 def _has_words_in_common(texts: pa.Array) -> bool:
-    """Whether short texts are of several words, most of which stand in others, too: titles, questions, remarks."""
+    """Whether short texts are of several words, most of which stand in some others, too: titles, questions, remarks.
+
+    A word that stands in most of them tells nothing, such as those of "sample 7 of lot 49".
+    """
     if len(texts) < _FEWEST_SHORT:
         return False
     sample = texts.take(pa.array(np.unique(np.linspace(0, len(texts) - 1, _SHORT_SAMPLE).astype(np.int64))))
@@ -257,7 +261,8 @@ def _has_words_in_common(texts: pa.Array) -> bool:
         is_sign, 0.5, pc.match_substring_regex(distinct, r"^\p{L}[\p{L}\p{M}]").to_numpy(zero_copy_only=False)
     )
     standing_in = np.unique(np.stack([words.codes, words.rows]), axis=1)[0]
-    recurs = np.bincount(standing_in, minlength=len(distinct)) > 1
+    num_texts = np.bincount(standing_in, minlength=len(distinct))
+    recurs = (num_texts > 1) & (is_sign | (num_texts <= 0.5 * len(sample)))  # a single sign means little by itself
     weights = weight[words.codes]
     return bool(
         weights.sum() >= _SHORT_WORDS * len(sample) and weights[recurs[words.codes]].sum() > 0.5 * weights.sum()

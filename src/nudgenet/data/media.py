@@ -111,7 +111,7 @@ def medium_of(kind: pa.DataType) -> Medium | None:
 
 
 def is_media(cells: pa.ChunkedArray) -> bool:
-    """Whether a column holds images or sounds."""
+    """Whether a column holds images, sounds or documents."""
     return medium_of(cells.type) is not None
 
 
@@ -224,10 +224,10 @@ def guessed(cells: pa.ChunkedArray) -> list[Decision]:
     """Every text whose encoding was told from its letters, by name, one entry per encoding."""
     if cells.type.get_field_index("encoding") < 0:
         return []
-    texts = cells.filter(field(cells, "encoding").is_valid())
     names: dict[str, list[str]] = {}
-    for path, encoding in zip(field(texts, "path").to_pylist(), field(texts, "encoding").to_pylist(), strict=True):
-        names.setdefault(encoding, []).append(path or "a cell without a path")
+    for row in np.flatnonzero(field(cells, "encoding").is_valid().to_numpy()):
+        cell = cells[int(row)].as_py()
+        names.setdefault(cell["encoding"], []).append(cell["path"] or f"row {row + 1}")
     why = "they are not UTF-8; told from their letters, which is never quite sure"
     return [
         Decision(

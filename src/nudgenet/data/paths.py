@@ -111,7 +111,7 @@ def _columns_of_paths(table: pa.Table, folder: Path, settings: Settings, columns
     ]
     if here:
         return here
-    known = settings.kinds if columns is None else columns
+    known = {*settings.kinds, *settings.ignore} if columns is None else columns
     led = (_leads_to(name, table.column(name), folder) for name in texts if name not in known)
     return [one for one in led if one is not None and (columns is None or one.medium in wished.values())]
 
@@ -153,7 +153,7 @@ def _lost(table: pa.Table, folder: Path, settings: Settings, columns: Sequence[s
     warnings: list[str] = []
     lost: list[str] = []
     for name in table.column_names:
-        if not pa.types.is_string(table.column(name).type) or name in (columns or settings.kinds):
+        if not pa.types.is_string(table.column(name).type) or name in (columns or {*settings.kinds, *settings.ignore}):
             continue
         sample = _sample(table.column(name))
         if not sample or not all(_LIKE_MEDIA.fullmatch(cell) for cell in sample):

@@ -122,7 +122,7 @@ def _with_files(
     reading: Reading, folder: Path, settings: Settings, columns: Sequence[str] | None, *, is_whole: bool = True
 ) -> Reading:
     """The same table with the files that its cells hold, or lead to."""
-    reading = with_embedded(reading, folder, settings, columns, is_whole=is_whole)
+    reading = with_embedded(reading, folder, settings, columns)
     return with_media(reading, folder, settings, columns, is_whole=is_whole)
 
 

@@ -33,6 +33,7 @@ from nudgenet.settings import Settings
 LARGE_BYTES = 1 << 25  # larger files are read in pieces where that gives the same table: 32 MiB
 # Rows that are read, prepared or answered for at once. Arrays of a power of two take a whole size more of Arrow's pool.
 BATCH_ROWS = (1 << 16) - 64
+BATCH_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -92,18 +93,25 @@ def read_parquet(file: File, settings: Settings, columns: Sequence[str] | None =
             return tidy(_with_class_names(pq.read_table(pa.BufferReader(file.data))))
         with pq.ParquetFile(file.path, pre_buffer=False) as parquet:  # else the file's own bytes are held as well
             # Batches with memory of their own: each can be let go of when its rows are prepared.
-            table = pa.Table.from_batches(parquet.iter_batches(BATCH_ROWS), parquet.schema_arrow)
+            table = pa.Table.from_batches(parquet.iter_batches(_rows_at_once(parquet)), parquet.schema_arrow)
         give_back()  # what decoding took
         return tidy(_with_class_names(table))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise SourceError(f"`{file.name}` is a damaged Parquet file", got=_first_sentence(error)) from None
 
 
+def _rows_at_once(parquet: pq.ParquetFile) -> int:
+    """Fewer where rows are large, as images are: Arrow cannot hold two gigabytes of objects in one piece."""
+    groups = [parquet.metadata.row_group(number) for number in range(parquet.metadata.num_row_groups)]
+    largest = max((group.total_byte_size / max(1, group.num_rows) for group in groups), default=1.0)
+    return max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(1.0, largest))))
+
+
 def read_parquet_batches(file: File, settings: Settings, columns: Sequence[str] | None = None) -> Iterator[Reading]:
     """A large Parquet file, some rows at a time. Raises as `read_parquet` does."""
     try:
         with pq.ParquetFile(file.path, pre_buffer=False) as parquet:
-            for batch in parquet.iter_batches(BATCH_ROWS):
+            for batch in parquet.iter_batches(_rows_at_once(parquet)):
                 yield tidy(_with_class_names(pa.Table.from_batches([batch])))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise SourceError(f"`{file.name}` is a damaged Parquet file", got=_first_sentence(error)) from None
@@ -112,10 +120,11 @@ def read_parquet_batches(file: File, settings: Settings, columns: Sequence[str] 
 def _with_class_names(table: pa.Table) -> pa.Table:
     """Numbers of classes as the classes' names, where the file says them as Hugging Face's `datasets` does."""
     try:
-        said = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
-        named = {name: list(map(str, one["names"])) for name, one in said.items() if one["_type"] == "ClassLabel"}
+        said = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"].items()
     except (TypeError, KeyError, ValueError, AttributeError):
         return table
+    classes = {name: one for name, one in said if isinstance(one, dict) and one.get("_type") == "ClassLabel"}
+    named = {name: [str(label) for label in one.get("names") or ()] for name, one in classes.items()}
     for at, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
         if name in named and pa.types.is_integer(column.type):
             numbers = column.cast(pa.int64())
@@ -256,12 +265,14 @@ def _with_files(table: pa.Table) -> pa.Table:
 
 
 def _as_files(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(column.type) and _is_bytes(column.type.value_type):
+        column = column.cast(column.type.value_type)
     kind = column.type
     if pa.types.is_struct(kind) and kind != FILE:
         parts = {part.name: part.type for part in kind}
         if not parts.keys() <= {part.name for part in FILE} or not _is_bytes(parts.get("bytes", pa.null())):
             return column
-    elif not _is_bytes(kind) or _is_text(column):
+    elif not _is_bytes(kind) or _is_text(column):  # a column of nothing is one of texts that are missing
         return column
     return pa.chunked_array([_files(chunk) for chunk in column.chunks], FILE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,22 +18,22 @@ _Place = tuple[int, int]  # device and number of a folder: the same whatever lin
 class Found:
     """What lies below a folder, each list by name.
 
-    files: files, and links to some that are gone: that these cannot be read is said when they are decoded.
-    hidden: what file managers and archives leave behind. loops: links that lead back to where they are in.
+    files: files, and links that lead nowhere: that these cannot be read is said when they are decoded.
+    hidden: what file managers and archives leave behind. again: links to folders that are there already.
     closed: folders that may not be looked into.
     """
 
     folder: Path
     files: list[Path] = field(default_factory=list)
     hidden: list[Path] = field(default_factory=list)
-    loops: list[Path] = field(default_factory=list)
+    again: list[Path] = field(default_factory=list)
     closed: list[Path] = field(default_factory=list)
 
     def decisions(self) -> list[Decision]:
         """What was not looked at, counted and named."""
         said = {
             "hidden": (self.hidden, "file managers and archives leave them behind"),
-            "links": (self.loops, "they lead back to a folder that they are in"),
+            "links": (self.again, "they lead to folders that are read already"),
             "closed folders": (self.closed, "there is no permission to look into them"),
         }
         return [
@@ -47,33 +48,55 @@ class Found:
 
 
 def walk(folder: Path) -> Found:
-    """All that lies below a folder, in folders and in those that links lead to."""
+    """All that lies below a folder, each folder once: what lies in it first, then what links in it lead to."""
     found = Found(folder)
-    _walk(folder, (), found)
-    found.files.sort()
-    found.hidden.sort()
+    seen: set[_Place] = set()
+    links = deque([folder])
+    while links:
+        _walk(links.popleft(), seen, links, found)
+    for paths in (found.files, found.hidden, found.again, found.closed):
+        paths.sort()
     return found
 
 
-def _walk(folder: Path, above: tuple[_Place, ...], found: Found) -> None:
-    status = folder.stat()
-    place = (status.st_dev, status.st_ino)
-    if place in above:
-        found.loops.append(folder)
-        return
+def _walk(folder: Path, seen: set[_Place], links: deque[Path], found: Found) -> None:
     try:
+        status = folder.stat()
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except PermissionError:
+    except OSError:
         found.closed.append(folder)
         return
+    place = (status.st_dev, status.st_ino)
+    if place in seen:
+        found.again.append(folder)
+        return
+    seen.add(place)
     for entry in entries:
         path = folder / entry.name
         if is_hidden(entry.name):
             found.hidden.append(path)
-        elif entry.is_dir():
-            _walk(path, (*above, place), found)
-        elif path.is_file() or (entry.is_symlink() and not path.exists()):
+        elif _is_folder(entry):
+            if entry.is_symlink():
+                links.append(path)
+            else:
+                _walk(path, seen, links, found)
+        elif _is_file(entry):
             found.files.append(path)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Also what cannot be looked at, such as a link that leads nowhere."""
+    try:
+        return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
+    except OSError:
+        return True
 
 
 def is_hidden(name: str) -> bool:
