@@ -88,7 +88,7 @@ class Display:
             typed.pop()
         override = ", ".join(typed)
         whole, said = said, shortened(said, max(room // 2, room - len(override) - 3))
-        self._has_cut_names = self._has_cut_names or (decision.what.startswith("skipped") and said != whole)
+        self._has_cut_names = self._has_cut_names or ("skipped" in decision.what and said != whole)
         left = room - len(f"{said} (; {override})")  # what to type is worth more than the reason
         why = shortened(decision.why, left) if left > 20 or len(decision.why) <= left else ""
         told = "; ".join(piece for piece in (why, override) if piece)

@@ -51,8 +51,11 @@ def _without_files(
     """The same table with one column of files decoded, as their paths alone, or left out."""
     table, cells = reading.table, reading.table.column(name)
     at = table.column_names.index(name)
-    if name in settings.ignore or settings.kinds.get(name) not in (None, *READ_FILES):
-        return replace(reading, table=table.set_column(at, name, field(cells, "path")))  # as one that is not looked at
+    is_paths = (
+        not field(cells, "bytes").is_valid().to_numpy().any() and field(cells, "path").is_valid().to_numpy().any()
+    )
+    if is_paths or name in settings.ignore or settings.kinds.get(name) not in (None, *READ_FILES):
+        return replace(reading, table=table.set_column(at, name, field(cells, "path")))
     taken = next((one for one in table.column_names if is_media(table.column(one))), "")
     wished = [one for one, kind in settings.kinds.items() if kind in ("image", "sound") and one in table.column_names]
     medium = _medium_of(name, table, folder, settings, columns)

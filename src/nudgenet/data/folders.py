@@ -94,19 +94,27 @@ def _without_classes(folder: Path, files: Sequence[Path], is_prediction: bool) -
 
 
 def _parts(folder: Path) -> dict[str, int]:
-    """The sub-folders that name parts (train, val ...), if there are any for training, and nothing else."""
-    names = [path.name for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name)]
-    parts = {name: PARTS[name.lower()] for name in names if name.lower() in PARTS}
-    return parts if 0 in parts.values() and len(parts) == len(names) else {}
+    """The sub-folders that name parts (train, val ...) and that part of each, if there are any for training.
+
+    They are classes that happen to be called so if others lie beside them, unless all have sub-folders, as only parts have.
+    """
+    inside = [path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name)]
+    named = [path for path in inside if path.name.lower() in PARTS]
+    parts = {path.name: PARTS[path.name.lower()] for path in named}
+    if 0 not in parts.values():
+        return {}
+    are_parts = len(named) == len(inside) or (
+        len(set(parts.values())) > 1 and all(any(one.is_dir() for one in path.iterdir()) for path in named)
+    )
+    return parts if are_parts else {}
 
 
 def _part_of(path: Path, folder: Path, roots: dict[str, int]) -> tuple[int, str | None]:
     """(0 train, 1 validation, 2 test; the class, None for a file outside of every class folder)."""
     parents = path.relative_to(folder).parts[:-1]
-    part = roots.get(parents[0], 0) if parents else 0
-    if parents and parents[0] in roots:
-        parents = parents[1:]
-    return part, parents[0] if parents else None
+    if not roots or not parents:
+        return 0, parents[0] if parents else None
+    return roots.get(parents[0], 0), parents[1] if parents[0] in roots and len(parents) > 1 else None
 
 
 def part_for_testing(folder: Path) -> Path | None:
@@ -185,15 +193,15 @@ def _decisions(
     if outside := [below.name(path) for path in below.files if path not in known]:
         chosen = f"{counted(len(outside), 'file')}: {shorten(outside, 100)}"
         decisions.append(Decision("skipped: in no class", chosen, "they lie outside of every class folder", ""))
-    if empty := _empty_folders(below, in_class, roots):
+    if empty := _empty_folders(below, roots):
         chosen = f"{counted(len(empty), 'folder')}: {shorten(empty, 100)}"
         decisions.append(Decision("skipped: empty folders", chosen, "there is no file in them to learn from", ""))
     return decisions + below.decisions() + findings(table.column(medium))
 
 
-def _empty_folders(below: Found, in_class: Sequence[Path], roots: dict[str, int]) -> list[str]:
+def _empty_folders(below: Found, roots: dict[str, int]) -> list[str]:
     """Folders that would be a class or a part and hold no file, by name."""
-    full = {parent for path in in_class for parent in path.parents} | {*below.again, *below.closed}
+    full = {parent for path in below.files for parent in path.parents} | {*below.again, *below.closed}
     places = [below.folder, *(below.folder / name for name in roots)]
     found = [path for place in places for path in sorted(place.iterdir()) if path.is_dir() and path not in full]
     return [below.name(path) for path in found if not is_hidden(path.name)]

@@ -36,8 +36,31 @@ def read_with_test(source: Any, settings: Settings) -> tuple[Raw, int]:
     where: str | Path = settings.test
     if not is_query(where) and (path := find_file(where)).is_dir():
         where = part_for_testing(path) or path
-    test = read(where, alike, columns=raw.table.column_names)
+    test = _named_alike(read(where, alike, columns=raw.table.column_names), raw, known, str(where))
     return below(raw, test, str(where)), test.table.num_rows
+
+
+def _named_alike(test: Raw, raw: Raw, media: dict[str, ColumnKind], name: str) -> Raw:
+    """The test rows with their images or sounds under the name that they have in training: a folder's has a name of its own.
+
+    Raises:
+        ColumnError: they hold none of that kind.
+    """
+    table = test.table
+    for column, kind in media.items():
+        if column in table.column_names:
+            continue
+        others = [
+            one for one, found in media_columns(table).items() if found == kind and one not in raw.table.column_names
+        ]
+        if not others:
+            raise ColumnError(
+                f"The training rows have {kind}s in `{column}`, and the test rows have none",
+                got=f"{shorten(table.column_names, 5)} in {name}",
+                fix=f"Give a folder of {kind}s, or a table with them, or paths to them, in `{column}`.",
+            )
+        table = table.rename_columns([column if one == others[0] else one for one in table.column_names])
+    return replace(test, table=table)
 
 
 def below(raw: Raw, test: Raw, name: str) -> Raw:
@@ -59,10 +82,12 @@ def below(raw: Raw, test: Raw, name: str) -> Raw:
     columns = {column: _joined(raw.table[column], _column(test.table, column)) for column in names}
     both = hashlib.sha256(f"{raw.source.fingerprint}{test.source.fingerprint}".encode()).hexdigest()
     decision = Decision("test rows", f"{test.table.num_rows:,} from {name}", "as set", "--test")
+    # What the test rows lost is worth knowing as well.
+    lost = [replace(one, what=f"test rows, {one.what}") for one in test.decisions if one.what.startswith("skipped")]
     return Raw(
         replace(raw.source, fingerprint=both),
         pa.table(columns),
-        (*raw.decisions, decision),
+        (*raw.decisions, decision, *lost),
         tuple(warnings),
         raw.has_header,
         raw.given_validation,

@@ -90,6 +90,8 @@ def what_it_is(data: bytes) -> str | None:
     for start, what in _SIGNATURES.items():
         if data[:64].lstrip().startswith(start):
             return what
+    if b"\0" in data[:1_000]:
+        return None
     try:
         data[:1_000].decode("utf-8")
     except UnicodeDecodeError as error:
@@ -245,6 +247,8 @@ def same_files(table: pa.Table, rows: np.ndarray) -> list[str]:
     warnings = []
     for name, medium in media_columns(table).items():
         cells = light(table.column(name)).take(pa.array(rows))
+        is_there = field(cells, "digest").is_valid()
+        cells, rows = cells.filter(is_there), rows[is_there.to_numpy()]
         paths = field(cells, "path").to_pylist()
         group = field(cells, "digest").combine_chunks().dictionary_encode().indices.to_numpy()
         counts = np.bincount(group)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
@@ -21,8 +22,10 @@ from nudgenet.settings import Settings
 OPENED = 5  # files of the sample that are opened
 SAMPLE = 50  # cells that are looked at to tell whether a column holds paths
 MOST_ABSENT = 0.5  # of the sampled cells may name files that are not there: those are then skipped by name
+FEWEST_THERE = 0.1  # of them must be there if paths begin at the table's own folder or above, and nowhere more are
 LEVELS_UP = 2  # folders above the table's own that paths may begin at
 MOST_INSIDE = 100  # folders inside it that they may begin at
+SHOWN = 200  # characters of a path in an error
 ABSENT = "there is no such file"
 _LIKE_A_PATH = re.compile(r"[^\n\r\0]{1,250}\.\w{2,5}")
 _LIKE_MEDIA = re.compile(
@@ -133,7 +136,7 @@ def _check(paths: _Paths, files: pa.ChunkedArray, *, is_prediction: bool) -> Non
         return  # each keeps its row, and says what is wrong with it
     if intact(pa.table({paths.name: files})).any():
         return
-    first = f"{files[0]['path']}: {errors[0]}" if len(files) else "no rows"
+    first = f"{str(files[0]['path'])[:SHOWN]}: {errors[0]}" if len(files) else "no rows"
     what = "an image" if paths.medium == "image" else "a sound"
     raise ColumnError(
         f"No cell of `{paths.name}` leads to {what}", got=first,
@@ -175,7 +178,7 @@ def _lost(table: pa.Table, folder: Path, settings: Settings, columns: Sequence[s
 def _leads_nowhere(name: str, cell: str, folder: Path) -> ColumnError:
     where = f"Check the paths: they begin at the table's own folder, {folder}."
     fix = "Nothing is downloaded: save the files first, and give their paths." if "://" in cell else where
-    return ColumnError(f"No cell of `{name}` leads to a file", got=cell, fix=fix)
+    return ColumnError(f"No cell of `{name}` leads to a file", got=cell[:SHOWN], fix=fix)
 
 
 def _leads_to(name: str, cells: pa.ChunkedArray, folder: Path) -> _Paths | None:
@@ -202,20 +205,24 @@ def _root_of(name: str, cells: pa.ChunkedArray, folder: Path) -> Path | None:
     sample = _sample(cells)
     if not sample or not all(_LIKE_A_PATH.fullmatch(cell) for cell in sample):
         return None
-    for root in (folder, *folder.parents[:LEVELS_UP]):
-        if _is_root(sample, root):
+    outer = (folder, *folder.parents[:LEVELS_UP])
+    shares = [_share_there(sample, root) for root in outer]
+    for root, share in zip(outer, shares, strict=True):
+        if share > MOST_ABSENT:
             return root
-    inside = [root for root in _folders_in(folder) if _is_root(sample, root)]
+    inside = [root for root in _folders_in(folder) if _share_there(sample, root) > MOST_ABSENT]
     if len(inside) > 1 and any(_medium_in(sample, root) for root in inside):
         raise ColumnError(
             f"The paths in `{name}` may begin at several folders", got=shorten(root.name for root in inside),
             fix=f"Write the folder into the paths: {inside[0].name}/{sample[0]}. Or put the table into it.",
         )  # fmt: skip
-    return inside[0] if inside else None
+    if inside:
+        return inside[0]
+    return outer[shares.index(max(shares))] if max(shares) >= FEWEST_THERE else None
 
 
-def _is_root(sample: Sequence[str], root: Path) -> bool:
-    return sum(_find(cell, root) is not None for cell in sample) > MOST_ABSENT * len(sample)
+def _share_there(sample: Sequence[str], root: Path) -> float:
+    return sum(_find(cell, root) is not None for cell in sample) / len(sample)
 
 
 def _folders_in(folder: Path) -> list[Path]:
@@ -241,11 +248,18 @@ def _between(folder: Path, root: Path) -> str:
 
 def _find(cell: str, folder: Path) -> Path | None:
     """The file that a path leads to, also one that was written on Windows."""
-    for way in dict.fromkeys([cell, cell.replace("\\", "/")]):
+    for way in dict.fromkeys([cell, cell.replace("\\", "/"), *_local(cell)]):
         with suppress(OSError, ValueError):  # a name that no file can have
             if (path := folder / way).is_file():
                 return path
     return None
+
+
+def _local(cell: str) -> list[str]:
+    """What `~/x` and `file:///x` stand for."""
+    if cell.startswith("~"):
+        return [str(Path(cell).expanduser())]
+    return [unquote(urlsplit(cell).path)] if cell.startswith("file://") else []
 
 
 def load_file(cell: str | None, folder: Path) -> bytes:

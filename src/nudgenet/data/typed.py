@@ -90,7 +90,7 @@ def read_parquet(file: File, settings: Settings, columns: Sequence[str] | None =
     """
     try:
         if not file.is_large:
-            return tidy(_with_class_names(pq.read_table(pa.BufferReader(file.data))))
+            return tidy(_with_class_names(pq.read_table(_arrows_own(file.data))))
         with pq.ParquetFile(file.path, pre_buffer=False) as parquet:  # else the file's own bytes are held as well
             # Batches with memory of their own: each can be let go of when its rows are prepared.
             table = pa.Table.from_batches(parquet.iter_batches(_rows_at_once(parquet)), parquet.schema_arrow)
@@ -98,6 +98,16 @@ def read_parquet(file: File, settings: Settings, columns: Sequence[str] | None =
         return tidy(_with_class_names(table))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise SourceError(f"`{file.name}` is a damaged Parquet file", got=_first_sentence(error)) from None
+
+
+def _arrows_own(data: bytes) -> pa.BufferReader:
+    """Bytes in memory that Arrow lets go of by itself.
+
+    A thread of its may still hold them when Python ends; what belongs to Python would then abort the process.
+    """
+    sink = pa.BufferOutputStream()
+    sink.write(data)
+    return pa.BufferReader(sink.getvalue())
 
 
 def _rows_at_once(parquet: pq.ParquetFile) -> int:
@@ -140,7 +150,7 @@ def read_arrow(file: File, settings: Settings, columns: Sequence[str] | None = N
         SourceError: the file is damaged.
     """
     try:
-        table = feather.read_table(pa.BufferReader(file.data))
+        table = feather.read_table(_arrows_own(file.data))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise SourceError(f"`{file.name}` is a damaged Arrow file", got=_first_sentence(error)) from None
     return tidy(_with_class_names(table))
@@ -267,14 +277,36 @@ def _with_files(table: pa.Table) -> pa.Table:
 def _as_files(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_dictionary(column.type) and _is_bytes(column.type.value_type):
         column = column.cast(column.type.value_type)
+    if _is_list(column.type) and _could_be_files(column.type.value_type):
+        column = _first_of_each(column)
     kind = column.type
     if pa.types.is_struct(kind) and kind != FILE:
-        parts = {part.name: part.type for part in kind}
-        if not parts.keys() <= {part.name for part in FILE} or not _is_bytes(parts.get("bytes", pa.null())):
+        if not _could_be_files(kind):
             return column
     elif not _is_bytes(kind) or _is_text(column):  # a column of nothing is one of texts that are missing
         return column
     return pa.chunked_array([_files(chunk) for chunk in column.chunks], FILE)
+
+
+def _could_be_files(kind: pa.DataType) -> bool:
+    """Whether cells are bytes, or objects of nothing but bytes and a path."""
+    if not pa.types.is_struct(kind):
+        return _is_bytes(kind)
+    parts = {part.name: part.type for part in kind}
+    return parts.keys() <= {part.name for part in FILE} and _is_bytes(parts.get("bytes", pa.null()))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return any(is_kind(kind) for is_kind in (pa.types.is_list, pa.types.is_large_list))
+
+
+def _first_of_each(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The first item of each list; null for an empty one."""
+    firsts = []
+    for chunk in column.chunks:
+        is_there = pc.greater(pc.fill_null(pc.list_value_length(chunk), 0), 0)
+        firsts.append(chunk.values.take(pc.if_else(is_there, chunk.offsets[:-1], None)))
+    return pa.chunked_array(firsts, column.type.value_type)
 
 
 def _files(chunk: pa.Array) -> pa.StructArray:

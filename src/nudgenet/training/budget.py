@@ -134,10 +134,10 @@ def keep_to_time(state: State, data: Prepared, seconds: float, settings: Setting
         return []
     state.plan = replace(state.plan, epochs=epochs, patience=min(plan.patience, epochs))
     state.stopping.patience = state.plan.first_patience
-    each = f"{1000 * step_s:.2g} ms here"
+    each = f"{_ms(step_s)} here"
     if plan.frozen_epochs:
-        each = f"{1000 * resting_s:.2g} ms here, {1000 * step_s:.2g} ms once the pretrained network learns, too"
-    why = f"a step takes {each}, and {max(seconds, 0.0):.2g} s of the time limit are left for them"
+        each = f"{_ms(resting_s)} here, {_ms(step_s)} once the pretrained network learns, too"
+    why = f"a step takes {each}, and {max(seconds, 0.0):.3g} s of the time limit are left for them"
     wanted = f"the {plan.epochs} that were set" if settings.epochs else f"{plan.epochs}"
     chosen = f"{counted(epochs, 'epoch')} instead of {wanted}"
     if plan.frozen_epochs:
@@ -215,3 +215,8 @@ def probe(state: State, data: Prepared, seconds: float) -> tuple[float, float]:
         evaluate(network, few, state.objective, rows_at_once(data.shape.num_outputs))
     row_s = (time.perf_counter() - began) / len(few)
     return max(step_s, 1e-6), row_s * (rows_judged(data) + len(data.validation))
+
+
+def _ms(seconds: float) -> str:
+    """Two digits where there are no more, and never 2.2e+02."""
+    return f"{1000 * seconds:,.0f} ms" if seconds >= 0.01 else f"{1000 * seconds:.2g} ms"
