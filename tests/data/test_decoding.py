@@ -49,6 +49,22 @@ def test_sixteen_bits_become_eight() -> None:
     assert decode(as_file(Image.fromarray(values)), 128)[0, :, 0].tolist() == [0, 1, 128, 255]
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([[0, 100, 500]], np.uint16), [0, 51, 255]),  # a dim picture of a camera with 12 bits
+        (np.array([[0, 20_000]], np.uint16), [0, 78]),  # dark on the scale of 16 bits, and told by it
+        (np.array([[-900, -740, -500]], np.int32), [0, 102, 255]),  # a scan, with air at -1,000
+        (np.array([[-1.5, -0.9, 1.5]], np.float32), [0, 51, 255]),  # standardised
+        (np.array([[0.0, 58.0, 290.0]], np.float32), [0, 51, 255]),
+        (np.array([[0, 0]], np.uint16), [0, 0]),
+    ],
+)
+def test_other_ranges_keep_their_greys(values: np.ndarray, expected: list[int]) -> None:
+    pixels = decode(as_file(Image.fromarray(values), "TIFF"), 128)[0, :, 0].tolist()
+    assert pixels == expected
+
+
 def test_floats_from_zero_to_one_are_stretched() -> None:
     values = np.array([[0.0, 0.5, 1.0]], np.float32)
     assert decode(as_file(Image.fromarray(values), "TIFF"), 128)[0, :, 0].tolist() == [0, 128, 255]

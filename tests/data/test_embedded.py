@@ -12,8 +12,10 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
+import nudgenet
 from conftest import write_pictures, write_sounds
 from nudgenet.data import read as reading
+from nudgenet.data import typed
 from nudgenet.data.media import field, light, media_columns, media_errors
 from nudgenet.data.read import read, read_batches
 from nudgenet.errors import ColumnError
@@ -111,14 +113,66 @@ def test_when_predicting_another_name_will_do(tmp_path: Path) -> None:
 
 
 def test_large_parquet_files_are_decoded_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of large cells a few at a time: Arrow cannot put two gigabytes of objects into one piece."""
     cells, labels = cells_in(write_pictures(tmp_path / "files", 3))
-    pq.write_table(pa.table({"image": cells, "class": labels}), tmp_path / "table.parquet")
+    cells[0:4] = [None] * 4  # type: ignore[list-item]  # a whole piece of nothing
+    pq.write_table(pa.table({"image": cells, "class": labels}), tmp_path / "table.parquet", row_group_size=2)
     monkeypatch.setattr(reading, "LARGE_BYTES", 1)
-    raws = list(
-        read_batches(tmp_path / "table.parquet", Settings(kinds={"image": "image"}), columns=["image", "class"])
-    )
-    assert sum(raw.table.num_rows for raw in raws) == 9
+    monkeypatch.setattr(typed, "BATCH_BYTES", 4 * len(cells[-1]["bytes"]))
+    predicting = Settings(kinds={"image": "image"}), ["image", "class"]
+    raws = list(read_batches(tmp_path / "table.parquet", predicting[0], columns=predicting[1]))
+    assert len(raws) > 2 and sum(raw.table.num_rows for raw in raws) == 9
     assert all(media_columns(raw.table) == {"image": "image"} for raw in raws)
+    whole = read(tmp_path / "table.parquet", Settings())
+    assert whole.table.num_rows == 9 and len(media_errors(whole.table)) == 4
+
+
+def test_what_is_printed_can_be_typed(tmp_path: Path) -> None:
+    """Of two columns of images: the other one, none of them, a column as something else."""
+    cells, labels = cells_in(write_pictures(tmp_path / "files", 12))
+    table = {"a": cells, "b": cells[::-1], "n": [number % 7 for number in range(36)], "class": labels}
+    plain = {"epochs": 1, "baselines": False, "threads": 1, "runs": tmp_path / "runs"}
+    quick = {**plain, "width": 8, "augment": "none"}
+    first = nudgenet.train(table, "class", name="first", **quick)
+    overrides = {decision.what: decision.override for decision in first.decisions}
+    assert overrides["column `a`"] == "--set ignore=a" and overrides["column `b`"] == "--set kinds=b:image"
+    for name, given in (("second", {"kinds": {"b": "image"}}), ("third", {"ignore": "a"})):
+        run = nudgenet.train(table, "class", name=name, **quick, **given)
+        assert run.preparation.media is not None and run.preparation.media.column == "b"
+    without = nudgenet.train(table, "class", name="fourth", ignore="a,b", **plain)
+    as_names = nudgenet.train(table, "class", name="fifth", kinds={"a": "identifier", "b": "identifier"}, **plain)
+    assert without.preparation.media is None and as_names.preparation.media is None
+    with pytest.warns(UserWarning, match="1 row has no answer"):
+        answers = first.predict({"a": [None, cells[0]], "n": [1, 2]})
+    assert answers[0] is None and answers[1] in labels
+
+
+def test_broken_texts_in_cells_are_said_when_predicting() -> None:
+    texts = [b"a first text", "größer".encode("latin-1"), b"\x89PNG\r\n\x1a\n" + bytes(60), None]
+    raw = read({"text": texts}, Settings(kinds={"text": "text"}), columns=["text", "y"])
+    assert raw.table.column("text").to_pylist()[:2] == ["a first text", "größer"]
+    said = "2 texts of `text` cannot be read, taken as missing, such as row 3: is an image, no text"
+    assert raw.warnings == (said,)
+
+
+def test_bytes_behind_numbers(tmp_path: Path) -> None:
+    cells, labels = cells_in(write_pictures(tmp_path / "files", 2))
+    table = pa.table({"image": pa.array([cell["bytes"] for cell in cells]).dictionary_encode(), "class": labels})
+    assert media_columns(read(table, Settings()).table) == {"image": "image"}
+
+
+def test_lists_of_files_and_paths_without_bytes(tmp_path: Path) -> None:
+    cells, labels = cells_in(write_pictures(tmp_path / "files", 2))
+    for lists in ([[cell] for cell in cells], [[cell["bytes"], b"more"] for cell in cells]):
+        raw = read({"image": [*lists, []], "class": [*labels, "disc"]}, Settings())
+        assert media_columns(raw.table) == {"image": "image"} and list(media_errors(raw.table)) == [6]
+    elsewhere = [{"bytes": None, "path": f"/cache/{number}.png"} for number in range(6)]
+    table = pa.table(
+        {"image": pa.array(elsewhere, pa.struct([("bytes", pa.binary()), ("path", pa.string())])), "class": labels}
+    )
+    pq.write_table(table, tmp_path / "table.parquet")
+    with pytest.raises(ColumnError, match=r"leads to a file \(got /cache/0.png\)"):
+        read(tmp_path / "table.parquet", Settings())
 
 
 def test_names_of_classes_that_the_file_brings_along(tmp_path: Path) -> None:

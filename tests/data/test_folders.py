@@ -6,15 +6,17 @@ import os
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from conftest import write_pictures, write_sounds
 from nudgenet.data.given_test import read_with_test
-from nudgenet.data.media import media_paths
+from nudgenet.data.media import intact, media_paths
 from nudgenet.data.read import read
 from nudgenet.data.target import choose_task
 from nudgenet.data.walk import walk
-from nudgenet.errors import SourceError
+from nudgenet.errors import ColumnError, SourceError
 from nudgenet.settings import Settings
 
 
@@ -150,6 +152,52 @@ def test_the_part_for_testing_of_another_folder(tmp_path: Path) -> None:
     (tmp_path / "other" / "test").rename(tmp_path / "other" / "valid")
     with pytest.raises(SourceError, match="none of them is for testing"):
         read_with_test(str(folder), Settings(test=str(tmp_path / "other")))
+
+
+def test_parts_beside_other_folders(tmp_path: Path) -> None:
+    for part in ("Train", "TEST"):
+        write_pictures(tmp_path / part, 4)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "readme.txt").write_text("how it was made")
+    raw = read(tmp_path, Settings())
+    said = {decision.what: decision.chosen for decision in raw.decisions}
+    assert said["parts"] == "`Train`, `TEST`" and raw.given_test == 12
+    assert said["skipped: in no class"] == "1 file: `docs/readme.txt`" and "skipped: empty folders" not in said
+
+
+def test_a_folder_called_null_is_a_class(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 4)
+    for name, other in zip(("disc", "square", "stripes"), ("null", "NaN", "-"), strict=True):
+        (tmp_path / name).rename(tmp_path / other)
+    task, _, warnings = choose_task(read(tmp_path, Settings()), Settings())
+    assert task.classes == ("-", "NaN", "null") and not warnings
+
+
+@pytest.mark.parametrize("other", ["table", "folder", "parquet"])
+def test_test_rows_whose_images_have_another_name(other: str, tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "photos", 8)
+    files = sorted(write_pictures(tmp_path / "new", 4, seed=1).rglob("*.png"))
+    test = tmp_path / "new"
+    if other == "table":
+        rows = [f"{path.relative_to(tmp_path)},{path.parent.name}" for path in [*files, tmp_path / "disc" / "gone.png"]]
+        test = tmp_path / "test.csv"
+        test.write_text("\n".join(["file,label", *rows]))
+    elif other == "parquet":
+        cells = [path.read_bytes() for path in files]
+        test = tmp_path / "test.parquet"
+        pq.write_table(pa.table({"photo": cells, "label": [path.parent.name for path in files]}), test)
+    raw, count = read_with_test(str(folder), Settings(test=str(test)))
+    assert count == 12 + (other == "table") and raw.table.column_names == ["image", "label"]
+    assert int(intact(raw.table).sum()) == 24 + 12
+    said = [decision.what for decision in raw.decisions]
+    assert ("test rows, skipped: there is no such file" in said) == (other == "table")
+
+
+def test_test_rows_without_images_are_one_line(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "photos", 8)
+    (tmp_path / "test.csv").write_text("size,label\n1,disc\n2,square\n")
+    with pytest.raises(ColumnError, match="the test rows have none"):
+        read_with_test(str(folder), Settings(test=str(tmp_path / "test.csv")))
 
 
 def test_a_part_without_files_is_no_part(tmp_path: Path) -> None:

@@ -111,6 +111,26 @@ def test_where_nothing_else_is_left_lost_paths_are_an_error(cell: str, fix: str,
         read(write_table(tmp_path / "photos.csv", ["photo", "kind"], rows), Settings())
 
 
+def test_where_most_files_are_gone_the_others_are_used(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "shapes", 4)
+    rows = [[name, Path(name).parent.name] for name in names_of(tmp_path)]
+    rows += [[f"gone/{number}.png", "disc"] for number in range(30)]
+    raw = read(write_table(tmp_path / "lists" / "photos.csv", ["file", "shape"], rows), Settings())
+    assert media_columns(raw.table) == {"file": "image"} and int(intact(raw.table).sum()) == 12
+    assert "30 of 42 files" in next(entry.chosen for entry in raw.decisions if entry.what.startswith("skipped"))
+
+
+def test_addresses_of_files_here_and_an_ignored_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (write_pictures(tmp_path / "my shapes", 4) / "disc").rename(tmp_path / "home")
+    files = sorted((tmp_path / "my shapes").rglob("*.png"))
+    rows = [[path.as_uri(), f"~/home/{number % 4:03}.png", path.parent.name] for number, path in enumerate(files)]
+    table = write_table(tmp_path / "lists" / "photos.csv", ["file", "other", "shape"], rows)
+    raw = read(table, Settings())
+    assert media_columns(raw.table) == {"file": "image"} and intact(raw.table).all()
+    assert media_columns(read(table, Settings(ignore=["file"])).table) == {"other": "image"}
+
+
 def test_paths_that_were_written_on_windows(tmp_path: Path) -> None:
     write_pictures(tmp_path / "shapes", 4)
     rows = [[name.replace("/", "\\"), Path(name).parent.name] for name in names_of(tmp_path)]

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 LONGEST = 4  # an elongated image keeps at most this many times the pixels of its shorter side
 MAX_PIXELS = 90_000_000  # more than any camera's photo: a file that claims more is a decompression bomb
 MAX_BYTES = 500_000_000
+DARK = 0.25  # of white: an image whose brightest pixel is darker is made brighter
 # Formats that Pillow decodes by itself; others (EPS, for one) would start programs or hold no photos.
 FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA", "PCX", "SGI")
+_PHONES = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")  # the format of iPhones: Pillow has no decoder for it
 DAMAGED = (
     OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, EOFError, struct.error, zlib.error,
     ArithmeticError, NotImplementedError, AttributeError, MemoryError, RuntimeError,
@@ -146,21 +148,30 @@ def _pixels(image: Image, size: tuple[int, int]) -> np.ndarray:
 
 
 def _eight_bits(image: Image) -> Image:
-    """16-bit, 32-bit and float grey images on the scale from 0 to 255; others unchanged."""
+    """16-bit, 32-bit and float grey images on the scale from 0 to 255; others unchanged.
+
+    White is the largest number of the format (or 1, or 255), but the picture's own largest where that would leave it
+    darker than a quarter: cameras of 10 or 12 bits write 16. Below zero, as in scans, its smallest is black.
+    """
     from PIL import Image as pillow
 
     if not image.mode.startswith(("I", "F")):
         return image
     values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
+    values = values - min(0.0, float(values.min(initial=0.0)))
     largest = float(values.max(initial=0.0))
-    full = 1.0 if image.mode == "F" and largest <= 1.0 else 255.0 if largest <= 255.0 else 65_535.0
-    if image.mode.startswith("I;16") and largest > 0:
-        full = 65_535.0
-    return pillow.fromarray(np.clip(values * (255.0 / max(full, largest)), 0, 255).round().astype(np.uint8))
+    white = 1.0 if image.mode == "F" and largest <= 1.0 else 255.0 if largest <= 255.0 else 65_535.0
+    if image.mode.startswith("I;16"):
+        white = 65_535.0
+    if largest > white or 0.0 < largest < DARK * white:
+        white = largest
+    return pillow.fromarray(np.clip(values * (255.0 / white), 0, 255).round().astype(np.uint8))
 
 
 def _what_it_is(data: bytes) -> str:
     """What a file that is no image holds instead."""
+    if data[4:8] == b"ftyp" and data[8:12] in _PHONES:
+        return "is an HEIC photo, which cannot be read: save it as JPEG"
     what = what_it_is(data)
     if what == "an image":
         return "damaged: it begins like an image, and cannot be read as one"

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nudgenet.data.files import READ_FILES, most_common_medium
-from nudgenet.data.frames import GIVEN_TARGET
+from nudgenet.data.frames import BY_FOLDERS, GIVEN_TARGET
 from nudgenet.data.idx import find_idx, read_idx
 from nudgenet.data.media import findings, intact, light, what_it_is
 from nudgenet.data.typed import Reading
@@ -185,7 +185,7 @@ def _decisions(
     below: Found, table: pa.Table, medium: Medium, in_class: Sequence[Path], roots: dict[str, int]
 ) -> list[Decision]:
     """What the folder's own names say, and all that was left out."""
-    decisions = [Decision(GIVEN_TARGET, f"`{LABEL}`", f"the folder that each {medium} lies in is its class", "")]
+    decisions = [Decision(GIVEN_TARGET, f"`{LABEL}`", f"{BY_FOLDERS} {medium} lies in is its class", "")]
     if roots:
         chosen = ", ".join(f"`{name}`" for name in sorted(roots, key=lambda name: roots[name]))
         decisions.append(Decision("parts", chosen, f"folders with these names say which {medium}s are for what", ""))

@@ -18,6 +18,7 @@ from nudgenet.records import Decision
 from nudgenet.settings import Settings
 
 Names = Sequence[str] | None
+BY_FOLDERS = "the folder that each"  # how its reason begins where classes are the names of folders
 GIVEN_TARGET = "target"  # what the decision is called that says that the last column is the y of (X, y)
 
 
@@ -183,7 +184,7 @@ def _from_mapping(columns: Mapping[Any, Any]) -> pa.Table:
     """A dict of columns, or of one row's values."""
     if not columns:
         raise SourceError("The data has no columns", fix="Give at least one column of features and the target.")
-    if all(value is None or np.ndim(value) == 0 for value in columns.values()):
+    if not any(_is_column(value) for value in columns.values()):
         columns = {name: [value] for name, value in columns.items()}
     cells = [_one_column(values) for values in columns.values()]
     lengths = {str(name): len(column) for name, column in zip(columns, cells, strict=True)}
@@ -194,6 +195,11 @@ def _from_mapping(columns: Mapping[Any, Any]) -> pa.Table:
             got=f"{lengths[shortest]:,} in `{shortest}` and {lengths[longest]:,} in `{longest}`",
         )
     return pa.table(cells, names=[str(name) for name in columns])
+
+
+def _is_column(value: Any) -> bool:
+    """Whether something is many values, and no single one: a number, a text, the bytes of a file."""
+    return hasattr(value, "__len__") and not isinstance(value, str | bytes | Mapping) and getattr(value, "ndim", 1) > 0
 
 
 def _one_column(values: Any) -> pa.ChunkedArray | pa.Array:
@@ -218,7 +224,7 @@ def _one_column(values: Any) -> pa.ChunkedArray | pa.Array:
             raise SourceError("Numbers of this type cannot be used", got=str(values.dtype))
         return pa.array(values.astype(np.float64) if values.dtype == np.longdouble else values, from_pandas=True)
     cells = list(values) if not isinstance(values, str) else [values]
-    if cells and all(np.ndim(cell) == 1 and len(cell) == 1 for cell in cells):
+    if cells and all(_is_column(cell) and len(cell) == 1 and not _is_column(cell[0]) for cell in cells):
         cells = [cell[0] for cell in cells]
     try:
         return pa.array(cells, from_pandas=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from nudgenet.data.cells import parse_levels, parse_numbers
 from nudgenet.data.formats import guess_format
-from nudgenet.data.frames import GIVEN_TARGET
+from nudgenet.data.frames import BY_FOLDERS, GIVEN_TARGET
 from nudgenet.data.kinds import is_free_text, look
 from nudgenet.data.media import intact, media_columns
 from nudgenet.data.plain import is_plain
@@ -106,7 +106,8 @@ def choose_task(raw: Raw, settings: Settings) -> tuple[Task, list[Decision], lis
     column = raw.table.column(name)
     if media_columns(raw.table):  # a class of which no file could be decoded is none
         column = column.filter(pa.array(intact(raw.table)))
-    cells = _understand(name, column)
+    by_folders = any(entry.what == GIVEN_TARGET and entry.why.startswith(BY_FOLDERS) for entry in raw.decisions)
+    cells = _understand(name, column, are_names=by_folders and name == raw.table.column_names[-1])
     asked = settings.task
     if asked is None:
         _refuse_index(name, column, cells, raw.has_header)
@@ -179,8 +180,11 @@ def _texts(cells: pa.ChunkedArray, format: CellFormat) -> pa.Array:
     return pc.if_else(levels.is_valid(), pc.utf8_trim_whitespace(cells.combine_chunks()), levels)
 
 
-def _understand(name: str, column: pa.ChunkedArray) -> _Cells:
-    """The target's cells as numbers, booleans or text."""
+def _understand(name: str, column: pa.ChunkedArray, *, are_names: bool = False) -> _Cells:
+    """The target's cells as numbers, booleans or text.
+
+    are_names: they are names of folders, so that none stands for a missing one, not even `null`.
+    """
     kind = column.type
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         raise _date_error(name)
@@ -192,6 +196,8 @@ def _understand(name: str, column: pa.ChunkedArray) -> _Cells:
     if not (pa.types.is_string(kind) or is_plain(kind)):
         return _number_cells(name, column, CellFormat())
     guess = guess_format(column)
+    if are_names and not (guess.kind == "number" and np.isfinite(parse_numbers(column, guess.format)[0]).all()):
+        guess = replace(guess, kind="text", format=CellFormat(missing=("",)))  # no folder is called that
     if guess.kind == "number":
         return _number_cells(name, column, guess.format, guess.num_bad, guess.first_bad)
     if guess.kind == "date":

@@ -16,6 +16,7 @@ from nudgenet.watching.curves import wiggle
 CLEAR = 2.0  # a loss against the no-skill loss
 CLEAR_GAP = 2.5  # validation against training loss
 CLEARLY_WORSE = 1.0  # against another model on the same rows: most of the noise is the same, and cancels
+FIRST_EPOCHS, FEW_ANSWERS = 2, 10_000  # epochs, and training rows seen in them, in which little can be learned
 # How large an effect must be to be worth a word.
 FEWEST_MISTAKES = 0.01  # of the validation rows, and
 SHARE_OF_MISTAKES = 0.02  # of the commonest class's mistakes: with no more than both, nothing is left to be gained
@@ -167,6 +168,11 @@ class Facts:
         """Whether training loss stayed where it was, epoch after epoch."""
         losses = [epoch.train_loss for epoch in self.epochs]
         return len(losses) > 2 and max(losses) - min(losses) <= FLAT * self.unit
+
+    @property
+    def has_hardly_begun(self) -> bool:
+        """Whether there were so few steps that a flat curve says nothing."""
+        return len(self.epochs) <= FIRST_EPOCHS and len(self.epochs) * self.num_train < FEW_ANSWERS
 
     @property
     def never_learned(self) -> bool:

@@ -178,6 +178,12 @@ def _nothing_carries_over(facts: Facts) -> Finding | None:
         return _only_the_shares(facts)
     lowest = min(epoch.train_loss for epoch in facts.epochs)
     trained = f"training loss went from {facts.epochs[0].train_loss:.3g} (epoch 1) to {lowest:.3g} at best"
+    if facts.has_hardly_begun:
+        reason = (
+            f"Underfitting: training ended after {counted(len(facts.epochs), 'epoch')}, too soon to tell whether anything "
+            f"can be learned; {at_best}."
+        )
+        return Finding("underfitting", "budget", reason)
     if facts.never_learned:
         reason = f"Not learning, not even its training rows: {trained}; {at_best}.{_what_others_found(facts)}"
         return Finding("not_learning", "stuck" if facts.is_flat else "unsettled", reason)
