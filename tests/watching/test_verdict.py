@@ -115,6 +115,14 @@ def test_who_tells_classes_apart_has_learned_something_whatever_their_shares(met
     assert judge(epochs, baseline_loss=1.9, stopped_early=True, **SHARES).state == "good_fit"
 
 
+def test_an_epoch_or_two_of_few_rows_are_too_soon_to_tell() -> None:
+    for losses in ([0.70], [0.70, 0.695]):
+        found = judge(make_epochs(losses, losses), chosen=CHOSEN | {"epochs": len(losses)})
+        assert found.state == "underfitting" and "too soon to tell" in found.reason and "epochs" in advised(found)
+        assert judge(make_epochs(losses, losses), num_train=100_000).state != "underfitting"
+    assert "too soon" not in judge(make_epochs([0.70] * 3, [0.70] * 3)).reason
+
+
 def test_nothing_is_missing_where_every_row_is_right() -> None:
     """The loss falls on while probabilities get surer, but no row is left to be gained."""
     curve = np.linspace(0.6, 0.05, 12)
