@@ -21,7 +21,7 @@ from nudgenet.records import ImageShape, Shape
 LARGE = 48  # pixels: from here on the stem reduces to a quarter instead of a half
 SMALLEST = 4  # pixels of the last stage's maps, at least
 MOST_STAGES = 4
-AT_ONCE = 2**21  # pixels of one pass without gradients: what it leaves behind stays in the processor's cache
+AT_ONCE = 2**19  # pixels of one pass without gradients: what it leaves behind stays in the processor's cache
 BESIDE = 64  # neurons that numbers and categories get before they meet the picture
 
 
