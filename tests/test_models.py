@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import nudgenet
 from nudgenet.errors import SettingError
 from nudgenet.models import cached_models, find_model, find_start
+from nudgenet.observer import Silent
 from nudgenet.records import ImageShape, Shape, TextShape
 from nudgenet.settings import Settings
 from nudgenet.training.pretrained import recommend_start
@@ -153,3 +155,9 @@ def test_a_name_is_a_path_first_and_then_a_run(tmp_path: Path, monkeypatch: pyte
     (Path("first") / "config.json").write_text("{}")
     assert find_start("first", runs) == "first"
     assert find_start("x" * 300, runs) == "x" * 300
+
+
+def test_a_start_that_is_not_there_is_said_before_anything_is_read(tmp_path: Path) -> None:
+    for start_from in ("nobody/nothing", str(tmp_path)):
+        with pytest.raises(SettingError, match=r"no such model|neither a model nor a run"):
+            nudgenet.train(tmp_path / "gone.csv", start_from=start_from, runs=tmp_path / "runs", observer=Silent())

@@ -24,7 +24,7 @@ from nudgenet.data.texts import SequenceFeature, TextFeature
 from nudgenet.data.tokens import TokenFeature
 from nudgenet.data.waves import WaveFeature
 from nudgenet.errors import RunError, SettingError, UserError, did_you_mean
-from nudgenet.models import OWN, PREPROCESSOR, RUN_AS_MODEL, TERMS, is_run
+from nudgenet.models import OWN, PREPROCESSOR, RUN_AS_MODEL, TERMS, find_model, is_run
 from nudgenet.networks.bag import BagNetwork
 from nudgenet.networks.convnet import ConvNet
 from nudgenet.networks.ensemble import Ensemble
@@ -56,16 +56,19 @@ def export(run: Run, path: str | Path, format: str) -> list[Path]:
 
 
 def ready_to_start(settings: Settings) -> None:
-    """If a start is an earlier run, have its trunk lie in that run's folder as a model.
+    """If a start is an earlier run, have its trunk lie in that run's folder as a model. No row is read before there is one.
 
     Raises:
-        SettingError: its network has no trunk that another one could stand on.
+        SettingError: there is no such model, it cannot be a start, or a run's network has no trunk to stand on.
+        MissingExtra: the libraries for pretrained networks are not installed.
     """
-    if settings.start_from is None or not is_run(Path(settings.start_from)):
+    if settings.start_from is None:
         return
-    folder = Path(settings.start_from) / RUN_AS_MODEL
-    if not (folder / "config.json").is_file():  # it is written last: without it the folder is the half of one
-        _write(folder, as_trunk(load(settings.start_from)))
+    if is_run(Path(settings.start_from)):
+        folder = Path(settings.start_from) / RUN_AS_MODEL
+        if not (folder / "config.json").is_file():  # it is written last: without it the folder is the half of one
+            _write(folder, as_trunk(load(settings.start_from)))
+    find_model(settings.start_from)
 
 
 def as_transformers(run: Run) -> Files:

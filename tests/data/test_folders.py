@@ -165,6 +165,27 @@ def test_parts_beside_other_folders(tmp_path: Path) -> None:
     assert said["skipped: in no class"] == "1 file: `docs/readme.txt`" and "skipped: empty folders" not in said
 
 
+def test_parts_inside_each_class(tmp_path: Path) -> None:
+    for part in ("train", "valid", "test"):
+        write_pictures(tmp_path / part, 4)
+    classes = tmp_path / "shapes"
+    for name in ("disc", "square", "stripes"):
+        (classes / name).mkdir(parents=True)
+        for part in ("train", "valid", "test"):
+            (tmp_path / part / name).rename(classes / name / part)
+    shutil.rmtree(classes / "disc" / "test")  # a class may lack a part
+    (classes / "readme.txt").write_text("how it was made")
+    raw = read(classes, Settings())
+    said = {decision.what: decision.chosen for decision in raw.decisions}
+    assert said["parts"] == "`train`, `valid`, `test`" and said["skipped: in no class"] == "1 file: `readme.txt`"
+    assert (raw.given_validation, raw.given_test, raw.table.num_rows) == (12, 8, 32)
+    assert raw.table["label"].to_pylist()[-4:] == ["stripes"] * 4
+    (classes / "disc" / "more").mkdir()
+    shutil.copy(classes / "disc" / "train" / "000.png", classes / "disc" / "more")
+    raw = read(classes, Settings())  # then these are folders like others
+    assert raw.given_test == 0 and "parts" not in {decision.what for decision in raw.decisions}
+
+
 def test_a_folder_called_null_is_a_class(tmp_path: Path) -> None:
     write_pictures(tmp_path, 4)
     for name, other in zip(("disc", "square", "stripes"), ("null", "NaN", "-"), strict=True):

@@ -1,6 +1,6 @@
 """A folder with one sub-folder per class -> a table with a column of images or sounds and a column of labels.
 
-`train`, `validation` (or `val`, `valid`) and `test` folders above the classes say which rows are for what.
+`train`, `validation` (or `val`, `valid`) and `test` folders above the classes, or inside each, say which rows are for what.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def read_folder(folder: Path, settings: Settings, columns: Sequence[str] | None 
             fix=f"Give a table's file with the columns {shorten(columns)}.",
         )
     roots = _parts(folder) if columns is None else {}
-    part_of = {path: _part_of(path, folder, roots) for path in files}
+    inside = {} if roots or columns is not None else _parts_inside(folder, files)
+    part_of = {path: _part_of(path, folder, roots, inside) for path in files}
     files.sort(key=lambda path: part_of[path][0])  # train, then validation, then test; by name within
     in_class = [path for path in files if columns is not None or part_of[path][1] is not None]
     if not in_class:
@@ -66,7 +67,7 @@ def read_folder(folder: Path, settings: Settings, columns: Sequence[str] | None 
     counts = [sum(part_of[path][0] == part for path in in_class) for part in range(3)]
     full = {path.relative_to(folder).parts[0] for path in in_class}
     roots = {name: part for name, part in roots.items() if name in full}
-    decisions = _decisions(below, table, medium, in_class, roots)
+    decisions = _decisions(below, table, medium, in_class, roots, inside)
     if columns is None and not counts[0]:
         raise SourceError(f"`{folder.name}` has no {medium}s to train on", fix="Put them into a folder `train`.")
     return Reading(table, tuple(decisions), given_validation=counts[1], given_test=counts[2])
@@ -109,9 +110,19 @@ def _parts(folder: Path) -> dict[str, int]:
     return parts if are_parts else {}
 
 
-def _part_of(path: Path, folder: Path, roots: dict[str, int]) -> tuple[int, str | None]:
+def _parts_inside(folder: Path, files: Sequence[Path]) -> dict[str, int]:
+    """The names of folders, and that part of each, by which every class is divided for itself; none if some are not."""
+    parents = [path.relative_to(folder).parts[:-1] for path in files]
+    inside = {names[1] if len(names) > 1 else "" for names in parents if names}
+    parts = {name: PARTS.get(name.lower(), -1) for name in inside}
+    return parts if {0, -1} & {*parts.values()} == {0} and len(parts) > 1 else {}
+
+
+def _part_of(path: Path, folder: Path, roots: dict[str, int], inside: dict[str, int]) -> tuple[int, str | None]:
     """(0 train, 1 validation, 2 test; the class, None for a file outside of every class folder)."""
     parents = path.relative_to(folder).parts[:-1]
+    if inside and parents:
+        return inside[parents[1]], parents[0]
     if not roots or not parents:
         return 0, parents[0] if parents else None
     return roots.get(parents[0], 0), parents[1] if parents[0] in roots and len(parents) > 1 else None
@@ -182,13 +193,20 @@ def _check(folder: Path, table: pa.Table, medium: Medium, is_prediction: bool) -
 
 
 def _decisions(
-    below: Found, table: pa.Table, medium: Medium, in_class: Sequence[Path], roots: dict[str, int]
+    below: Found,
+    table: pa.Table,
+    medium: Medium,
+    in_class: Sequence[Path],
+    roots: dict[str, int],
+    inside: dict[str, int],
 ) -> list[Decision]:
     """What the folder's own names say, and all that was left out."""
     decisions = [Decision(GIVEN_TARGET, f"`{LABEL}`", f"{BY_FOLDERS} {medium} lies in is its class", "")]
-    if roots:
-        chosen = ", ".join(f"`{name}`" for name in sorted(roots, key=lambda name: roots[name]))
-        decisions.append(Decision("parts", chosen, f"folders with these names say which {medium}s are for what", ""))
+    if parts := roots or inside:
+        chosen = ", ".join(f"`{name}`" for name in sorted(parts, key=lambda name: parts[name]))
+        where = " in each class" if inside else ""
+        why = f"folders with these names{where} say which {medium}s are for what"
+        decisions.append(Decision("parts", chosen, why, ""))
     known = set(in_class)
     if outside := [below.name(path) for path in below.files if path not in known]:
         chosen = f"{counted(len(outside), 'file')}: {shorten(outside, 100)}"
