@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,32 @@ def test_a_folder_beside_the_table_is_found(tmp_path: Path) -> None:
     assert media_paths(raw.table)[0].as_py() == "disc/000.png"  # type: ignore[index]
     said = next(decision for decision in raw.decisions if decision.what == "column `file`")
     assert "begin at `disc`" in said.why
+
+
+@pytest.mark.parametrize("write", [lambda name: Path(name).stem, str.upper, lambda name: f"disc/{Path(name).stem}"])
+def test_names_without_endings_or_with_other_capitals(write: Callable[[str], str], tmp_path: Path) -> None:
+    """As lists of photos have them: `id` is the name without its ending; or a camera wrote IMG_1.JPG, the list img_1.jpg."""
+    folder = write_pictures(tmp_path, 4) / "disc"
+    for path in folder.iterdir():
+        path.rename(folder / f"Photo-{path.name}")
+    rows = [[write(path.name), str(number % 2)] for number, path in enumerate(sorted(folder.iterdir()))]
+    table = write_table(tmp_path / "photos.csv", ["id", "fine"], rows)
+    raw = read(table, Settings())
+    assert media_columns(raw.table) == {"id": "image"} and intact(raw.table).all()
+    predicting: dict[str, Any] = {"settings": Settings(kinds={"id": "image"}), "columns": ["id", "fine"]}
+    assert media_columns(read(table, **predicting).table) == {"id": "image"}
+    write_pictures(tmp_path / "more", 1)
+    for path in sorted(folder.iterdir()):  # two that would do: neither is meant
+        path.with_suffix(".jpg").write_bytes(path.read_bytes())
+    if write("a.png") != "A.PNG":
+        assert not media_columns(read(table, Settings()).table)
+
+
+def test_numbers_that_happen_to_be_names_of_files_are_numbers(tmp_path: Path) -> None:
+    for number, path in enumerate(sorted((write_pictures(tmp_path, 20) / "disc").iterdir())):
+        path.rename(path.with_name(f"{number}.png"))
+    rows = [[str(number % 15), str(number % 2)] for number in range(100)]
+    assert not media_columns(read(write_table(tmp_path / "people.csv", ["age", "ill"], rows), Settings()).table)
 
 
 @pytest.mark.parametrize("given", [{}, {"kinds": {"file": "image"}}])

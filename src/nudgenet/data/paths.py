@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -28,6 +29,8 @@ MOST_INSIDE = 100  # folders inside it that they may begin at
 SHOWN = 200  # characters of a path in an error
 ABSENT = "there is no such file"
 _LIKE_A_PATH = re.compile(r"[^\n\r\0]{1,250}\.\w{2,5}")
+_LIKE_A_STEM = re.compile(r"[\w./\\-]{1,250}")  # a path without its ending, as lists of photos give them
+_A_NUMBER = re.compile(r"[-+]?\d*[.,]\d+(e[-+]?\d+)?|[-+]\d+", re.IGNORECASE)  # that no file is called
 _LIKE_MEDIA = re.compile(
     r".*\.(png|jpe?g|gif|bmp|webp|tiff?|wav|mp3|flac|ogg|opus|aiff?|m4a)", re.IGNORECASE | re.DOTALL
 )
@@ -52,7 +55,7 @@ def with_media(
 ) -> Reading:
     """The same table, in which the first column of paths to images or sounds holds them.
 
-    A column is one if its cells look like paths, the files exist and can be opened; `kinds=COLUMN:image` or `:sound`
+    A column is one if its cells look like paths, with or without endings, the files exist and can be opened; `kinds=COLUMN:image` or `:sound`
     says so without looking, and any other kind says that it is not. Paths begin at the table's own folder, at one above
     it, or at the one inside it that has such files. When predicting (`columns` is set), the column that was one in training counts; if the
     table has none of that name, the first new one that leads to such files stands for it.
@@ -203,7 +206,9 @@ def _root_of(name: str, cells: pa.ChunkedArray, folder: Path) -> Path | None:
         ColumnError: several inside it have images or sounds of these names: which are meant, nobody can tell.
     """
     sample = _sample(cells)
-    if not sample or not all(_LIKE_A_PATH.fullmatch(cell) for cell in sample):
+    are_paths = all(_LIKE_A_PATH.fullmatch(cell) for cell in sample)
+    are_stems = len({*sample}) == len(sample) and all(_LIKE_A_STEM.fullmatch(cell) for cell in sample)
+    if not sample or not (are_paths or are_stems) or any(_A_NUMBER.fullmatch(cell) for cell in sample):
         return None
     outer = (folder, *folder.parents[:LEVELS_UP])
     shares = [_share_there(sample, root) for root in outer]
@@ -211,18 +216,21 @@ def _root_of(name: str, cells: pa.ChunkedArray, folder: Path) -> Path | None:
         if share > MOST_ABSENT:
             return root
     inside = [root for root in _folders_in(folder) if _share_there(sample, root) > MOST_ABSENT]
-    if len(inside) > 1 and any(_medium_in(sample, root) for root in inside):
+    if len(inside) > 1 and are_paths and any(_medium_in(sample, root) for root in inside):
         raise ColumnError(
             f"The paths in `{name}` may begin at several folders", got=shorten(root.name for root in inside),
             fix=f"Write the folder into the paths: {inside[0].name}/{sample[0]}. Or put the table into it.",
         )  # fmt: skip
-    if inside:
+    if len(inside) == 1 or (inside and are_paths):
         return inside[0]
-    return outer[shares.index(max(shares))] if max(shares) >= FEWEST_THERE else None
+    return outer[shares.index(max(shares))] if are_paths and max(shares) >= FEWEST_THERE else None
 
 
 def _share_there(sample: Sequence[str], root: Path) -> float:
-    return sum(_find(cell, root) is not None for cell in sample) / len(sample)
+    if any(sign in cell for cell in sample for sign in "./\\"):
+        return sum(_find(cell, root) is not None for cell in sample) / len(sample)
+    names = _names_now(root)  # many columns of numbers may be looked up in many folders
+    return sum(cell.lower() in names for cell in sample) / len(sample)
 
 
 def _folders_in(folder: Path) -> list[Path]:
@@ -247,12 +255,38 @@ def _between(folder: Path, root: Path) -> str:
 
 
 def _find(cell: str, folder: Path) -> Path | None:
-    """The file that a path leads to, also one that was written on Windows."""
-    for way in dict.fromkeys([cell, cell.replace("\\", "/"), *_local(cell)]):
-        with suppress(OSError, ValueError):  # a name that no file can have
-            if (path := folder / way).is_file():
+    """The file that a path leads to, also one that was written on Windows, without its ending, or with other capitals."""
+    paths = [folder / way for way in dict.fromkeys([cell, cell.replace("\\", "/"), *_local(cell)])]
+    with suppress(OSError, ValueError):  # a name that no file can have
+        for path in paths:
+            if path.is_file():
                 return path
+        for path in paths:
+            if (name := _names_now(path.parent).get(path.name.lower())) is not None:
+                return path.parent / name
     return None
+
+
+def _names_now(folder: Path) -> dict[str, str]:
+    """See `_names_in`; nothing for a folder that is not there, or may not be looked into."""
+    try:
+        return _names_in(folder, folder.stat().st_mtime_ns)
+    except OSError:
+        return {}
+
+
+@lru_cache(maxsize=128)
+def _names_in(folder: Path, changed_at: int) -> dict[str, str]:
+    """The images and sounds of a folder by their names and by these without endings, in small letters; none that two share.
+
+    changed_at: when the folder was, in nanoseconds: a name for what is remembered.
+    """
+    found: dict[str, list[str]] = {}
+    for entry in os.scandir(folder):
+        if _LIKE_MEDIA.fullmatch(entry.name) and entry.is_file():
+            for name in (entry.name, Path(entry.name).stem):
+                found.setdefault(name.lower(), []).append(entry.name)
+    return {name: names[0] for name, names in found.items() if len(names) == 1}
 
 
 def _local(cell: str) -> list[str]:
