@@ -186,6 +186,13 @@ def test_parts_inside_each_class(tmp_path: Path) -> None:
     assert raw.given_test == 0 and "parts" not in {decision.what for decision in raw.decisions}
 
 
+def test_a_pipe_among_the_files_is_named_and_not_opened(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 4)
+    os.mkfifo(tmp_path / "disc" / "pipe.png")
+    said = {decision.what: decision.chosen for decision in read(tmp_path, Settings()).decisions}
+    assert said["skipped: no files"] == "1: `disc/pipe.png`"
+
+
 def test_a_folder_called_null_is_a_class(tmp_path: Path) -> None:
     write_pictures(tmp_path, 4)
     for name, other in zip(("disc", "square", "stripes"), ("null", "NaN", "-"), strict=True):

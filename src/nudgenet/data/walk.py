@@ -20,7 +20,7 @@ class Found:
 
     files: files, and links that lead nowhere: that these cannot be read is said when they are decoded.
     hidden: what file managers and archives leave behind. again: links to folders that are there already.
-    closed: folders that may not be looked into.
+    closed: folders that may not be looked into. odd: pipes, sockets and devices, which would never end.
     """
 
     folder: Path
@@ -28,6 +28,7 @@ class Found:
     hidden: list[Path] = field(default_factory=list)
     again: list[Path] = field(default_factory=list)
     closed: list[Path] = field(default_factory=list)
+    odd: list[Path] = field(default_factory=list)
 
     def decisions(self) -> list[Decision]:
         """What was not looked at, counted and named."""
@@ -35,6 +36,7 @@ class Found:
             "hidden": (self.hidden, "file managers and archives leave them behind"),
             "links": (self.again, "they lead to folders that are read already"),
             "closed folders": (self.closed, "there is no permission to look into them"),
+            "no files": (self.odd, "they are pipes, sockets or devices"),
         }
         return [
             Decision(f"skipped: {what}", f"{len(paths):,}: {shorten(map(self.name, paths), NAMED)}", why, "")
@@ -54,7 +56,7 @@ def walk(folder: Path) -> Found:
     links = deque([folder])
     while links:
         _walk(links.popleft(), seen, links, found)
-    for paths in (found.files, found.hidden, found.again, found.closed):
+    for paths in (found.files, found.hidden, found.again, found.closed, found.odd):
         paths.sort()
     return found
 
@@ -80,8 +82,8 @@ def _walk(folder: Path, seen: set[_Place], links: deque[Path], found: Found) -> 
                 links.append(path)
             else:
                 _walk(path, seen, links, found)
-        elif _is_file(entry):
-            found.files.append(path)
+        else:
+            (found.files if _is_file(entry) else found.odd).append(path)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
