@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,8 @@ def test_fifty_broken_files_of_ten_kinds_are_named_and_left_out(
     said = " ".join(decision.chosen for decision in skipped)
     assert [name for name in names if f"{name} (" not in said] == []
     assert said.count("(") == len(names)
+    report = (run.path / "report.html").read_text()
+    assert [name for name in names if escape(name) not in report] == []
     answers, warnings = predict_table(run, folder)
     errors = dict(zip(answers["path"].to_pylist(), answers["error"].to_pylist(), strict=True))
     assert {path for path, error in errors.items() if error} == set(names)

@@ -55,7 +55,8 @@ def test_shares_of_the_validation_rows() -> None:
     assert (found["constant_accuracy"], found["num_unseen"]) == (0.5, 2)
     expected = np.mean([np.sqrt(5 / (12 * 1 * 3)), np.sqrt(5 / (12 * 1 * 3)), np.sqrt(5 / (12 * 2 * 2))])
     assert found["chance_auc_error"] == pytest.approx(expected)
-    assert outcome.shares_of(np.array([0, 1]), np.array([1, 1]))["chance_auc_error"] is None
+    alike = outcome.shares_of(np.array([0, 1]), np.array([1, 1]))
+    assert alike["chance_auc_error"] is None and str(alike["constant_loss"]) == "0.0"
 
 
 def test_a_rival_that_never_saw_the_texts_is_called_so_wherever_it_is_named(tmp_path: Path) -> None:

@@ -253,6 +253,15 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_weights(houses: Path, tmp_
 # ------------------------------------------------------------------ test source, group, time, time limit
 
 
+def test_a_test_source_in_the_home_folder(houses: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "given.csv").write_bytes(houses.read_bytes())
+    train_until(3, houses, "price", runs=tmp_path, name="r", test="~/given.csv", **QUICK)
+    monkeypatch.setenv("HOME", "/")  # it may go on elsewhere
+    run = nudgenet.resume("r", runs=tmp_path, observer=Silent())
+    assert run.settings.test == str(tmp_path / "given.csv") and run.summary["rows"]["test"] == 240
+
+
 def test_a_given_test_source(houses: Path, tmp_path: Path) -> None:
     lines = houses.read_text().splitlines(keepends=True)
     own, given = tmp_path / "own.csv", tmp_path / "given.csv"

@@ -166,7 +166,7 @@ def test_at_most_ten_files_are_named_for_a_reason(pictures: Run, tmp_path: Path)
 
 
 @pytest.mark.parametrize("in_batches", [False, True])
-def test_where_no_row_can_be_answered_nothing_is_written(
+def test_where_no_row_can_be_answered_each_keeps_its_row_and_it_is_an_error(
     in_batches: bool,
     pictures: Run,
     tmp_path: Path,
@@ -180,9 +180,12 @@ def test_where_no_row_can_be_answered_nothing_is_written(
     output = tmp_path / "answers.csv"
     for where in (("--output", output), ("--output", output.with_suffix(".parquet")), ()):
         code, out, err = nudge("predict", pictures.path, source, *where)
-        assert (code, out) == (2, "") and err.count("\n") == 1 and not list(tmp_path.glob("*answers*"))
+        assert code == 2 and err.count("\n") == 1 and (out.count("\n") == 16) == (not where)
         assert "Not one of the 15 rows could be answered (got damaged: 13 (`1.png`" in err
-        assert err.endswith("Check these files. Nothing was written.\n")
+        assert err.endswith("Check these files.\n")
+    written = pa_csv.read_csv(output, convert_options=pa_csv.ConvertOptions(strings_can_be_null=True))
+    assert written.num_rows == 15 and written["error"].null_count == 0 == len(written["prediction"].drop_null())
+    assert sorted(path.name for path in tmp_path.glob("*answers*")) == ["answers.csv", "answers.parquet"]
 
 
 def test_the_last_line_counts_answers(

@@ -156,7 +156,7 @@ def test_names_of_skipped_files_that_were_cut_are_in_the_report() -> None:
         files = ", ".join(f"`photos/cat/{number}.png (damaged)`" for number in range(count))
         display.decision(Decision("skipped: damaged", f"{count} of 90 files: {files}", "there is no image in it", ""))
         display.result(SUMMARY, report="runs/houses/report.html", next_steps=[], comparisons=COMPARISONS)
-        assert ("names every file that was skipped" in stream.text()) == is_cut
+        assert ("names the files that were skipped" in stream.text()) == is_cut
 
 
 def test_on_a_terminal_the_area_is_live_and_closes() -> None:

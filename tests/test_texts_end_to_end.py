@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,12 @@ def test_a_single_text_and_a_folder_of_tables(run: Run, letters: Run, documents:
         "a folder of texts, one text, or a table with them in `text`",
     )
     assert run.preparation.example_source == ("NEW_ROWS.csv", "")
+    of_table = replace(
+        letters.preparation, names=("text", "mood"), task=replace(letters.preparation.task, target="mood")
+    )
+    assert of_table.example_source == ("NEW_ROWS.csv", "a table, or a folder of texts"), (
+        "one text would be read as a table"
+    )
     (tmp_path / "rows.csv").write_text("minutes,seat\n1,front\n")
     with pytest.raises(SourceError, match=r"rows of a table are needed here.*`review`"):
         run.predict(tmp_path)

@@ -8,7 +8,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from nudgenet.data.encoding import encoding_of_earlier
 from nudgenet.data.given_test import read_with_test
-from nudgenet.data.read import is_query, read
+from nudgenet.data.read import find_file, is_query, read
 from nudgenet.errors import Interrupted, RunError, SettingError, SourceError
 from nudgenet.job import Job, Log, Table
 from nudgenet.models import find_model, is_run
@@ -135,9 +135,11 @@ def write_decisions(store: Store, log: Log) -> None:
 
 def _with_whole_paths(given: dict[str, Any]) -> dict[str, Any]:
     """A test file and a model's folder by their whole paths: a run may go on from another folder."""
-    values = {name: str(given.get(name) or "") for name in ("test", "start_from")}
-    paths = {name: Path(value) for name, value in values.items() if 0 < len(value) < 1_000 and Path(value).exists()}
-    return given | {name: str(path.absolute()) for name, path in paths.items()}
+    paths = {}
+    for name in ("test", "start_from"):
+        with suppress(SourceError):  # a query, or a name of Hugging Face
+            paths[name] = str(find_file(given.get(name) or ""))
+    return given | paths
 
 
 def split_record(parts: Parts) -> dict[str, Any]:
@@ -287,8 +289,10 @@ def read_again(store: Store, settings: Settings) -> tuple[Raw, int]:
 
 def _check_there(path: str, what: str) -> None:
     """Raises SourceError if a file or folder that a run began with is gone."""
-    if not Path(path).exists():
-        raise SourceError(f"The {what} of this run is gone", got=path, fix="Put it back, or train again.")
+    try:
+        find_file(path)
+    except SourceError:
+        raise SourceError(f"The {what} of this run is gone", got=path, fix="Put it back, or train again.") from None
 
 
 def recall(store: Store, log: Log) -> None:

@@ -78,7 +78,7 @@ class Interrupted(NudgeError):
         self.exit_code = exit_code
 
 
-MOST_OPTIONS = 20  # that are all named: every set of a setting's values has fewer
+MOST_OPTIONS = 20  # that are all named: all but the encodings are fewer
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -103,9 +103,9 @@ def find_model(start_from: str) -> ModelFolder:
                 "This folder is a run, and no network is in it yet that another could start from", got=start_from
             )
     elif not os.path.lexists(folder):
-        need_transformers()
+        need_transformers(f"There is no such folder or run as {start_from}, and names of Hugging Face")
         folder = _in_cache(start_from)
-    elif not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+    elif not any(_has(folder, name) for name in ("config.json", "adapter_config.json")):
         raise _no_model(folder)
     config = _config(folder)
     if config["model_type"] != OWN:
@@ -165,14 +165,14 @@ def _cached_names() -> Iterator[str]:
         yield path.name.removeprefix("models--").replace("--", "/", 1)
 
 
-def need_transformers() -> None:
-    """Raises MissingExtra unless `transformers` and `tokenizers` can be imported."""
+def need_transformers(what: str = "Pretrained networks") -> None:
+    """Raises MissingExtra, which begins with what needs them, unless `transformers` and `tokenizers` can be imported."""
     try:
         import tokenizers  # noqa: F401
         import transformers  # noqa: F401
     except ImportError:
         raise MissingExtra(
-            "Pretrained networks need the library transformers, which is not installed",
+            f"{what} need the library transformers, which is not installed",
             fix="pip install 'nudgenet[pretrained]'",
         ) from None
 

@@ -45,10 +45,10 @@ def predict(run: Run, source: Any, output: Path | None) -> Written:
     """Answer for each row of a source, and write to a file by its extension, or as CSV to the standard output.
 
     A large source is read, answered and written some rows at a time. Nothing is written if a table's rows are not like
-    those of the training, or if not a single row could be answered.
+    those of the training. Each file that cannot be opened keeps its row; where that is all there is, it is an error, too.
 
     Raises:
-        UserError: the rows cannot be read or answered, or nothing can be written there.
+        UserError: the rows cannot be read, not one could be answered, or nothing can be written there.
     """
     found: list[str] = []
     unanswered = Unanswered()
@@ -64,6 +64,7 @@ def predict(run: Run, source: Any, output: Path | None) -> Written:
                 raise
             except OSError as error:
                 raise _cannot_write("the standard output", error) from None
+        _check_answers(unanswered)
         return Written(num_rows, len(unanswered), found)
     check_output(output)
     temporary = output.with_name(f".{output.name}.tmp")
@@ -77,6 +78,7 @@ def predict(run: Run, source: Any, output: Path | None) -> Written:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+    _check_answers(unanswered)
     return Written(num_rows, len(unanswered), found, replaced)
 
 
@@ -90,9 +92,6 @@ def answer_tables(run: Run, source: Any, found: list[str], unanswered: Unanswere
     """Columns `prediction` and, for classes, `probability_<class>`, some rows at a time; see `Run.answer_rows`.
 
     Images, sounds and texts also have a column `path`, if they came from files, and `error`: why one could not be decoded.
-
-    Raises:
-        SourceError: not a single row could be answered.
     """
     kind = pa.array(run.classes).type if run.classes else pa.float64()
     has_paths: bool | None = None  # as in the first batch: all have the same columns
@@ -110,11 +109,15 @@ def answer_tables(run: Run, source: Any, found: list[str], unanswered: Unanswere
         if medium is not None:
             columns["error"] = pa.array([errors.get(row) for row in range(len(answers))], pa.string())
         yield pa.table(columns)
+    found += [f"{words}. The column `error` holds the reason of each" for words in unanswered.in_words()]
+
+
+def _check_answers(unanswered: Unanswered) -> None:
+    """Raises SourceError if not a single row could be answered: what calls `nudge` must not take that for a success."""
     if 0 < unanswered.num_rows == len(unanswered):
         rows = "The one row" if unanswered.num_rows == 1 else f"Not one of the {unanswered.num_rows:,} rows"
         could = "could not be answered" if unanswered.num_rows == 1 else "could be answered"
-        raise SourceError(f"{rows} {could}", got=unanswered.by_reason(), fix="Check these files. Nothing was written.")
-    found += [f"{words}. The column `error` holds the reason of each" for words in unanswered.in_words()]
+        raise SourceError(f"{rows} {could}", got=unanswered.by_reason(), fix="Check these files.")
 
 
 def check_output(output: Path) -> None:

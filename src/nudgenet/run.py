@@ -343,7 +343,7 @@ class Run:
 
     def __repr__(self) -> str:
         if not self.is_done:
-            return f"<Run {self.name}: interrupted after {len(self.epochs)} epochs>"
+            return f"<Run {self.name}: interrupted after {counted(len(self.epochs), 'epoch')}>"
         part = "test" if self.metrics["test"] else "validation"
         scores = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics[part].items())
         return f"<Run {self.name}: {self.task.kind} on {self.task.target!r}, {part} {scores}, {self.verdict.state}>"

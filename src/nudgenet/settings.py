@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from encodings.aliases import aliases
@@ -241,6 +242,12 @@ def make_settings(**values: Any) -> Settings:
         raise SettingError(
             f"The setting `{name}` ({described}) cannot be that: {message}", got=repr(problem["input"])
         ) from None
+
+
+def more_or_less(name: str, value: int, *, most: float = math.inf) -> int:
+    """Another value of a setting to try: twice as much, or half where that is more than it takes, or than `most`."""
+    limits = [getattr(rule, "le", math.inf) for rule in Settings.model_fields[name].metadata]
+    return 2 * value if 2 * value <= min([most, *limits]) else max(1, value // 2)
 
 
 def parse_assignments(assignments: list[str]) -> dict[str, str]:

@@ -174,7 +174,7 @@ class Display:
             self._out.line()
             self._out.command(("Report", "bold"), f"  {report}")
             if self._has_cut_names:
-                self._out.line(("        names every file that was skipped", "dim"))
+                self._out.line(("        names the files that were skipped", "dim"))
         if next_steps:
             self._out.line()
             self._out.line(("Next", "bold"))

@@ -122,3 +122,16 @@ def test_the_nearest_encoding_is_offered() -> None:
         make_settings(encoding="koi-8r")
     assert make_settings(encoding="auto").encoding is None
     assert make_settings(encoding="Windows-1251").encoding == "Windows-1251"
+
+
+def test_an_encoding_that_the_letters_contradict_is_used_and_said() -> None:
+    """Such as that of the training, for rows that come from elsewhere."""
+    line = "дом,стоит на берегу реки и ждёт хозяев\n"
+    other = to_utf8((line * 40).encode("koi8-r"), "new.csv", "cp1251")
+    assert "koi8-r" in other.warnings[0] and "new.csv was read as cp1251" in other.warnings[0]
+    assert not to_utf8((line * 40).encode("cp1251"), "new.csv", "cp1251").warnings
+    assert not to_utf8(line.encode("koi8-r"), "new.csv", "cp1251").warnings, "too few letters to tell"
+    assert not to_utf8(("Straße, Äpfel, Übermut\n" * 90).encode("latin-1"), "new.csv", "latin-1").warnings
+    for encoding in ("cp1252", "koi8-r"):
+        wide = to_utf8((line * 40).encode("utf-16-le"), "new.csv", encoding)
+        assert wide.data.decode() == line * 40 and not wide.warnings

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nudgenet.errors import RunError, SettingError
 from nudgenet.networks import NETWORKS, rebuild, transformer
-from nudgenet.networks.bag import READ, BagNetwork
+from nudgenet.networks.bag import READ, BagNetwork, TermSums
 from nudgenet.networks.capacity import choose_capacity
 from nudgenet.networks.transformer import Attention, Transformer, multiply_adds
 from nudgenet.records import Shape, TextShape
@@ -127,6 +127,27 @@ def test_beside_other_columns_words_speak_softly_and_to_the_outputs_alone() -> N
     alone = NETWORKS["bag"](shape, choose_capacity(shape, Settings()), Settings(), torch.zeros(0, 3))
     assert isinstance(alone, BagNetwork) and (alone.num_read, alone.factor) == (READ, 3.0)
     assert not alone.terms[:, READ:].any() and alone.terms[1:, :READ].std() > 0.8
+
+
+@pytest.mark.parametrize(("num_outputs", "size"), [(1, 0.2), (3, 0.5)])
+def test_texts_beside_pictures_begin_at_nothing_and_are_sums(
+    num_outputs: int, size: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = inputs_for()
+    sums = TermSums(int(inputs["tokens"].max()) + 1, num_outputs)
+    assert not sums(inputs).any()
+    with torch.no_grad():
+        sums.terms.normal_()
+        expected = size * (sums.terms[inputs["tokens"].long()] * inputs["token_weights"].unsqueeze(2))
+        expected[inputs["tokens"] == 0] = 0.0  # no term
+    assert torch.allclose(sums(inputs), expected.sum(dim=1), atol=1e-5)
+    monkeypatch.setattr("nudgenet.networks.bag.MOST_DIRECT", 1)
+    shared = TermSums(len(sums.terms), num_outputs)
+    assert shared.terms.shape == (len(sums.terms), READ) and not shared(inputs).any() and not shared.terms[0].any()
+    assert shared.output is not None
+    with torch.no_grad():
+        shared.output.weight.fill_(1.0)
+        assert shared(inputs).shape == (5, num_outputs) and shared(inputs).any()
 
 
 def test_a_bag_without_layers_is_a_linear_model() -> None:

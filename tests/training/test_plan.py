@@ -15,7 +15,7 @@ from nudgenet.errors import SettingError
 from nudgenet.networks.capacity import choose_capacity, explain_capacity
 from nudgenet.networks.mlp import MLP
 from nudgenet.records import ImageShape, Shape, TextShape
-from nudgenet.settings import Settings
+from nudgenet.settings import Settings, make_settings
 from nudgenet.training.optimizers import OPTIMIZERS, make_optimizer
 from nudgenet.training.place import choose_place
 from nudgenet.training.plan import LARGEST_BATCH, choose_batch_size, make_plan
@@ -33,6 +33,9 @@ from nudgenet.training.stopping import Stopping, StopSignal, stop_on_signals
         {"members": 16, "layers": 3},
         {"optimizer": "sgd", "schedule": "constant"},
         {"network": "mlp", "width": 32},
+        {"width": 10_000, "layers": 1, "members": 200},
+        {"batch_size": 1_000},
+        {"batch_size": 5_000},
     ],
 )
 def test_what_is_to_be_typed_for_another_choice_is_another_choice(given: dict[str, Any]) -> None:
@@ -47,6 +50,10 @@ def test_what_is_to_be_typed_for_another_choice_is_another_choice(given: dict[st
         for typed in decision.override.split(", "):
             name, _, value = typed.removeprefix("--set ").partition("=")
             assert str(chosen[name]) != value, decision
+            other = make_settings(**{**given, name: value})  # it can be had, and changes something
+            if name not in ("threads", "precision"):
+                changed = (make_plan(other, shape)[0], choose_capacity(shape, other), other.network)
+                assert changed != (plan, capacity, settings.network), decision
     assert any(decision.what == "threads" for decision in of_place)
 
 

@@ -115,12 +115,19 @@ def test_who_tells_classes_apart_has_learned_something_whatever_their_shares(met
     assert judge(epochs, baseline_loss=1.9, stopped_early=True, **SHARES).state == "good_fit"
 
 
+def test_validation_rows_of_one_class_tell_nothing() -> None:
+    losses = list(np.linspace(0.4, 0.01, 12))
+    found = judge(make_epochs(losses, losses), constant_loss=0.0, constant_accuracy=1.0, num_validation=34)
+    assert found.state == "too_noisy" and "all 34 validation rows are of one class" in found.reason
+
+
 def test_an_epoch_or_two_of_few_rows_are_too_soon_to_tell() -> None:
     for losses in ([0.70], [0.70, 0.695]):
         found = judge(make_epochs(losses, losses), chosen=CHOSEN | {"epochs": len(losses)})
         assert found.state == "underfitting" and "too soon to tell" in found.reason and "epochs" in advised(found)
         assert judge(make_epochs(losses, losses), num_train=100_000).state != "underfitting"
     assert "too soon" not in judge(make_epochs([0.70] * 3, [0.70] * 3)).reason
+    assert "too soon" not in judge(make_epochs([0.70, 0.71], [0.70, 0.71]), stopped_early=True).reason
 
 
 def test_nothing_is_missing_where_every_row_is_right() -> None:

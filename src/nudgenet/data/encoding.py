@@ -8,9 +8,9 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from nudgenet.data.guessing import guess, sample_of
+from nudgenet.data.guessing import contradicted, guess, sample_of
 from nudgenet.errors import SourceError, counted
 from nudgenet.records import Decision
 
@@ -72,7 +72,11 @@ def to_utf8(data: bytes, name: str, encoding: str | None = None) -> Text:
         SourceError: the bytes are not text.
     """
     found = encoding_of(data, name, encoding)
-    return as_utf8(data, name, Found(guess(data), BY_LETTERS) if found is None else found)
+    text = as_utf8(data, name, Found(guess(data), BY_LETTERS) if found is None else found)
+    if encoding is None or found is None or found.why != BY_SETTING or not (other := contradicted(data, encoding)):
+        return text
+    doubt = f"{name} was read as {encoding}, as was set or found in training, but its letters look like {other}: save it as UTF-8 to be sure"
+    return replace(text, warnings=(*text.warnings, doubt))
 
 
 def encoding_of_earlier(decisions: Iterable[Decision]) -> str | None:
@@ -90,7 +94,7 @@ def _is_like_ascii(encoding: str) -> bool:
 def encoding_of(data: bytes, name: str, given: str | None = None) -> Found | None:
     """The encoding that the bytes show without doubt, or that was given; None if only their letters can tell.
 
-    A mark wins over what was given, and so does sound UTF-8 (but not over encodings of two bytes per letter, which may
+    A mark wins over what was given, and so do UTF-16 without one and sound UTF-8 (but not over encodings of two bytes per letter, which may
     look like it): a folder may hold both.
 
     Raises:
@@ -102,7 +106,7 @@ def encoding_of(data: bytes, name: str, given: str | None = None) -> Found | Non
     if given and not _is_like_ascii(given):
         return Found(given, BY_SETTING)
     head = data[: 1 << 16]
-    if not given and (encoding := _utf16_without_mark(head)):
+    if encoding := _utf16_without_mark(head):
         return Found(encoding, UTF16_SHOWS)
     if _looks_binary(head):
         raise SourceError(

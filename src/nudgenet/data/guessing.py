@@ -14,6 +14,7 @@ import chardet
 
 SAMPLE = 1 << 18  # bytes that are looked at, at most
 CONTEXT = 100  # bytes before the first letter beyond ASCII of a line
+ENOUGH = 1_000  # bytes of words, from which an encoding was always told rightly (benchmarks/LOG.md)
 FEW = 3  # letters beyond ASCII that tell one Latin script from another only with luck
 CLEARLY = 1.5  # times the weight of Western encodings; measured on texts and on names in tables
 MOST = 0.8  # of a folder's texts that an encoding must fit
@@ -87,6 +88,17 @@ def guess(data: bytes) -> str:
     """The likeliest encoding in which all of the bytes mean something."""
     likely = likely_encodings(sample_of(data))
     return next(name for one in likely if (name := fitting(data, one)) is not None)
+
+
+def contradicted(data: bytes, encoding: str) -> str:
+    """The encoding that the letters clearly speak for, if that gives another text than `encoding` does; "" else."""
+    sample = sample_of(data)
+    if len(sample) < ENOUGH:
+        return ""
+    found = guess(data)
+    ours, theirs = (sample.decode(name, errors="replace") for name in (encoding, found))
+    num_others = sum(a != b for a, b in zip(ours, theirs, strict=False)) + abs(len(ours) - len(theirs))
+    return found if num_others > 0.1 * sum(not sign.isascii() for sign in theirs) else ""
 
 
 def guess_together(samples: Sequence[bytes]) -> str:

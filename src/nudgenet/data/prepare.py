@@ -32,6 +32,7 @@ from nudgenet.data.features import (
     learn_date,
     learn_number,
 )
+from nudgenet.data.folders import LABEL
 from nudgenet.data.media import light, light_table
 from nudgenet.data.memory import give_back
 from nudgenet.data.oddities import Oddities
@@ -112,7 +113,7 @@ class Preparation:
         kind = "text" if media is None else media.kind
         if len(self.features) > 1:
             return table, f"a table with the {kind}s, or paths to them, in `{column}`" if media is not None else ""
-        if media is None and self.names != ("text", self.task.target):  # texts in a table, not in a folder
+        if media is None and self.names != ("text", LABEL):  # texts in a table, not in a folder
             return table, "a table, or a folder of texts"
         return f"NEW_{kind.upper()}S/", f"a folder of {kind}s, one {kind}, or a table with them in `{column}`"
 

@@ -12,7 +12,7 @@ from nudgenet.models import OWN
 from nudgenet.networks import transformer
 from nudgenet.networks.convnet import choose_stages, multiply_adds
 from nudgenet.records import Decision, Shape
-from nudgenet.settings import Settings
+from nudgenet.settings import Settings, more_or_less
 
 ENSEMBLES = ("ensemble", "bag", "pretrained")  # networks that have an ensemble in them
 
@@ -138,10 +138,16 @@ def explain_capacity(capacity: Capacity, shape: Shape, num_parameters: int, sett
     why = f"{shape.num_rows:,} training rows; " + ("as set" if as_set else "more rows can pay for more knobs")
     size = f"{describe_layers(capacity, shape)}, {num_parameters:,} knobs"
     layers = capacity.layers - 1 if capacity.layers > 1 else capacity.layers + 1
-    decisions = [Decision("network size", size, why, f"--set layers={layers}, --set width={2 * capacity.width}")]
+    decisions = [
+        Decision(
+            "network size", size, why, f"--set layers={layers}, --set width={more_or_less('width', capacity.width)}"
+        )
+    ]
     if capacity.members > 1:
         why = "their answers are averaged, which errs less than any of them; they share most of their weights"
-        other = f"--set network=mlp, --set members={2 * capacity.members}"
+        other = f"--set members={more_or_less('members', capacity.members)}"
+        if settings.members is None and settings.copies is None:  # a single network refuses them
+            other = f"--set network=mlp, {other}"
         decisions.append(Decision("ensemble", f"{capacity.members} networks", why, other))
     if capacity.copies > 1:
         why = "each starts from other weights; their answers are averaged, too"

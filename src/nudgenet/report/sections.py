@@ -31,6 +31,7 @@ from nudgenet.scoring.answers import HALF
 from nudgenet.watching.curves import thin
 
 LOG_FROM = 100.0  # losses that span more than two decades are drawn on a logarithmic scale
+MOST_SHOWN = 160  # characters of what was chosen, before a click
 MOST_POINTS = 600  # of a curve: more than a chart can show
 
 KINDS = {
@@ -228,7 +229,7 @@ def decisions(contents: Contents) -> Html:
     rows = [
         (
             one.get("what", ""),
-            shortened(one.get("chosen", ""), 160),
+            _whole(str(one.get("chosen", ""))),
             one.get("why", ""),
             Html(
                 " ".join(
@@ -248,6 +249,12 @@ def decisions(contents: Contents) -> Html:
             kind="stack",
         ),
     )
+
+
+def _whole(text: str) -> str | Html:
+    """What was chosen; a long list, such as all files that were skipped, opens on a click."""
+    begin = shortened(text, MOST_SHOWN)
+    return text if begin == text else folded(begin, paragraph(text))
 
 
 def reproduce(contents: Contents) -> Html:

@@ -137,7 +137,7 @@ def keep_to_time(state: State, data: Prepared, seconds: float, settings: Setting
     each = f"{_ms(step_s)} here"
     if plan.frozen_epochs:
         each = f"{_ms(resting_s)} here, {_ms(step_s)} once the pretrained network learns, too"
-    why = f"a step takes {each}, and {max(seconds, 0.0):.3g} s of the time limit are left for them"
+    why = f"a step takes {each}, and {_seconds(max(seconds, 0.0))} of the time limit are left for them"
     wanted = f"the {plan.epochs} that were set" if settings.epochs else f"{plan.epochs}"
     chosen = f"{counted(epochs, 'epoch')} instead of {wanted}"
     if plan.frozen_epochs:
@@ -215,6 +215,11 @@ def probe(state: State, data: Prepared, seconds: float) -> tuple[float, float]:
         evaluate(network, few, state.objective, rows_at_once(data.shape.num_outputs))
     row_s = (time.perf_counter() - began) / len(few)
     return max(step_s, 1e-6), row_s * (rows_judged(data) + len(data.validation))
+
+
+def _seconds(seconds: float) -> str:
+    """Three digits where there are no more, and never 3.05e+03."""
+    return f"{seconds:,.0f} s" if seconds >= 100 else f"{seconds:.3g} s"
 
 
 def _ms(seconds: float) -> str:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from nudgenet.data.augment import augmented
 from nudgenet.data.batches import shuffled, take
-from nudgenet.errors import SettingError
+from nudgenet.errors import SettingError, counted
 from nudgenet.networks import NETWORKS
 from nudgenet.networks.capacity import choose_capacity
 from nudgenet.records import Decision, Part, Prepared, Shape, TaskKind
@@ -51,11 +51,11 @@ def settle(settings: Settings, data: Prepared) -> tuple[Settings, list[Decision]
     decisions = [
         Decision("network", "a residual network of convolutions", f"the rows are {medium}s",
                  f"--set width={2 * choose_capacity(data.shape, settings).width}"),
-        Decision(
-            "averaging", f"weights over the last {1 / (1 - (settings.ema or 0)):,.0f} steps or so",
-            "the average answers better than any single step's weights", "--set ema=0",
-        ),
     ]  # fmt: skip
+    if settings.ema:
+        why = "as set" if "ema" in given else "the average answers better than any single step's weights"
+        chosen = f"weights over the last {counted(round(1 / (1 - settings.ema)), 'step')} or so"
+        decisions.append(Decision("averaging", chosen, why, "--set ema=0"))
     is_open = settings.augment is None
     if is_image:
         why = "with all directions of a nudge equally long, convolutions learn more from the same epochs"

@@ -11,7 +11,7 @@ from nudgenet.errors import SettingError, counted, did_you_mean
 from nudgenet.models import OWN
 from nudgenet.networks.capacity import ENSEMBLES
 from nudgenet.records import Decision, Shape
-from nudgenet.settings import Settings
+from nudgenet.settings import Settings, more_or_less
 from nudgenet.training.schedules import PLATEAU_CUT, SCHEDULES
 
 LEARNING_RATES = {"sgd": 1e-1, "adam": 1e-3, "adamw": 1e-3}  # the textbook's starting points
@@ -154,9 +154,10 @@ def make_plan(settings: Settings, shape: Shape) -> tuple[Plan, list[Decision]]:
 def _explain(plan: Plan, settings: Settings, shape: Shape, *, is_averaged: bool) -> list[Decision]:
     """Why the plan is what it is. is_averaged: the memory of the averaged weights was chosen, not set."""
     epochs, steps, rate = plan.epochs, plan.steps_per_epoch, plan.learning_rate
+    batch_size = more_or_less("batch_size", plan.batch_size, most=shape.num_rows)
     per_epoch = f"{counted(steps, 'update')} in each pass over {counted(shape.num_rows, 'training row')}"
     decisions = [
-        Decision("batch size", counted(plan.batch_size, "row"), per_epoch, f"--set batch_size={2 * plan.batch_size}"),
+        Decision("batch size", counted(plan.batch_size, "row"), per_epoch, f"--set batch_size={batch_size}"),
         Decision(
             "epochs", _how_many(plan), f"about {counted(epochs * steps, 'update')} in all", f"--set epochs={2 * epochs}"
         ),

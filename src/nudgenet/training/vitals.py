@@ -38,7 +38,7 @@ LAYERS = {
     "stages": "stage",
     "blocks": "block",
 }
-FIRST, LAST = ("terms", "places", "embedding", "stem", "trunk"), ("norm", "beside", "direct", "output")
+FIRST, LAST = ("terms", "texts", "places", "embedding", "stem", "trunk"), ("norm", "beside", "direct", "output")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from nudgenet.watching.curves import wiggle
 CLEAR = 2.0  # a loss against the no-skill loss
 CLEAR_GAP = 2.5  # validation against training loss
 CLEARLY_WORSE = 1.0  # against another model on the same rows: most of the noise is the same, and cancels
-FIRST_EPOCHS, FEW_ANSWERS = 2, 10_000  # epochs, and training rows seen in them, in which little can be learned
 # How large an effect must be to be worth a word.
 FEWEST_MISTAKES = 0.01  # of the validation rows, and
 SHARE_OF_MISTAKES = 0.02  # of the commonest class's mistakes: with no more than both, nothing is left to be gained
@@ -27,6 +26,7 @@ STILL_FALLING = 0.05  # of what was learned, in the last fifth of the epochs
 FLAT = 0.02  # of the no-skill loss: a training curve that moved less than this did not move
 EXPLODED = 3.0  # times the no-skill loss
 FEW_ROWS = 20  # validation rows below which the standard error is itself a guess
+FIRST_EPOCHS, FEW_ANSWERS = 2, 10_000  # epochs, and training rows seen in them, in which little can be learned
 SMALLEST_UNIT = 0.01  # a no-skill loss nearer to zero than this is no yardstick
 
 
@@ -172,7 +172,11 @@ class Facts:
     @property
     def has_hardly_begun(self) -> bool:
         """Whether there were so few steps that a flat curve says nothing."""
-        return len(self.epochs) <= FIRST_EPOCHS and len(self.epochs) * self.num_train < FEW_ANSWERS
+        return (
+            not self.stopped_early
+            and len(self.epochs) <= FIRST_EPOCHS
+            and len(self.epochs) * self.num_train < FEW_ANSWERS
+        )
 
     @property
     def never_learned(self) -> bool:

@@ -26,7 +26,8 @@ FULL_RATE = 0.1  # of the largest learning rate
 # 12 layers of sigmoids, which learned nothing: 1e-7.
 VANISHED = 1e-4
 EXPLODED = 1e4
-SPARSE = ("terms", "places", "embedding")  # of these, a batch moves only the rows that it holds
+# Of these, a batch moves only the rows that it holds, and texts beside other columns begin at nothing.
+SPARSE = ("terms", "texts", "places", "embedding")
 DEEP = ("layer", "stage", "block")
 
 
@@ -49,7 +50,7 @@ def find_ill(
         lines = [
             dead(layer.get("dead"), layer.get("neurons") or 0, learning_rate),
             saturated(layer.get("saturated"), learning_rate),
-            large_step(layer.get("update_ratio"), learning_rate),
+            large_step(layer.get("update_ratio"), learning_rate) if name not in SPARSE else None,
             strange_gradient(name, layer.get("gradient_norm"), last),
             small_step(layer.get("update_ratio"), learning_rate) if is_full and name not in SPARSE else None,
         ]

@@ -163,6 +163,18 @@ def _few_rows(facts: Facts) -> Finding | None:
     )
 
 
+def _one_class_only(facts: Facts) -> Finding | None:
+    if facts.constant_accuracy != 1.0:
+        return None
+    rows = "" if facts.num_validation is None else f"{facts.num_validation:,} "
+    return Finding(
+        "too_noisy",
+        "noisy",
+        f"Too noisy to tell: all {rows}validation rows are of one class, so whether the classes can be told apart does not "
+        f"show (loss {facts.best.validation_loss:.3g} at best).",
+    )
+
+
 def _nothing_carries_over(facts: Facts) -> Finding | None:
     """Validation loss is not clearly below the no-skill loss: why not?"""
     if facts.carries_over:
@@ -282,6 +294,7 @@ def _good_fit(facts: Facts) -> Finding:
 RULES: tuple[Callable[[Facts], Finding | None], ...] = (
     _exploded,
     _few_rows,
+    _one_class_only,
     _nothing_carries_over,
     _overfitting,
     _out_of_epochs,

@@ -98,8 +98,8 @@ def runs_folder(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("runs")
     small = {"runs": folder, "members": 2, "copies": 1, "layers": 2, "width": 8, "threads": 1, "batch_size": 32}
     nudgenet.train(sources / "flowers.csv", "kind", name="flowers", epochs=12, patience=12, **small)
-    wide = small | {"width": 64, "learning_rate": 0.02, "weight_decay": 0.0, "dropout": 0.0}
-    nudgenet.train(sources / "flowers.csv", "kind", name="flowers-wide", epochs=40, patience=40, **wide)
+    wide = small | {"width": 64, "learning_rate": 0.02, "schedule": "constant", "weight_decay": 0.0, "dropout": 0.0}
+    nudgenet.train(sources / "flowers.csv", "kind", name="flowers-wide", epochs=60, patience=60, **wide)
     nudgenet.train(sources / "houses.csv", "price", name="houses", epochs=12, **small)
     return folder
 
