@@ -15,6 +15,7 @@ from nudgenet.data import pieces
 from nudgenet.data import read as reading
 from nudgenet.data.media import intact, media_columns, media_paths
 from nudgenet.data.read import read
+from nudgenet.data.target import choose_task
 from nudgenet.errors import ColumnError
 from nudgenet.settings import Settings
 
@@ -204,3 +205,15 @@ def test_of_a_large_table_a_piece_may_lead_nowhere(tmp_path: Path, monkeypatch: 
     raws = list(reading.read_batches(table, Settings(kinds={"photo": "image"}), columns=["photo", "size", "kind"]))
     errors = [error for raw in raws for error in raw.table["photo"].combine_chunks().field("error").to_pylist()]
     assert len(raws) > 4 and errors == [None] * 12 + ["there is no such file"] * 12
+
+
+def test_a_table_whose_images_are_mostly_absent_is_an_error_about_images(tmp_path: Path) -> None:
+    names = names_of(write_pictures(tmp_path, 10))
+    rows = [
+        [name if number % 10 == 0 else "", str(number), Path(name).parent.name] for number, name in enumerate(names)
+    ]
+    raw = read(write_table(tmp_path / "few.csv", ["photo", "size", "shape"], rows), Settings(target="shape"))
+    with pytest.raises(
+        ColumnError, match=r"Only 3 of 30 rows of `photo` have an image .*\(got no path in 27 of 30 files\)"
+    ):
+        choose_task(raw, Settings(target="shape"))

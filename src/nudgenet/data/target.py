@@ -23,6 +23,7 @@ from nudgenet.settings import Settings
 
 MAX_NUMBER_CLASSES = 20
 MIN_ROWS_PER_CLASS = 5
+FEW_FILES = 10  # that are left of at least twice as many: what is wrong is not the target
 MAX_CLASS_SHARE = 0.5  # more classes than this share of the rows: names or texts, not classes
 _TARGET_NAMES = (
     "target", "label", "class", "y", "outcome", "response", "species", "diagnosis", "survived", "churn", "income",
@@ -93,6 +94,21 @@ class _Cells:
         return self.kind == "number" and all(isinstance(label, int) for label in self.labels)
 
 
+def _refuse_lost_files(raw: Raw, num_left: int) -> None:
+    """Raises ColumnError if hardly a row has a file that can be decoded."""
+    name, medium = next(iter(media_columns(raw.table).items()))
+    if num_left < FEW_FILES and 2 * num_left < raw.table.num_rows:
+        skipped = [entry for entry in raw.decisions if entry.what.startswith("skipped: ")]
+        why = next((f"{one.what[9:]} in {one.chosen.partition(':')[0]}" for one in skipped if " of " in one.chosen), "")
+        is_folder = any(entry.what == GIVEN_TARGET for entry in raw.decisions)
+        fix = "Check them." if is_folder else f"Check them, or leave the column out: --set ignore={name}."
+        raise ColumnError(
+            f"Only {num_left} of {counted(raw.table.num_rows, 'row')} of `{name}` {'has' if num_left == 1 else 'have'} "
+            f"{'an' if medium == 'image' else 'a'} {medium} that can be decoded",
+            got=why, fix=fix,
+        )  # fmt: skip
+
+
 def choose_task(raw: Raw, settings: Settings) -> tuple[Task, list[Decision], list[str]]:
     """What kind of answer the target asks for.
 
@@ -106,6 +122,7 @@ def choose_task(raw: Raw, settings: Settings) -> tuple[Task, list[Decision], lis
     column = raw.table.column(name)
     if media_columns(raw.table):  # a class of which no file could be decoded is none
         column = column.filter(pa.array(intact(raw.table)))
+        _refuse_lost_files(raw, len(column))
     by_folders = any(entry.what == GIVEN_TARGET and entry.why.startswith(BY_FOLDERS) for entry in raw.decisions)
     cells = _understand(name, column, are_names=by_folders and name == raw.table.column_names[-1])
     asked = settings.task
