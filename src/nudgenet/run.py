@@ -297,7 +297,8 @@ class Run:
     @property
     def _reading(self) -> Settings:
         header, media = None if self._data["has_header"] else self.settings.header, self.preparation.media
-        encoding = self.settings.encoding or self._data.get("encoding")
+        found = self._data.get("encoding")  # of the training's rows: these may be too few to tell it from, or others
+        encoding = self.settings.encoding or (f"{found}?" if found else None)
         files = self.preparation.column_of_files
         if media is None:
             return Settings(header=header, encoding=encoding, kinds={files: "text"} if files else {})

@@ -56,7 +56,8 @@ class Settings(BaseModel):
     kinds: dict[str, ColumnKind] = Field({}, description="what columns are, such as zip:category,year:date")
     header: bool | None = Field(None, description="whether the first line of a text file names the columns")
     encoding: str | None = Field(
-        None, description="how text is encoded that is not UTF-8 and has no mark, such as cp1252, koi8-r or shift_jis"
+        None,
+        description="how text is encoded that is not UTF-8 and has no mark, such as cp1252 or koi8-r; koi8-r? where its letters may overrule it",
     )
     keep_data: bool = Field(
         True, description="copy dataframe and query sources into the run, so that it can be resumed"
@@ -181,7 +182,7 @@ class Settings(BaseModel):
     @classmethod
     def _known_encoding(cls, value: Any) -> Any:
         value = cls._none_by_name(value)
-        if isinstance(value, str) and not _is_encoding(value):
+        if isinstance(value, str) and not _is_encoding(value.removesuffix("?")):
             known = {name.replace("_", "-") for name in (*aliases, *aliases.values()) if not name.isdigit()}
             fix = did_you_mean(value, filter(_is_encoding, known))
             raise SettingError("There is no such encoding", got=repr(value), fix=fix)

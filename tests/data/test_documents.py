@@ -114,3 +114,13 @@ def test_a_folder_of_texts(tmp_path: Path) -> None:
     said = [(decision.what, decision.chosen) for decision in raw.decisions]
     assert any(what.startswith("skipped") and "broken.md" in chosen for what, chosen in said)
     assert any(what.startswith("skipped") and "notes.txt" in chosen for what, chosen in said)
+
+
+def test_an_expected_encoding_is_overruled_by_letters_enough(tmp_path: Path) -> None:
+    """Texts to predict are expected to be like those of the training; there may be one, or many from elsewhere."""
+    text = "дом стоит на берегу реки и ждёт хозяев"
+    many = [(f"{text}, {number}", "koi8-r") for number in range(40)]
+    for cases, expected in ((many, text), (many[:1], text.encode("koi8-r").decode("cp1251"))):
+        folder = folder_of(tmp_path / str(len(cases)), cases)
+        raw = read(folder, Settings(encoding="cp1251?", kinds={"text": "text"}), columns=["text", "label"])
+        assert texts_of(raw.table["text"])[0].as_py() == f"{expected}, 0"

@@ -120,6 +120,7 @@ def test_an_unknown_encoding_is_a_wrong_setting(name: str) -> None:
 def test_the_nearest_encoding_is_offered() -> None:
     with pytest.raises(SettingError, match=r"got 'koi-8r'\). Did you mean `koi8-r`\?"):
         make_settings(encoding="koi-8r")
+    assert make_settings(encoding="koi8-r?").encoding == "koi8-r?"
     assert make_settings(encoding="auto").encoding is None
     assert make_settings(encoding="Windows-1251").encoding == "Windows-1251"
 
@@ -132,6 +133,10 @@ def test_an_encoding_that_the_letters_contradict_is_used_and_said() -> None:
     assert not to_utf8((line * 40).encode("cp1251"), "new.csv", "cp1251").warnings
     assert not to_utf8(line.encode("koi8-r"), "new.csv", "cp1251").warnings, "too few letters to tell"
     assert not to_utf8(("Straße, Äpfel, Übermut\n" * 90).encode("latin-1"), "new.csv", "latin-1").warnings
+    overruled = to_utf8((line * 40).encode("koi8-r"), "new.csv", "cp1251?")
+    assert overruled.data.decode() == line * 40 and "read as koi8-r, not as cp1251" in overruled.warnings[0]
+    kept = to_utf8(line.encode("koi8-r"), "new.csv", "cp1251?")
+    assert kept.data.decode() == line.encode("koi8-r").decode("cp1251") and not kept.warnings, "too few letters to tell"
     for encoding in ("cp1252", "koi8-r"):
         wide = to_utf8((line * 40).encode("utf-16-le"), "new.csv", encoding)
         assert wide.data.decode() == line * 40 and not wide.warnings

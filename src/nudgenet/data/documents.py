@@ -8,8 +8,8 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nudgenet.data.encoding import Found, as_utf8, encoding_of
-from nudgenet.data.guessing import SAMPLE, USUAL, fitting, guess, guess_together, sample_of
+from nudgenet.data.encoding import Found, as_given, as_utf8, encoding_of
+from nudgenet.data.guessing import SAMPLE, USUAL, contradicted, fitting, guess, guess_together, sample_of
 from nudgenet.data.media import Decoded, Undecodable, decode_files, field, kept, medium_of, what_it_is
 from nudgenet.errors import SourceError
 from nudgenet.records import Column
@@ -30,8 +30,9 @@ def read_documents(paths: Sequence[str | None], load: Callable[[int], bytes], se
         load: its number -> its bytes.
         settings: only their `encoding` matters to texts.
     """
-    look = partial(_look, encoding=settings.encoding)
-    return kept(_chunks(paths, decode_files(len(paths), load, look)), DOCUMENT)
+    given, is_likely = as_given(settings.encoding)
+    look = partial(_look, encoding=None if is_likely else given)
+    return kept(_chunks(paths, decode_files(len(paths), load, look), given or USUAL), DOCUMENT)
 
 
 def decode(data: bytes, encoding: str | None = None) -> str:
@@ -86,17 +87,21 @@ def _text(data: bytes, found: Found) -> str:
 
 
 def _chunks(
-    paths: Sequence[str | None], files: Iterator[tuple[int, list[Decoded[str | bytes]]]]
+    paths: Sequence[str | None], files: Iterator[tuple[int, list[Decoded[str | bytes]]]], likely: str
 ) -> Iterator[pa.StructArray]:
-    """Cells, many at a time. Files of one folder mostly share an encoding: it is guessed from all that came so far."""
+    """Cells, many at a time. Files of one folder mostly share an encoding: it is guessed from all that came so far.
+
+    likely: the one that is expected: used until there are letters enough to tell.
+    """
     samples: list[bytes] = []
-    room, likely = SAMPLE, USUAL
+    room, expected = SAMPLE, likely
     for begin, chunk in files:
         unsure = [file.content for file in chunk if isinstance(file.content, bytes)]
         if unsure and room > 0:
             more = [sample_of(data, room // len(unsure) + 1) for data in unsure]
             samples, room = samples + more, room - sum(map(len, more))
-            likely = guess_together(samples)
+            is_enough = expected == USUAL or contradicted(b"\n".join(samples), expected)
+            likely = guess_together(samples) if is_enough else expected
         yield _cells(paths[begin : begin + len(chunk)], [_settled(file, likely) for file in chunk])
 
 

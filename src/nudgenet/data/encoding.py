@@ -66,17 +66,26 @@ def to_utf8(data: bytes, name: str, encoding: str | None = None) -> Text:
     Args:
         data: the file's bytes, decompressed.
         name: the file's name, for messages.
-        encoding: that of text which is not UTF-8, if the user named it (`Settings.encoding`).
+        encoding: that of text which is not UTF-8, if the user named it, or an earlier file had it (`Settings.encoding`).
 
     Raises:
         SourceError: the bytes are not text.
     """
-    found = encoding_of(data, name, encoding)
-    text = as_utf8(data, name, Found(guess(data), BY_LETTERS) if found is None else found)
-    if encoding is None or found is None or found.why != BY_SETTING or not (other := contradicted(data, encoding)):
-        return text
-    doubt = f"{name} was read as {encoding}, as was set or found in training, but its letters look like {other}: save it as UTF-8 to be sure"
-    return replace(text, warnings=(*text.warnings, doubt))
+    given, is_likely = as_given(encoding)
+    found = encoding_of(data, name, given) or Found(guess(data), BY_LETTERS)
+    other = contradicted(data, given) if given and found.why == BY_SETTING else ""
+    if other and is_likely:
+        doubt = f"{name} was read as {other}, not as {given}: its letters say so. Save it as UTF-8 to be sure"
+        found = Found(other, BY_LETTERS)
+    else:
+        doubt = f"{name} was read as {given}, as was set, but its letters look like {other}"
+    text = as_utf8(data, name, found)
+    return replace(text, warnings=(*text.warnings, doubt)) if other else text
+
+
+def as_given(encoding: str | None) -> tuple[str | None, bool]:
+    """`Settings.encoding` as (the name, whether the letters may overrule it: it ends with a question mark)."""
+    return (None, False) if encoding is None else (encoding.removesuffix("?"), encoding.endswith("?"))
 
 
 def encoding_of_earlier(decisions: Iterable[Decision]) -> str | None:
