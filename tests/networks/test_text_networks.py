@@ -113,10 +113,10 @@ def test_a_bag_is_a_weighted_sum() -> None:
     assert network.num_direct == 3 and network(inputs).shape == (5, 8, 3)
 
 
-def test_beside_other_columns_words_speak_softly_and_to_the_outputs_alone() -> None:
+def test_beside_other_columns_words_speak_to_the_outputs_alone() -> None:
     """A text moves the outputs of all members by the same, and at first not at all."""
     network, inputs = built("bag"), inputs_for()
-    assert isinstance(network, BagNetwork) and (network.num_read, network.factor) == (0, pytest.approx(0.3))
+    assert isinstance(network, BagNetwork) and (network.num_read, network.by_gradient) == (0, ("terms",))
     other = {**inputs, "tokens": inputs["tokens"].flip(0)}
     with torch.no_grad():
         moved = network(other) - network(inputs)
@@ -125,7 +125,7 @@ def test_beside_other_columns_words_speak_softly_and_to_the_outputs_alone() -> N
     assert moved.abs().max() > 0 and torch.allclose(moved, moved[:, :1].expand_as(moved), atol=1e-5)
     shape = replace(shape_for("bag"), num_numbers=0, cardinalities=())
     alone = NETWORKS["bag"](shape, choose_capacity(shape, Settings()), Settings(), torch.zeros(0, 3))
-    assert isinstance(alone, BagNetwork) and (alone.num_read, alone.factor) == (READ, 3.0)
+    assert isinstance(alone, BagNetwork) and (alone.num_read, alone.by_gradient) == (READ, ())
     assert not alone.terms[:, READ:].any() and alone.terms[1:, :READ].std() > 0.8
 
 

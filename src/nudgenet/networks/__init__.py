@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nudgenet.errors import RunError, SettingError
-from nudgenet.networks.bag import BESIDE_COLUMNS, BagNetwork
+from nudgenet.networks.bag import BagNetwork
 from nudgenet.networks.capacity import Capacity, choose_capacity
 from nudgenet.networks.convnet import ConvNet
 from nudgenet.networks.ensemble import Ensemble
@@ -73,8 +73,8 @@ def build_bag(shape: Shape, capacity: Capacity, settings: Settings, pieces: Tens
     if shape.text is None or shape.text.kind != "bag":
         raise SettingError("The network `bag` is for texts, and there are none", fix="Leave `network` away.")
     # On a pretrained network the outputs learn in steps that are small enough as they are.
-    beside = 1.0 if settings.network == "pretrained" else BESIDE_COLUMNS
-    return BagNetwork(shape, lambda rest: build_ensemble(rest, capacity, settings, pieces), beside)
+    is_gentle = settings.network != "pretrained"
+    return BagNetwork(shape, lambda rest: build_ensemble(rest, capacity, settings, pieces), is_gentle=is_gentle)
 
 
 def build_transformer(shape: Shape, capacity: Capacity, settings: Settings, pieces: Tensor) -> nn.Module:

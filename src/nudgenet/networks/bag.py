@@ -2,7 +2,8 @@
 
 Every term of a text owns a row of knobs; the weighted sum of the rows is what the network knows of the text. One part of
 a row speaks to the outputs directly, as a linear model does, the other is read by a small ensemble, which may find what no
-sum of terms says. Beside other columns the first part alone speaks, and softly: the ensemble reads those columns.
+sum of terms says. Beside other columns the first part alone speaks, and learns as plain descent does: the ensemble reads
+those columns.
 Sources: Joulin et al., Bag of Tricks for Efficient Text Classification, arXiv 1607.01759; Cheng et al., Wide & Deep
 Learning, arXiv 1606.07792.
 """
@@ -23,11 +24,9 @@ from nudgenet.records import Shape
 DIRECT = 3.0
 READ = 32  # numbers of a term that the ensemble reads
 MOST_DIRECT = 2**24  # knobs from terms to outputs; with more (thousands of classes) only the ensemble speaks
-# Beside something else to learn from, texts speak in far smaller steps: one that hardly resembles another is learned by
-# heart within a few passes, and then nothing is left for the rest of a network to learn. What of it serves other rows, too,
-# is learned all the same (benchmarks/LOG.md, Texts beside other columns).
-BESIDE_COLUMNS = 0.1  # of the usual size
-BESIDE_PICTURES = {"logits": 0.5, "number": 0.2}
+# Beside pictures, texts speak in smaller steps: one that hardly resembles another is learned by heart within a few passes,
+# and then nothing is left for the rest of a network to learn (benchmarks/LOG.md, Texts beside other columns).
+BESIDE_PICTURES = {"logits": 0.5, "number": 0.2}  # of the usual size
 
 
 class TermSums(nn.Module):
@@ -58,10 +57,12 @@ class BagNetwork(nn.Module):
     Args:
         build_rest: a network for a table of this shape: the other columns, and `READ` numbers about the texts where
             there are no others.
-        beside: how loudly texts speak to the outputs where there are other columns, as a share of the usual.
+        is_gentle: where there are, terms learn as plain descent does, in proportion to their gradients. Adam moves each
+            about as far, however few texts hold it: what only one of them says is learned by heart within a few passes,
+            and then nothing is left for the other columns to explain.
     """
 
-    def __init__(self, shape: Shape, build_rest: Callable[[Shape], nn.Module], beside: float = BESIDE_COLUMNS) -> None:
+    def __init__(self, shape: Shape, build_rest: Callable[[Shape], nn.Module], *, is_gentle: bool = True) -> None:
         super().__init__()
         if shape.text is None:
             raise ValueError("a BagNetwork needs texts")
@@ -69,7 +70,8 @@ class BagNetwork(nn.Module):
         is_alone = not (shape.num_numbers or shape.cardinalities)
         self.num_direct = shape.num_outputs if num_terms * shape.num_outputs <= MOST_DIRECT else 0
         self.num_read = READ if is_alone or not self.num_direct else 0
-        self.factor = (DIRECT if self.num_direct > 1 else 1.0) * (1.0 if is_alone else beside)
+        self.factor = DIRECT if self.num_direct > 1 else 1.0
+        self.by_gradient = ("terms",) if is_gentle and not self.num_read else ()  # see `training.optimizers`
         self.terms = nn.Parameter(torch.zeros(num_terms, self.num_read + self.num_direct))
         with torch.no_grad():
             self.terms[1:, : self.num_read].normal_()

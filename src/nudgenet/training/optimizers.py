@@ -15,6 +15,9 @@ from nudgenet.networks.pretrained import PretrainedNetwork
 from nudgenet.training.muon import Muon
 from nudgenet.training.plan import Plan
 
+# Adam divides a gradient by its usual size, and this number keeps it from dividing by nothing. One far above the usual
+# size leaves gradients in their proportions: knobs that few rows ask for then move little (benchmarks/LOG.md).
+EPS, BY_GRADIENT_EPS = 1e-8, 2e-2
 TRUNK_DECAY = 0.85  # of the learning rate, from one layer of a pretrained network to the one below it
 ParamGroups = list[dict[str, Any]]
 
@@ -94,25 +97,30 @@ def make_optimizer(network: nn.Module, plan: Plan) -> Optimizer:
     """The optimizer of a network; biases and normalisation scales are not decayed.
 
     Decay keeps sums of many inputs from growing; a bias or a scale is one number per neuron, and
-    pulling it to zero only shifts the neuron. The layers of a pretrained trunk learn the slower, the deeper they lie.
+    pulling it to zero only shifts the neuron. The layers of a pretrained trunk learn the slower, the deeper they lie; what a
+    network names in `by_gradient` moves in proportion to its gradients.
     """
     if plan.optimizer not in OPTIMIZERS:
         raise SettingError(f"There is no optimizer `{plan.optimizer}`", fix=did_you_mean(plan.optimizer, OPTIMIZERS))
-    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}  # by depth in the trunk (-1: fresh), and whether decayed
+    # By depth in the trunk (-1: fresh), whether they are not decayed, and whether they move by their gradients.
+    groups: dict[tuple[int, bool, bool], list[nn.Parameter]] = {}
+    by_gradient = getattr(network, "by_gradient", ())
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:  # the trunk's own weights, where only what stands beside them is trained
             continue
         depth = network.depth_of(name) if isinstance(network, PretrainedNetwork) else None
         is_decayed = parameter.ndim >= 2 and "bias" not in name
-        groups.setdefault((-1 if depth is None else depth, not is_decayed), []).append(parameter)
+        kind = (-1 if depth is None else depth, not is_decayed, name in by_gradient)
+        groups.setdefault(kind, []).append(parameter)
     return OPTIMIZERS[plan.optimizer](
         [
             {
                 "params": parameters,
                 "weight_decay": 0.0 if is_spared else plan.weight_decay,
                 "factor": 1.0 if depth < 0 else plan.trunk_rate * TRUNK_DECAY**depth,
+                "eps": BY_GRADIENT_EPS if is_by_gradient else EPS,
             }
-            for (depth, is_spared), parameters in sorted(groups.items(), key=lambda group: group[0])
+            for (depth, is_spared, is_by_gradient), parameters in sorted(groups.items(), key=lambda group: group[0])
         ],
         plan,
     )
