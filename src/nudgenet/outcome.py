@@ -338,8 +338,9 @@ def shares_of(trained: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
     others, shares = len(targets) - counts, counts / len(targets)
     error = float(np.sqrt((len(targets) + 1) / (12 * counts * others)).mean()) if others.all() else None  # Mann-Whitney
     return {
-        "constant_loss": 0.0
-        - float((shares * np.log(shares)).sum()),  # of the shares themselves: nothing constant is lower
+        "constant_loss": float(
+            (shares * np.log(1 / shares)).sum()
+        ),  # of the shares themselves: nothing constant is lower
         "constant_accuracy": float(shares.max()),
         "chance_auc_error": error,
         "num_unseen": int((~np.isin(targets, trained)).sum()),

@@ -137,6 +137,8 @@ def test_an_encoding_that_the_letters_contradict_is_used_and_said() -> None:
     assert overruled.data.decode() == line * 40 and "read as koi8-r, not as cp1251" in overruled.warnings[0]
     kept = to_utf8(line.encode("koi8-r"), "new.csv", "cp1251?")
     assert kept.data.decode() == line.encode("koi8-r").decode("cp1251") and not kept.warnings, "too few letters to tell"
+    for encoding in ("utf-16-le", "utf-16-be"):
+        assert not to_utf8((line * 40).encode(encoding), "new.csv", encoding).warnings
     for encoding in ("cp1252", "koi8-r"):
         wide = to_utf8((line * 40).encode("utf-16-le"), "new.csv", encoding)
         assert wide.data.decode() == line * 40 and not wide.warnings

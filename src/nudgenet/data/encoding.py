@@ -73,7 +73,9 @@ def to_utf8(data: bytes, name: str, encoding: str | None = None) -> Text:
     """
     given, is_likely = as_given(encoding)
     found = encoding_of(data, name, given) or Found(guess(data), BY_LETTERS)
-    other = contradicted(data, given) if given and found.why == BY_SETTING else ""
+    other = ""
+    if given is not None and found.why == BY_SETTING and _is_like_ascii(given):
+        other = contradicted(data, given)
     if other and is_likely:
         doubt = f"{name} was read as {other}, not as {given}: its letters say so. Save it as UTF-8 to be sure"
         found = Found(other, BY_LETTERS)
@@ -103,8 +105,8 @@ def _is_like_ascii(encoding: str) -> bool:
 def encoding_of(data: bytes, name: str, given: str | None = None) -> Found | None:
     """The encoding that the bytes show without doubt, or that was given; None if only their letters can tell.
 
-    A mark wins over what was given, and so do UTF-16 without one and sound UTF-8 (but not over encodings of two bytes per letter, which may
-    look like it): a folder may hold both.
+    A mark wins over what was given, and so do UTF-16 without one and sound UTF-8 (but not over encodings of two bytes per
+    letter, which may look like it): a folder may hold both.
 
     Raises:
         SourceError: the bytes are not text.
